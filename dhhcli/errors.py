@@ -1,0 +1,69 @@
+"""What can go wrong, one small class each; cli.py prints one line and exits with ``exit_code``.
+
+Exit codes of every command (also in README):
+
+====  =====================================================================================
+0     done; for ``query``: at least one shot was found
+1     an error: nothing was written, the one line on stderr says what and what to do
+2     wrong usage (unknown option, missing argument)
+3     ``query``: searched, and nobody was found
+4     ``encode``: finished, but some inputs were skipped or are incomplete (each is listed)
+130   interrupted (Ctrl-C)
+====  =====================================================================================
+
+A message is one line: which file, what was found, what was expected, what to do.
+"""
+
+from typing import ClassVar
+
+
+class DhhError(Exception):
+    """Root of every error that dhh raises on purpose; ``str(error)`` is one line for the user."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(DhhError):
+    """The options contradict each other or name something impossible."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class MissingPathError(DhhError):
+    """A path that was named does not exist, or cannot be read."""
+
+
+class VideoError(DhhError):
+    """A file cannot be decoded as video at all (a video that stops early is a warning instead)."""
+
+
+class NoVideoError(DhhError):
+    """No video was found where videos were named, or a file holds no picture stream."""
+
+
+class PhotoError(DhhError):
+    """A photo cannot be read as an image."""
+
+
+class NoFaceError(DhhError):
+    """No face was found in a photo, or fewer faces than ``--face`` asks for."""
+
+
+class ShardError(DhhError):
+    """A codes file is damaged, foreign, of an unknown version, or refuses what is asked of it."""
+
+
+class IndexFileError(DhhError):
+    """An index file is damaged, foreign, or does not belong to its codes file."""
+
+
+class WeightsError(DhhError):
+    """Weights are missing, damaged, or not the ones that a codes file was made with."""
+
+
+class PackError(DhhError):
+    """A training pack (HDF5 of face crops) or a protocol file is missing or not what it should be."""
+
+
+class TrainingError(DhhError):
+    """Training cannot start, go on or be resumed as asked."""
