@@ -1,4 +1,4 @@
-"""What can go wrong, one small class each; cli.py prints one line and exits with ``exit_code``.
+"""errors: what can go wrong, one small class each -> one line on stderr and an exit code.
 
 Exit codes of every command (also in README):
 

@@ -1,0 +1,38 @@
+# make demo: install, make a small film, encode it, ask for both people.   make test: install, run the tests.
+PYTHON ?= python3.11
+VENV := .venv
+DHH := $(VENV)/bin/dhh
+DEMO := demo
+
+.PHONY: demo test check docs bench clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/installed
+	rm -rf $(DEMO)
+	$(DHH) sample $(DEMO)
+	$(DHH) encode $(DEMO)/film.mp4 --out $(DEMO)/codes.h5
+	@echo "--- who is collins.jpg? (shots 2, 6 and 7 of the film show her)"
+	$(DHH) query $(DEMO)/collins.jpg --codes $(DEMO)/codes.h5 --sheet $(DEMO)/collins.png
+	@echo "--- who is hopper.jpg? (shots 3, 5 and 6 of the film show her)"
+	$(DHH) query $(DEMO)/hopper.jpg --codes $(DEMO)/codes.h5 --sheet $(DEMO)/hopper.png
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest
+
+check: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/installed
+	PYTHONPATH=tests $(VENV)/bin/cog -r README.md
+
+bench: $(VENV)/installed
+	$(VENV)/bin/python -m pytest tests/bench --benchmark-only
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,177 @@
+"""cli: words on a command line -> calls; everything that imports slowly is imported inside its command."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .errors import DhhError
+
+
+class Commands(TyperGroup):
+    """The one place where errors become one line and an exit code (the codes are listed in errors.py)."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
+        try:
+            return super().invoke(ctx)
+        except DhhError as error:
+            typer.echo(f"dhh: error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find a person in your footage by a photo. Everything stays on this machine.",
+)
+
+Codes = Annotated[Path, typer.Option("--codes", "-c", envvar="DHH_CODES", help="Codes file made by encode.")]
+WeightsName = Annotated[
+    str | None,
+    typer.Option("--weights", envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(f"dhh {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find a person in your footage by a photo."""
+
+
+@app.command()
+def encode(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
+    weights: WeightsName = None,
+    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each track's best face.")] = True,
+) -> None:
+    """Index the people in videos: one binary code per face track."""
+    from .encode import encode as encode_videos
+    from .encode import find_sources
+    from .network import load_network
+    from .report.progress import EncodeProgress, stderr_console
+
+    found = find_sources(videos)
+    network = load_network(weights)
+    with EncodeProgress(found, stderr_console()) as progress:
+        for event in encode_videos(found.videos, out, network, thumbnails=thumbnails, on_step=progress.step):
+            progress.done(event)
+    progress.conclude(out)
+    raise typer.Exit(progress.exit_code)
+
+
+@app.command()
+def query(
+    photos: Annotated[list[Path], typer.Argument(help="Photo of the person; several photos of one person may help.")],
+    codes: Codes = Path("codes.h5"),
+    top: Annotated[int, typer.Option("--top", "-n", min=1, help="How many shots to show.")] = 20,
+    face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also write a picture of the found faces (.png, .jpg).")
+    ] = None,
+    weights: WeightsName = None,
+) -> None:
+    """Rank the shots that show the person in a photo, best first."""
+    from .query import find_person
+    from .report.output import print_notes, print_rows
+
+    answer = find_person(photos, codes, top=top, face=face, weights=weights, thumbnails=sheet is not None)
+    print_notes(answer.notes)
+    print_rows(answer.rows, as_json=json)
+    if sheet:
+        from .report.sheet import write_sheet
+
+        write_sheet(sheet, answer.rows, answer.thumbnails)
+    raise typer.Exit(answer.exit_code)
+
+
+@app.command()
+def index(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    ivf: Annotated[bool, typer.Option("--ivf", help="Cluster the codes: faster from some million tracks on.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the clustering's sample and of the recall measurement.")] = 0,
+) -> None:
+    """Build a FAISS index beside a codes file; query uses it while it is fresh, and does not need it."""
+    import numpy as np
+
+    from .index import build, index_paths
+    from .report.output import print_notes
+
+    info = build(codes, "ivf" if ivf else "flat", np.random.default_rng(seed))
+    print_notes([f"{index_paths(codes)[0]}: {info.words()}"])
+
+
+@app.command()
+def train(
+    data: Annotated[list[Path], typer.Option("--data", "-d", help="Face pack (HDF5); may be given several times.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints, log and plot.")],
+    bits: Annotated[int, typer.Option(min=8, max=512, help="Length of the codes.")] = 48,
+    name: Annotated[str | None, typer.Option(help="Name of the weights; default dhh-BITS.")] = None,
+    validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
+    protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
+    backbone_steps: Annotated[int, typer.Option(min=0, help="Steps of pre-training the backbone.")] = 16000,
+    hash_steps: Annotated[int, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = 3000,
+    joint_steps: Annotated[int, typer.Option(min=0, help="Steps of everything jointly.")] = 400,
+    terms: Annotated[str, typer.Option(help="Terms of the data, written into the record.")] = "not stated",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")] = None,
+) -> None:
+    """Train a network on face crops with identities. Run again to go on after an interruption."""
+    from .learning.train import Plan, run
+    from .report.output import print_notes
+
+    plan = Plan.of(bits, seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
+    for line in run(data, out, plan, name=name, validate=validate, protocol=protocol, terms=terms, threads=threads):
+        print_notes([line])
+
+
+@app.command()
+def evaluate(
+    pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
+    protocol: Annotated[Path, typer.Option(help="Retrieval protocol (JSON): queries, sets and shots.")],
+    weights: WeightsName = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random codes that are shown for comparison.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+) -> None:
+    """Mean average precision of codes, of the features behind them and of chance, in all directions."""
+    from .evaluate import evaluate as evaluate_weights
+    from .report.output import print_scores
+
+    print_scores(evaluate_weights(pack, protocol, weights, seed=seed), as_json=json)
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into; created when missing.")],
+) -> None:
+    """Write a small sample video and two photos to try dhh on, made from public domain portraits."""
+    from .report.output import print_notes
+    from .sample import write_sample
+
+    print_notes(write_sample(folder).lines())
+
+
+def main() -> None:
+    """Entry point of the ``dhh`` command."""
+    app(prog_name="dhh")

@@ -1,0 +1,47 @@
+"""hashing: features (n, d) of stills, or (m, d) of each of t tracks -> soft bits (n, K) or (t, K) float32.
+
+The two hash layers of Qiao et al. (TIP 2019): one fully connected layer with a sigmoid for stills on the
+feature itself, one for tracks on the log-covariance. Numpy only; learning/model.py trains the same layers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .covariance import EPS, log_covariance
+
+
+@dataclass(frozen=True, eq=False)
+class HashLayers:
+    """Weights of both hash layers; d features, K bits."""
+
+    still_weight: npt.NDArray[np.float32]  # (K, d)
+    still_bias: npt.NDArray[np.float32]  # (K,)
+    track_weight: npt.NDArray[np.float32]  # (K, d (d + 1) / 2)
+    track_bias: npt.NDArray[np.float32]  # (K,)
+    eps: float = EPS
+    divide: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Code length K."""
+        return len(self.still_bias)
+
+
+def hash_stills(layers: HashLayers, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Soft bits of n stills: (n, d) -> (n, K)."""
+    return _sigmoid(features.astype(np.float32) @ layers.still_weight.T + layers.still_bias)
+
+
+def hash_tracks(layers: HashLayers, tracks: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Soft bits of t tracks, each the features (m_i, d) of its frames: -> (t, K)."""
+    if not tracks:
+        return np.empty((0, layers.bits), np.float32)
+    vectors = np.stack([log_covariance(D, eps=layers.eps, divide=layers.divide).astype(np.float32) for D in tracks])
+    return _sigmoid(vectors @ layers.track_weight.T + layers.track_bias)
+
+
+def _sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), np.float32)  # tanh does not overflow

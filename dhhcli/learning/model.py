@@ -1,0 +1,87 @@
+"""model: features of stills (n, d) and of tracks (n, m, d) -> soft bits (n, K), in one Hamming space.
+
+The two hash layers of Qiao et al. (TIP 2019): one fully connected layer and a sigmoid for stills, one for
+tracks on the log-covariance, dropout 0.4 (the authors' public code) in front of each.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..covariance import EPS, triangle
+from ..hashing import HashLayers
+from .backbone import FEATURES
+from .logcov import log_covariance
+
+
+class HashModel(nn.Module):
+    """Both hash layers; the backbone stands before it."""
+
+    def __init__(
+        self,
+        bits: int,
+        *,
+        features: int = FEATURES,
+        eps: float = EPS,
+        divide: bool = False,
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__()
+        self.eps, self.divide = eps, divide
+        self.still = nn.Linear(features, bits)
+        self.track = nn.Linear(features * (features + 1) // 2, bits)
+        self.dropout = dropout
+
+    def hash_stills(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(n, d) -> (n, K); with a generator, as in training: dropout drawn from it."""
+        return torch.sigmoid(self.still(self._drop(features, generator)))
+
+    def hash_tracks(self, features: Tensor, counts: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(n, m, d) padded with zero frames, true numbers of frames (n,) -> (n, K); generator as above."""
+        vectors = log_covariance(features, eps=self.eps, counts=counts if self.divide else None)
+        return torch.sigmoid(self.track(self._drop(vectors, generator)))
+
+    def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        # nn.Dropout draws from torch's global generator only
+        if generator is None or not self.dropout:
+            return x
+        return x * (torch.rand(x.shape, generator=generator) >= self.dropout) / (1 - self.dropout)
+
+    @torch.no_grad()
+    def tracks_like_stills(self, scale: float, homogeneous: int) -> None:
+        """Start the track layer as the still layer applied to the mean frame.
+
+        Needs a feature that is 1 on every picture (number ``homogeneous``): D^T D then holds the sum of the
+        frames in that row, as in the embedding of a Gaussian (mean, covariance) into the symmetric positive
+        definite matrices (Lovric, Min-Oo and Ruh, J. Multivariate Analysis 2000). A deviation from the paper,
+        which starts at random.
+
+        Args:
+            scale: multiplies the row: what the matrix logarithm makes of a mean of length 1, measured on real
+                tracks.
+            homogeneous: the feature that is constant.
+        """
+        rows, columns, _ = triangle(self.still.in_features)
+        self.track.weight.zero_()
+        weight = self.still.weight
+        on_row = columns == homogeneous  # the constant is the last feature: pairs (i, last)
+        for place in np.flatnonzero(on_row):
+            i = int(rows[place])
+            if i != homogeneous:
+                self.track.weight[:, place] = weight[:, i] * scale / float(weights[place])
+        self.track.bias.copy_(self.still.bias + weight[:, homogeneous])
+
+    def layers(self) -> HashLayers:
+        """The same layers for numpy."""
+
+        def array(parameter: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+            return parameter.detach().cpu().to(torch.float32).numpy().copy()
+
+        return HashLayers(
+            array(self.still.weight),
+            array(self.still.bias),
+            array(self.track.weight),
+            array(self.track.bias),
+            self.eps,
+            self.divide,
+        )

@@ -1,0 +1,32 @@
+"""plot: log.jsonl of a training run -> picture of its losses and validation figures."""
+
+import json
+from pathlib import Path
+
+
+def plot_log(log: Path, picture: Path) -> None:
+    """One panel a stage: losses on the left axis, mean average precision on the right."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    stages = list(dict.fromkeys(entry["stage"] for entry in entries))
+    figure, panels = pyplot.subplots(1, max(1, len(stages)), figsize=(5 * max(1, len(stages)), 4), squeeze=False)
+    for stage, panel in zip(stages, panels[0], strict=False):
+        own = [entry for entry in entries if entry["stage"] == stage]
+        right = panel.twinx()
+        names = [k for k in dict.fromkeys(k for e in own for k in e) if k not in ("stage", "step", "steps", "seconds")]
+        for name in names:
+            points = [(entry["step"], entry[name]) for entry in own if name in entry]
+            axis, style = (right, "--") if name.startswith("still_") else (panel, "-")
+            axis.plot(*zip(*points, strict=True), style, label=name)
+        panel.set(title=stage, xlabel="step", ylabel="loss")
+        right.set(ylabel="validation mAP", ylim=(0, 1))
+        for axis, place in ((panel, "upper right"), (right, "lower right")):
+            if axis.get_legend_handles_labels()[0]:
+                axis.legend(loc=place, fontsize=7)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=110)
+    pyplot.close(figure)

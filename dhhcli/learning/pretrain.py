@@ -1,0 +1,212 @@
+"""pretrain: face pack (pictures, identities, teacher embeddings) -> backbone that tells people apart.
+
+The paper pre-trains the backbone as a face classifier. Here that is a margin softmax (CosFace, Wang et al.,
+CVPR 2018) over all people, together with distillation where the pack brings a teacher's embeddings: a linear
+head on the features has to land on the teacher's 128 numbers, and distances inside the batch have to match
+the teacher's (relational distillation, Park et al., CVPR 2019). Small crops first (progressive resizing),
+AdamW, one warm-up and cosine decay, exponential moving average of the weights.
+
+Everything random in step t comes from a generator seeded with the run's seed and t, so a resumed run repeats what an
+uninterrupted one would have done.
+"""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..imitation import imitate_frames
+from ..packs import FacePack
+from .backbone import FEATURES, Backbone, to_input
+from .checkpoint import load_checkpoint, save_checkpoint
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """One pre-training run; saved beside its weights and compared on resume."""
+
+    steps: int = 6000
+    batch: int = 64
+    rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: int = 200
+    sizes: tuple[tuple[float, int], ...] = ((0.35, 40), (0.7, 52), (1.0, 64))  # (until this share, pixels)
+    scale: float = 24.0  # CosFace s
+    margin: float = 0.2  # CosFace m
+    classify: float = 0.1  # weight of the margin softmax
+    distil: float = 4.0  # weight of the squared error to the teacher
+    relate: float = 4.0  # weight of the matching of distances inside the batch
+    ema: float = 0.998
+    seed: int = 0
+    batch_norm: bool = True
+    bf16: bool = True
+
+
+class PretrainHeads(nn.Module):
+    """What pre-training puts on top of the features and throws away afterwards."""
+
+    def __init__(self, people: int) -> None:
+        super().__init__()
+        self.teacher = nn.Linear(FEATURES, 128)
+        self.classes = nn.Parameter(torch.randn(people, FEATURES) * 0.05)
+
+
+class Pretraining(nn.Module):
+    """Backbone and heads under one roof, so that one optimiser, average and checkpoint hold both."""
+
+    def __init__(self, people: int, *, batch_norm: bool) -> None:
+        super().__init__()
+        self.backbone = Backbone(batch_norm=batch_norm)
+        self.heads = PretrainHeads(people)
+
+
+def cosface(features: Tensor, classes: Tensor, identity: Tensor, scale: float, margin: float) -> Tensor:
+    """Large margin cosine loss: cross entropy of s (cos - m [own class]); (n, d), (p, d), (n,) -> scalar."""
+    cosine = functional.normalize(features) @ functional.normalize(classes).T  # (n, p)
+    own = functional.one_hot(identity, len(classes)).to(cosine.dtype)
+    return functional.cross_entropy(scale * (cosine - margin * own), identity)
+
+
+def relational(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the two sets' pairwise Euclidean distances: (n, d), (n, e) -> scalar."""
+    return (torch.pdist(student) - torch.pdist(teacher)).square().mean()
+
+
+def rate_at(step: int, settings: PretrainSettings) -> float:
+    """Learning rate: linear warm-up, then half a cosine down to a hundredth."""
+    if step < settings.warmup:
+        return settings.rate * (step + 1) / settings.warmup
+    progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def size_at(step: int, settings: PretrainSettings) -> int:
+    """Side of the training crops at a step, pixels."""
+    return next(size for until, size in settings.sizes if step < until * settings.steps or until >= 1)
+
+
+def draw_batch(
+    pack: FacePack, step: int, settings: PretrainSettings
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Crops (batch, s, s, 3) and their rows; each epoch is one permutation of the pack."""
+    epochs, places = np.divmod(step * settings.batch + np.arange(settings.batch), len(pack))
+    rows = np.empty(settings.batch, np.int64)
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng([settings.seed, 0, epoch]).permutation(len(pack))
+        rows[epochs == epoch] = order[places[epochs == epoch]]
+    rng = np.random.default_rng([settings.seed, 1, step])
+    size = size_at(step, settings)
+    crops = np.concatenate([imitate_frames(pack.pictures[row], 1, rng, size=size) for row in rows])
+    return crops, rows
+
+
+def _prefetched(
+    pack: FacePack, start: int, settings: PretrainSettings
+) -> Iterator[tuple[int, npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(draw_batch, pack, start, settings)
+        for step in range(start, settings.steps):
+            crops, rows = pending.result()
+            if step + 1 < settings.steps:
+                pending = pool.submit(draw_batch, pack, step + 1, settings)
+            yield step, crops, rows
+
+
+@dataclass(frozen=True)
+class PretrainReport:
+    """What one step said; rates are means over the steps since the last report."""
+
+    step: int
+    steps: int
+    size: int
+    losses: dict[str, float]
+
+
+def pretrain(
+    pack: FacePack,
+    settings: PretrainSettings,
+    folder: Path,
+    *,
+    checkpoint_every: int = 250,
+    device: str = "cpu",
+) -> Iterator[tuple[PretrainReport, Backbone, PretrainHeads]]:
+    """Train, yielding every ``checkpoint_every`` steps (and at the end) a report and the averaged weights.
+
+    Resumes from ``folder/pretrain.safetensors`` when it is there and was made with the same settings; a run
+    that was already complete yields its weights once more, with a report that holds no losses.
+
+    Raises:
+        TrainingError: the checkpoint in ``folder`` is damaged, or was made with other settings or people.
+    """
+    people = int(pack.identity.max()) + 1
+    with torch.random.fork_rng(devices=[]):  # torch's layers start from its global generator, which is put back
+        torch.manual_seed(settings.seed)
+        model = Pretraining(people, batch_norm=settings.batch_norm)
+    teacher = torch.from_numpy(pack.teacher)
+    known = torch.isfinite(teacher).all(dim=1)
+    if known.any():  # start at the mean: the teacher's embeddings are far from centred
+        with torch.no_grad():
+            model.heads.teacher.bias.copy_(teacher[known].mean(dim=0))
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(
+        model,
+        multi_avg_fn=get_ema_multi_avg_fn(settings.ema),  # type: ignore[no-untyped-call]
+        use_buffers=True,
+    )
+    averaged: Pretraining = average.module  # type: ignore[assignment]
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=settings.rate,
+    )
+    checkpoint = folder / "pretrain.safetensors"
+    start = load_checkpoint(checkpoint, asdict(settings), model, average, optimiser)
+    if start >= settings.steps:
+        report = PretrainReport(start, settings.steps, size_at(start - 1, settings), {})
+        yield report, averaged.backbone, averaged.heads
+        return
+    identity = torch.from_numpy(pack.identity)
+    sums: dict[str, float] = {}
+    count = 0
+    model.train()
+    for step, crops, rows in _prefetched(pack, start, settings):
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, settings)
+        inputs = to_input(torch.from_numpy(crops).to(device)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.bf16):
+            features = model.backbone(inputs)
+        features = features.float()
+        heads = model.heads
+        losses = {
+            "classify": settings.classify
+            * cosface(features, heads.classes, identity[rows].to(device), settings.scale, settings.margin)
+        }
+        taught = known[rows]
+        if taught.sum() > 1:
+            target = teacher[rows][taught].to(device)
+            student = heads.teacher(features[taught.to(device)])
+            losses["distil"] = settings.distil * (student - target).square().sum(dim=1).mean()
+            losses["relate"] = settings.relate * relational(student, target)
+        loss = torch.stack(list(losses.values())).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        average.update_parameters(model)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        count += 1
+        if (step + 1) % checkpoint_every == 0 or step + 1 == settings.steps:
+            save_checkpoint(checkpoint, step + 1, asdict(settings), model, average, optimiser)
+            report = PretrainReport(step + 1, settings.steps, crops.shape[1], {k: v / count for k, v in sums.items()})
+            sums, count = {}, 0
+            yield report, averaged.backbone, averaged.heads

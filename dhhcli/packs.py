@@ -1,0 +1,127 @@
+"""packs: HDF5 face pack -> pictures (n, 80, 80, 3) uint8 BGR, identities (n,), teacher embeddings (n, 128).
+
+A pack is one HDF5 file of 80x80 JPEG crops laid end to end (``jpeg``, ``offset``) with one row a crop in
+``identity``, ``identity_name``, ``face_px`` and ``teacher``. The middle 64x64 pixels of a picture are what
+the network sees; the 8 pixel margin is room for shift, scale and rotation.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from .errors import PackError
+
+MARGIN = 8  # pixels around the network's 64x64
+
+
+@dataclass(frozen=True, eq=False)
+class FacePack:
+    """Decoded pack: everything is in memory (19 kB a crop)."""
+
+    path: Path
+    pictures: npt.NDArray[np.uint8]  # (n, 80, 80, 3) BGR
+    identity: npt.NDArray[np.int64]  # (n,) row in ``names``
+    names: tuple[str, ...]
+    face_px: npt.NDArray[np.float32]  # (n,) side of the face box in the original photo, pixels
+    teacher: npt.NDArray[np.float32]  # (n, 128); rows of NaN where the teacher gave nothing
+
+    def __len__(self) -> int:
+        return len(self.identity)
+
+
+def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
+    """Decode a face pack.
+
+    Raises:
+        PackError: the file is missing, is no pack, or a crop does not decode to (80, 80, 3).
+    """
+    if not path.is_file():
+        raise PackError(f"{path}: no such face pack; name an HDF5 file of face crops with --data")
+    try:
+        with h5py.File(path, "r") as file:
+            jpeg = file["jpeg"][:]
+            offset = file["offset"][:].astype(np.int64)
+            identity = file["identity"][:].astype(np.int64)
+            raw_names = file["identity_name"][:] if "identity_name" in file else np.arange(identity.max(initial=-1) + 1)
+            names = tuple(_text(name) for name in raw_names)
+            n = len(identity)
+            face_px = file["face_px"][:].astype(np.float32) if "face_px" in file else np.full(n, 64, np.float32)
+            teacher = (
+                file["teacher"][:].astype(np.float32) if "teacher" in file else np.full((n, 128), np.nan, np.float32)
+            )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise PackError(f"{path}: not a face pack ({error}); expected HDF5 with jpeg, offset, identity") from None
+    if jpeg.dtype != np.uint8 or {jpeg.ndim, offset.ndim, identity.ndim, face_px.ndim} != {1}:
+        raise PackError(f"{path}: jpeg, offset, identity or face_px is no list of numbers; the pack is damaged")
+    if len(offset) != n + 1 or offset[0] != 0 or offset[-1] != len(jpeg) or (np.diff(offset) <= 0).any():
+        raise PackError(
+            f"{path}: {n} identities but {len(offset) - 1} crops, or offsets that do not rise to the "
+            f"{len(jpeg)} bytes of jpeg; the pack is damaged"
+        )
+    if teacher.shape != (n, 128) or len(face_px) != n:
+        raise PackError(f"{path}: teacher {teacher.shape}, face_px {face_px.shape}; expected ({n}, 128), ({n},)")
+    if n and not 0 <= identity.min() <= identity.max() < len(names):
+        raise PackError(f"{path}: identity {identity.max()} of {len(names)} names; the pack is damaged")
+    index = np.arange(n)[rows]
+    pictures = np.empty((len(index), 64 + 2 * MARGIN, 64 + 2 * MARGIN, 3), np.uint8)
+    for row, i in enumerate(index):
+        picture = cv2.imdecode(jpeg[offset[i] : offset[i + 1]], cv2.IMREAD_COLOR)
+        if picture is None or picture.shape != pictures.shape[1:]:
+            found = "no JPEG" if picture is None else f"shape {picture.shape}"
+            raise PackError(f"{path}: crop {i} is {found}, expected a {pictures.shape[1:]} JPEG")
+        pictures[row] = picture
+    return FacePack(path, pictures, identity[index], names, face_px[index], teacher[index])
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+
+
+def merge_packs(packs: list[FacePack]) -> FacePack:
+    """Lay packs end to end; identities of different packs stay different people."""
+    shift = np.cumsum([0] + [len(pack.names) for pack in packs[:-1]])
+    return FacePack(
+        path=packs[0].path,
+        pictures=np.concatenate([pack.pictures for pack in packs]),
+        identity=np.concatenate([pack.identity + by for pack, by in zip(packs, shift, strict=True)]),
+        names=tuple(name for pack in packs for name in pack.names),
+        face_px=np.concatenate([pack.face_px for pack in packs]),
+        teacher=np.concatenate([pack.teacher for pack in packs]),
+    )
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person's part of a retrieval protocol; numbers are rows of the pack."""
+
+    identity: int
+    queries: tuple[int, ...]  # stills
+    sets: tuple[tuple[int, ...], ...]  # photos that make up one "hard video" each
+    shots: tuple[int, ...]  # photos that are each expanded to a shot by frame imitation
+
+
+def read_protocol(path: Path) -> tuple[Person, ...]:
+    """Read a protocol file: ``{"people": [{"identity", "queries", "sets", "shots"}, ...]}``.
+
+    Raises:
+        PackError: the file is missing or not of this form.
+    """
+    try:
+        people = json.loads(path.read_text())["people"]
+        return tuple(
+            Person(
+                int(person["identity"]),
+                tuple(int(row) for row in person["queries"]),
+                tuple(tuple(int(row) for row in photos) for photos in person["sets"]),
+                tuple(int(row) for row in person["shots"]),
+            )
+            for person in people
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PackError(f"{path}: not a protocol file ({error}); expected JSON with a list 'people'") from None

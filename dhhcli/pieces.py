@@ -1,0 +1,155 @@
+"""pieces: Tables of several files -> Shard: codes (n, B), one numbering of tracks, shots and videos."""
+
+import os
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ShardError
+from .records import EncodedVideo, VideoRecord, intact, path_bytes, to_record
+from .shardfile import ShardFile
+from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, cut
+
+
+@dataclass(eq=False)
+class Shard:
+    """All committed tracks under one codes path, read-only; n = len(shard). Made by `open_shard`.
+
+    Track, shot and video rows count over the whole shard, videos sorted by path. `codes` is a view into the
+    memory-mapped file where there is one file, a copy where parts wait beside it. Closing only lets go of
+    the maps: arrays handed out before stay valid.
+    """
+
+    tag: ModelTag
+    content: str  # SHA-256 (hex) of model, codes, tables and thumbnails; the same before and after merging
+    dhh_version: str  # that wrote it
+    codes: NDArray[np.uint8]  # (n, B)
+    pieces: list[Tables]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __enter__(self) -> "Shard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.pieces = []
+        self.codes = self.codes[:0].copy()
+        self.__dict__.pop("videos", None)
+        self.__dict__.pop("_starts", None)
+
+    @cached_property
+    def videos(self) -> tuple[VideoRecord, ...]:
+        """Every video, by path. Raises ShardError where a record is damaged."""
+        return tuple(to_record(piece.text(row)) for piece in self.pieces for row in range(len(piece.videos)))
+
+    def video(self, row: int) -> VideoRecord:
+        """One video, without reading the others."""
+        piece, local = self._locate("videos", row)
+        return to_record(piece.text(local))
+
+    def track_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.void]:
+        """Tracks `ids` (k,) -> (k,) TRACK_DTYPE, `video` and `shot` as rows of this shard."""
+        return self._rows("tracks", np.asarray(ids), TRACK_DTYPE)
+
+    def shots_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.void]:
+        """Shots `ids` (k,) -> (k,) SHOT_DTYPE, `video` as a row of this shard."""
+        return self._rows("shots", np.asarray(ids), SHOT_DTYPE)
+
+    def thumbnail(self, track: int) -> bytes:
+        """JPEG of a track, b"" when it was encoded without."""
+        piece, local = self._locate("tracks", track)
+        return piece.thumbnail(local)
+
+    def encoded_video(self, row: int) -> EncodedVideo:
+        """What was committed for the video in `row`, to be committed again, say under a new path."""
+        piece, local = self._locate("videos", row)
+        unit = cut(piece, local, local + 1)
+        thumbnails = tuple(unit.thumbnail(track) for track in range(len(unit.tracks)))
+        return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails)
+
+    def damaged_videos(self) -> tuple[Path, ...]:
+        """Paths of the videos whose bytes are not those that were committed; reads everything."""
+        return tuple(
+            Path(os.fsdecode(path_bytes(piece, row)))
+            for piece in self.pieces
+            for row in range(len(piece.videos))
+            if not intact(piece, row)
+        )
+
+    @cached_property
+    def _starts(self) -> dict[str, NDArray[np.int64]]:
+        """First row of every piece in the shard's tables, and behind them the number of rows."""
+        return {
+            name: np.cumsum([0, *(len(getattr(piece, name)) for piece in self.pieces)])
+            for name in ("videos", "shots", "tracks")
+        }
+
+    def _locate(self, name: str, row: int) -> tuple[Tables, int]:
+        starts = self._starts[name]
+        if not 0 <= row < starts[-1]:
+            raise IndexError(f"{name[:-1]} {row} of {starts[-1]}")
+        at = int(np.searchsorted(starts, row, "right")) - 1
+        return self.pieces[at], row - int(starts[at])
+
+    def _rows(self, name: str, ids: NDArray[np.integer[Any]], dtype: np.dtype[Any]) -> NDArray[np.void]:
+        starts = self._starts[name]
+        if ids.size and not (ids.min() >= 0 and ids.max() < starts[-1]):
+            raise IndexError(f"{name} {ids.min()} to {ids.max()} of {starts[-1]}")
+        rows = np.empty(len(ids), dtype)
+        owners = np.searchsorted(starts, ids, "right") - 1
+        for p in np.unique(owners):
+            at = np.flatnonzero(owners == p)
+            own = getattr(self.pieces[p], name)[ids[at] - starts[p]]
+            for column, table in (("video", "videos"), ("shot", "shots")):
+                if column in (dtype.names or ()):
+                    if own[column].min() < 0 or own[column].max() >= len(getattr(self.pieces[p], table)):
+                        raise ShardError(f"{name}: {column} out of range: damaged codes file; encode again")
+                    own[column] += self._starts[table][p]
+            rows[at] = own
+        return rows
+
+
+def check_model(shard: Shard, tag: ModelTag) -> None:
+    """Raises ShardError unless the shard's codes were made by the model `tag`: others cannot be compared."""
+    if shard.tag != tag:
+        raise ShardError(other_model("the codes file", shard.tag, tag))
+
+
+def merged(main: ShardFile | None, parts: list[ShardFile]) -> list[Tables]:
+    """Pieces in the order of their paths; a part takes the place of its path in `main`."""
+    if not parts:
+        return [main.tables] if main else []
+    newer = {path_bytes(part.tables, 0): part.tables for part in parts}
+    if main is None:
+        return [newer[path] for path in sorted(newer)]
+    old = [path_bytes(main.tables, row) for row in range(len(main.tables.videos))]
+    if any(a >= b for a, b in pairwise(old)):
+        raise ShardError(f"{main.path}: damaged codes file (videos are not in order); encode again")
+    pieces: list[Tables] = []
+    first = 0
+    for path in sorted(newer):
+        row = bisect_left(old, path)
+        if first < row:
+            pieces.append(cut(main.tables, first, row))
+        pieces.append(newer[path])
+        first = row + (old[row : row + 1] == [path])
+    if first < len(old):
+        pieces.append(cut(main.tables, first, len(old)))
+    return pieces
+
+
+def other_model(where: str, found: ModelTag, expected: ModelTag) -> str:
+    return (
+        f"{where}: codes of another model ({found.bits} bits, weights {found.fingerprint[:12]}; expected "
+        f"{expected.bits} bits, {expected.fingerprint[:12]}); use those weights, or encode to a new file"
+    )

@@ -1,0 +1,124 @@
+"""query: photos (h, w, 3) uint8 BGR -> the chosen face's soft bits (K,) float32 -> rows of ranked shots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .crops import align, read_photo
+from .errors import NoFaceError, UsageError
+from .faces import Face
+from .hashing import hash_stills
+from .index import Index, fresh, open_index
+from .network import Network, load_network
+from .report.rows import Row, result_rows
+from .search import search
+from .shards import Shard, check_model, open_shard
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoCode:
+    """The code of one photo and which face it is of."""
+
+    path: Path
+    soft: npt.NDArray[np.float32]  # (K,)
+    face: Face
+    number: int  # 1-based, largest first
+    faces: int  # how many the photo shows
+
+
+def largest_first(faces: list[Face]) -> list[Face]:
+    """Faces by falling size: the person a photo is of is nearly always the largest face in it."""
+    return sorted(faces, key=lambda face: (-face.size, *face.box.tolist()))
+
+
+def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
+    """Hash face ``number`` (1 is the largest) of a photo.
+
+    Raises:
+        PhotoError: the file is not an image.
+        NoFaceError: there is no face, or there are fewer than ``number``.
+    """
+    picture = read_photo(path)
+    faces = largest_first(network.detector.detect(picture))
+    height, width = picture.shape[:2]
+    if not faces:
+        raise NoFaceError(
+            f"{path}: no face found in {width}x{height} pixels; take a photo where the face is 20 pixels or larger"
+        )
+    if number > len(faces):
+        raise NoFaceError(f"{path}: has {len(faces)} face(s), --face {number} asks for more")
+    face = faces[number - 1]
+    soft = hash_stills(network.layers, network.extract(align(picture, face.landmarks)[None]))[0]
+    return PhotoCode(path, soft, face, number, len(faces))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query found, and what the user should know about how."""
+
+    rows: tuple[Row, ...]
+    thumbnails: tuple[bytes, ...]  # one a row when asked for; b"" where the track was encoded without
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0: something was found; 3: nobody was."""
+        return 0 if self.rows else 3
+
+
+def find_person(
+    photos: Sequence[Path],
+    codes_path: Path,
+    *,
+    top: int = 20,
+    face: int = 1,
+    weights: str | None = None,
+    thumbnails: bool = False,
+) -> Answer:
+    """Rank the shots of a codes file by how near they come to the person in one or several photos.
+
+    Several photos are of one person; a track counts as near as its distance to the nearest of them.
+
+    Raises:
+        UsageError: ``face`` with several photos.
+        PhotoError, NoFaceError: a photo cannot be used.
+        MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
+        WeightsError: the weights cannot be used.
+    """
+    if face > 1 and len(photos) > 1:
+        raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
+    with open_shard(codes_path) as shard:
+        network = load_network(weights, tracks=False)
+        check_model(shard, network.tag)
+        codes = [photo_code(photo, network, number=face) for photo in photos]
+        notes = [_choice(code) for code in codes if code.faces > 1]
+        index, note = _usable_index(codes_path, shard)
+        notes += [note] if note else []
+        hits = search(shard, np.stack([code.soft for code in codes]), top, index)
+        if not hits:
+            notes.append(f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)")
+        rows = result_rows(shard, hits)
+        pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
+        return Answer(tuple(rows), pictures, tuple(notes))
+
+
+def _choice(code: PhotoCode) -> str:
+    size = round(code.face.size)
+    which = "the largest" if code.number == 1 else f"number {code.number} by size"
+    return f"{code.path}: {code.faces} faces, took {which} ({size} pixels); --face N chooses another"
+
+
+def _usable_index(codes_path: Path, shard: Shard) -> tuple[Index | None, str | None]:
+    """The index if it is fresh; a stale one is said and left alone: the codes themselves are searched."""
+    state = fresh(codes_path, shard)
+    if state == "fresh":
+        return open_index(codes_path, shard), None
+    if state == "stale":
+        return (
+            None,
+            f"the index of {codes_path} is older than its codes, searching without it; run: dhh index {codes_path}",
+        )
+    return None, None

@@ -1,0 +1,171 @@
+"""progress: events of an encoding -> one live line on a terminal, plain lines elsewhere; always on stderr."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from ..encode import Encoded, Skipped, Step, Unchanged
+from ..video import VideoList
+
+LISTED = 20  # ignored files that are named; the rest are counted
+QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
+
+
+@dataclass
+class Summary:
+    """What happened to every input; ``lines`` says it in words."""
+
+    encoded: list[Encoded] = field(default_factory=list)
+    unchanged: list[Unchanged] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0  # wall clock
+
+    @property
+    def incomplete(self) -> list[Encoded]:
+        """Files that were kept as far as they decode."""
+        return [event for event in self.encoded if event.warnings]
+
+    def lines(self) -> list[str]:
+        """The last words: totals, then every file that was skipped or is incomplete, with the reason."""
+        film = sum(event.seconds for event in self.encoded)
+        speed = f", {film / self.seconds:.1f}x real time" if self.seconds > 0 and film else ""
+        total = len(self.encoded) + len(self.unchanged) + len(self.skipped)
+        lines = [
+            f"{total} {_plural(total, 'video')}: {len(self.encoded)} encoded, {len(self.unchanged)} unchanged, "
+            f"{len(self.skipped)} skipped; {sum(e.tracks for e in self.encoded)} face tracks in "
+            f"{sum(e.shots for e in self.encoded)} shots, {film:.1f} s of film in {self.seconds:.1f} s{speed}"
+        ]
+        lines += [f"without faces: {event.path}" for event in self.encoded if not event.tracks]
+        lines += [f"incomplete: {event.path}: {note}" for event in self.incomplete for note in event.warnings]
+        lines += [f"skipped: {event.path}: {event.reason}" for event in self.skipped]
+        return lines
+
+
+class EncodeProgress:
+    """Shows how an encoding goes; a context manager around it.
+
+    Time left is estimated from bytes, because the length of a file is known only when it is opened.
+    """
+
+    def __init__(self, found: VideoList, console: Console) -> None:
+        paths = found.videos
+        self.summary = Summary()
+        self._ignored = found.ignored
+        self._sizes = {path: path.stat().st_size if path.exists() else 0 for path in paths}
+        self._total = max(1, sum(self._sizes.values()))
+        self._done_bytes = 0
+        self._console = console
+        self._began = self._said = self._file_began = time.monotonic()
+        self._live = Progress(
+            TextColumn("[bold]{task.completed}/{task.total}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[name]}"),
+            TextColumn("{task.fields[words]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID = self._live.add_task("", total=len(paths), name="", words="")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        self.summary.seconds = time.monotonic() - self._began
+        if kind is KeyboardInterrupt:
+            done = len(self.summary.encoded) + len(self.summary.unchanged)
+            self._say(f"interrupted; {done} finished videos are safe, run the same line again for the rest")
+
+    def step(self, step: Step) -> None:
+        """A frame was done."""
+        now = time.monotonic()
+        if not step.seconds:
+            self._file_began = now
+        if now - self._said < (0.2 if self._console.is_terminal else QUIET_SECONDS):
+            return
+        self._said = now
+        share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
+        speed = step.seconds / max(now - self._file_began, 1e-6)
+        words = f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0))}"
+        if self._console.is_terminal:
+            self._live.update(self._task, name=escape(step.path.name), words=words)
+        else:
+            self._say(f"{step.path}: {words}")
+
+    def done(self, event: Encoded | Unchanged | Skipped) -> None:
+        """A file was finished, one way or another."""
+        self._done_bytes += self._sizes.get(event.path, 0)
+        self._live.update(self._task, advance=1, name="", words="")
+        took = time.monotonic() - self._file_began
+        match event:
+            case Encoded():
+                self.summary.encoded.append(event)
+                words = (
+                    f"{event.seconds:.1f} s, {event.shots} {_plural(event.shots, 'shot')}, "
+                    f"{event.tracks} face {_plural(event.tracks, 'track')}, "
+                    f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left(0)}"
+                )
+            case Unchanged():
+                self.summary.unchanged.append(event)
+                words = "unchanged, encoded before"
+            case Skipped():
+                self.summary.skipped.append(event)
+                words = f"skipped: {event.reason}"
+        count = len(self.summary.encoded) + len(self.summary.unchanged) + len(self.summary.skipped)
+        self._say(f"[{count}/{len(self._sizes)}] {event.path}: {words}")
+        self._said = self._file_began = time.monotonic()
+
+    def conclude(self, codes_path: Path) -> None:
+        """Say the last words."""
+        for line in self.summary.lines():
+            self._say(line)
+        for path in self._ignored[:LISTED]:
+            self._say(f"ignored: {path}: not the suffix of a video")
+        if len(self._ignored) > LISTED:
+            self._say(f"ignored: {len(self._ignored) - LISTED} more files that have not the suffix of a video")
+        if codes_path.exists():
+            self._say(f"{codes_path}: {codes_path.stat().st_size:,} bytes")
+
+    @property
+    def exit_code(self) -> int:
+        """0: everything is in; 4: something was skipped or is incomplete; 1: nothing could be done at all."""
+        if self.summary.skipped and not self.summary.encoded and not self.summary.unchanged:
+            return 1
+        return 4 if self.summary.skipped or self.summary.incomplete else 0
+
+    def _left(self, bytes_of_current: float) -> str:
+        done = self._done_bytes + bytes_of_current
+        if done <= 0 or done >= self._total:
+            return ""
+        seconds = (time.monotonic() - self._began) * (self._total - done) / done
+        return f", about {_span(seconds)} left"
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _plural(n: int, word: str) -> str:
+    return word if n == 1 else f"{word}s"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def stderr_console() -> Console:
+    """Where words go; colour only where a person reads and NO_COLOR is not set (rich sees to both)."""
+    return Console(file=sys.stderr, highlight=False)

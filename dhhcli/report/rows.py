@@ -1,0 +1,73 @@
+"""rows: hits + shard -> rows: everything that the formats print, in exact source time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..records import VideoRecord
+from ..search import Hit
+from ..shards import Shard
+from ..timecode import source_timecode
+
+
+@dataclass(frozen=True)
+class Row:
+    """One shot that answers the query, in the order of the TSV's columns."""
+
+    rank: int
+    distance: int  # bits in which the codes of photo and track differ
+    bits: int  # of how many
+    video: Path
+    shot: int  # number within the video, from 1
+    start: str  # source timecode of the shot's first frame
+    end: str  # source timecode of the frame after its last
+    start_seconds: float  # since the first frame of the file
+    end_seconds: float
+    start_frame: int
+    end_frame: int  # exclusive
+    face_at: str  # source timecode of the frame where the face shows best
+    face_frame: int
+    box: tuple[int, int, int, int]  # left, top, right, bottom of the face in that frame, pixels
+    tracks: int  # how many tracks of this shot are among the candidates
+    track: int  # row in the codes file
+
+
+def result_rows(shard: Shard, hits: Sequence[Hit]) -> list[Row]:
+    """Read the metadata of the hits, and of nothing else."""
+    tracks = shard.track_rows(np.array([hit.track for hit in hits], np.int64))
+    shots = shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))
+    return [
+        _row(shard, hit, track, shot, shard.video(int(shot["video"])))
+        for hit, track, shot in zip(hits, tracks, shots, strict=True)
+    ]
+
+
+def _row(shard: Shard, hit: Hit, track: np.void, shot: np.void, video: VideoRecord) -> Row:
+    def seconds(pts: int) -> Fraction:
+        return (int(pts) - video.start_pts) * video.time_base
+
+    def timecode(pts: int) -> str:
+        return source_timecode(seconds(pts), video.frame_rate, video.start_timecode, drop=video.drop_frame)
+
+    left, top, right, bottom = (round(float(edge)) for edge in track["box"])
+    return Row(
+        rank=hit.rank,
+        distance=hit.distance,
+        bits=shard.tag.bits,
+        video=video.path,
+        shot=int(shot["number"]),
+        start=timecode(shot["start_pts"]),
+        end=timecode(shot["end_pts"]),
+        start_seconds=round(float(seconds(shot["start_pts"])), 6),
+        end_seconds=round(float(seconds(shot["end_pts"])), 6),
+        start_frame=int(shot["start_frame"]),
+        end_frame=int(shot["end_frame"]),
+        face_at=timecode(track["best_pts"]),
+        face_frame=int(track["best_frame"]),
+        box=(left, top, right, bottom),
+        tracks=hit.tracks,
+        track=hit.track,
+    )

@@ -1,0 +1,474 @@
+"""video: path -> frames (h, w, 3) uint8 BGR, upright, each with its exact time (pts x time base).
+
+Notable:
+
+- The only module that imports ``av``. FFmpeg's own log never reaches stderr.
+- What decodes is kept: damage in the middle or a file cut short becomes a line in ``Video.warnings``.
+- Pictures are converted only when asked for (``Frame.luma``, ``Frame.bgr``), at the size asked for, in
+  swscale.
+- Every frame of a video has one coordinate system: that of ``VideoInfo.width`` x ``height``, rotation
+  applied.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import av
+import av.error
+import av.logging
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from .errors import MissingPathError, NoVideoError, VideoError
+
+av.logging.set_level(None)
+
+Picture = npt.NDArray[np.uint8]
+T = TypeVar("T")
+
+# fmt: off
+VIDEO_SUFFIXES: frozenset[str] = frozenset((
+    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
+    ".vob", ".webm", ".wmv", ".y4m",
+))
+# fmt: on
+
+# A step back of the time stamps beyond this many seconds is another recording in the same file, not jitter.
+RESTART = 1
+MOST_WARNINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a file says about its picture stream.
+
+    width, height: of the upright picture, pixels; pixel aspect is not applied. frame_rate: average, frames a
+    second. duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees clockwise, already applied to
+    frames. start_timecode: "01:00:00:00", with ";" before the frames when drop-frame. start_pts: first pts
+    the stream declares.
+    """
+
+    path: Path
+    width: int
+    height: int
+    codec: str
+    frame_rate: Fraction | None
+    time_base: Fraction
+    duration: Fraction | None
+    rotation: int
+    start_timecode: str | None
+    drop_frame: bool
+    start_pts: int | None
+
+
+class _Scaler:
+    """Conversions of one video's frames, with swscale's contexts kept between frames.
+
+    A conversion writes into the frame's colour tags for its duration, so it holds a lock: frames may go to
+    several threads.
+    """
+
+    def __init__(self, rotation: int, width: int, height: int) -> None:
+        self._rotation, self._width, self._height = rotation, width, height
+        self._lock = threading.Lock()
+        self._contexts: dict[tuple[str, int, int], VideoReformatter] = {}
+
+    def convert(self, picture: av.VideoFrame, kind: str, width: int | None, height: int | None) -> Picture:
+        width, height = self._size(width, height)
+        if self._rotation % 180:
+            width, height = height, width
+        with self._lock:
+            context = self._contexts.setdefault((kind, width, height), VideoReformatter())
+            scaled = context.reformat(picture, width, height, kind, interpolation=Interpolation.BILINEAR, threads=1)
+            values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
+        if self._rotation:
+            values = np.ascontiguousarray(np.rot90(values, k=-self._rotation // 90))
+        return values
+
+    def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
+        """The missing side follows from the aspect; without any, the size of the video."""
+        if width is None and height is None:
+            return self._width, self._height
+        if width is None:
+            width = max(1, round(self._width * (height or 0) / self._height))
+        if height is None:
+            height = max(1, round(self._height * width / self._width))
+        return width, height
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """One decoded frame. index: from 0, in display order. pts, duration: ticks of the time base (duration 0:
+    unknown). time: pts x time base, seconds, exact."""
+
+    index: int
+    pts: int
+    time: Fraction
+    duration: int
+    picture: av.VideoFrame
+    scaler: _Scaler
+
+    def luma(self, width: int, height: int) -> Picture:
+        """Upright grey picture (height, width) uint8, scaled with anti-aliasing."""
+        return self.scaler.convert(self.picture, "gray", width, height)
+
+    def bgr(self, width: int | None = None, height: int | None = None) -> Picture:
+        """Upright picture (h, w, 3) uint8 BGR, of the video's size or scaled; one side alone keeps the
+        aspect.
+
+        A stream that changes its size midway is brought to ``VideoInfo.width`` x ``height``.
+        """
+        return self.scaler.convert(self.picture, "bgr24", width, height)
+
+
+class Video:
+    """An open video; made by ``open_video``, used as a context manager. Its frames can be read once.
+
+    ``close`` may be called while another thread reads frames: it waits for the frame in work and ends the
+    rest.
+    """
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self._path, self._container, self._stream = path, container, stream
+        self._time_base = _fraction(stream.time_base) or Fraction(1, 1000)
+        self._notes: list[str] = []
+        self._unlisted = 0
+        self._corrupt = 0
+        self._seconds: Fraction | None = None  # time of the frame decoded last
+        self._decoding = threading.Lock()
+        self._closed = self._read = False
+        self._decoded = self._decode()
+        self._first = self._next()
+        if self._first is None:
+            reason = self._notes[0] if self._notes else "it holds no frame"
+            raise VideoError(f"{path}: cannot be decoded as video ({reason}): is the file complete?")
+        self.info = _info(path, container, stream, self._time_base, self._first)
+        self._scaler = _Scaler(self.info.rotation, self.info.width, self.info.height)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each thing that went wrong so far; complete when all frames have been read."""
+        lines = list(self._notes)
+        if self._unlisted:
+            lines.append(f"and {self._unlisted} more of these")
+        if self._corrupt:
+            lines.append(f"damaged frames, kept as decoded: {self._corrupt}")
+        return tuple(lines)
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames in display order; pts increase strictly.
+
+        A frame without pts takes its dts, or else the last pts plus its duration. A pts that does not
+        increase becomes the last pts + 1; one that steps back by more than a second starts a new recording:
+        the time goes on from the last frame, and a warning says so. Frames that cannot be decoded are
+        missing (see ``warnings``) and are not counted in ``Frame.index``.
+        """
+        if self._read:
+            raise ValueError(f"{self._path}: frames were read already, open the video again")
+        self._read = True
+        picture, self._first = self._first, None
+        index, last, step, shift = 0, None, self._usual_step(), 0
+        while picture is not None:
+            stamp = picture.pts if picture.pts is not None else picture.dts
+            duration = int(picture.duration or 0)
+            if last is None:
+                pts = stamp if stamp is not None else (self._stream.start_time or 0)
+            else:
+                pts = last + step if stamp is None else stamp + shift
+                if pts <= last and (last - pts) * self._time_base > RESTART:
+                    self._note(f"time stamps jump back at {clock(last * self._time_base)}; counted on from there")
+                    shift += last + step - pts
+                    pts = last + step
+                pts = max(pts, last + 1)
+            step = duration or step
+            last = pts
+            self._seconds = pts * self._time_base
+            self._corrupt += bool(picture.is_corrupt)
+            yield Frame(index, pts, self._seconds, duration, picture, self._scaler)
+            index += 1
+            picture = self._next()
+        if not self._closed:
+            self._check_end(last, step)
+
+    def close(self) -> None:
+        with self._decoding:
+            self._closed = True
+            self._decoded.close()
+            self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _usual_step(self) -> int:
+        """Ticks from one frame to the next where no frame says it."""
+        rate = _fraction(self._stream.average_rate) or _fraction(self._stream.guessed_rate) or Fraction(25)
+        return max(1, round(1 / (rate * self._time_base)))
+
+    def _next(self) -> av.VideoFrame | None:
+        with self._decoding:
+            return None if self._closed else next(self._decoded, None)
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """Demultiplex and decode, noting errors instead of raising them."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                self._note(f"stopped at {self._clock()}: {_words(error)}")
+                packet = None
+            try:
+                decoded = self._stream.codec_context.decode(None) if packet is None else packet.decode()
+            except av.error.EOFError:
+                return  # the decoder had been emptied already
+            except av.error.FFmpegError as error:
+                self._note(f"damaged at {self._clock()}: {_words(error)}")
+                decoded = []
+            yield from (frame for frame in decoded if isinstance(frame, av.VideoFrame) and frame.width)
+            if packet is None:
+                return
+
+    def _check_end(self, last: int | None, step: int) -> None:
+        """A file cut short often just ends: compare with the duration that its header declares.
+
+        A duration of the container only may be that of its sound, so there more may be missing.
+        """
+        declared = self.info.duration
+        if declared is None or last is None or any(note.startswith("stopped") for note in self._notes):
+            return
+        missing = declared - (last + step - (self._stream.start_time or 0)) * self._time_base
+        of_stream = self._stream.duration is not None
+        if missing > (max(Fraction(1, 2), declared / 50) if of_stream else max(Fraction(1), declared / 10)):
+            self._note(f"stopped at {self._clock()}: the file declares {clock(declared)}, is it cut short?")
+
+    def _clock(self) -> str:
+        return clock(self._seconds or Fraction(0))
+
+    def _note(self, line: str) -> None:
+        if len(self._notes) < MOST_WARNINGS:
+            self._notes.append(line)
+        else:
+            self._unlisted += 1
+
+
+def open_video(path: Path) -> Video:
+    """Open a video and decode its first frame.
+
+    The first picture stream is taken; cover art does not count. Nothing is read from the network, whatever a
+    playlist says. Raises MissingPathError, NoVideoError when there is no picture stream, VideoError when
+    nothing can be decoded.
+    """
+    try:
+        if path.is_dir():
+            raise MissingPathError(f"{path}: is a folder, expected a video file")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise MissingPathError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    try:
+        # The prefix keeps a name like "concat:a" or "http:x" a name; metadata is often in old encodings.
+        container = av.open(
+            "file:" + os.fspath(path.absolute()),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be opened as video ({_words(error)}): is the file complete?") from error
+    try:
+        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
+        stream = streams[0]
+        stream.thread_type = "AUTO"
+        return Video(path, container, stream)
+    except BaseException:
+        container.close()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class VideoList:
+    """videos: files to read, in order, each once. ignored: what was passed over in folders."""
+
+    videos: tuple[Path, ...]
+    ignored: tuple[Path, ...]
+
+
+def find_videos(paths: Iterable[Path]) -> VideoList:
+    """Video files under ``paths``: folders recursively in sorted order, files as named, whatever their
+    suffix.
+
+    In folders, hidden entries, folders that cannot be read and files of other suffixes are ignored and
+    listed. A file that is reached twice (also over a symbolic link) is taken once. The result may be empty.
+    Raises MissingPathError when a named path does not exist or a named folder cannot be read.
+    """
+    videos: dict[str, Path] = {}  # real path -> path
+    ignored: dict[str, Path] = {}
+    seen: set[str] = set()
+    for path in paths:
+        if path.is_dir():
+            try:
+                os.scandir(path).close()
+            except OSError as error:
+                raise MissingPathError(f"{path}: folder cannot be read: {error.strerror or error}") from error
+            _walk(path, videos, ignored, seen)
+        elif path.exists():
+            videos.setdefault(os.path.realpath(path), path)
+        else:
+            raise MissingPathError(f"{path}: no such file or folder")
+    return VideoList(tuple(videos.values()), tuple(path for real, path in ignored.items() if real not in videos))
+
+
+def _walk(folder: Path, videos: dict[str, Path], ignored: dict[str, Path], seen: set[str]) -> None:
+    real = os.path.realpath(folder)
+    if real in seen:  # a symbolic link into a folder above
+        return
+    seen.add(real)
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        ignored.setdefault(real, folder)
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            ignored.setdefault(os.path.realpath(entry), entry)
+        elif entry.is_dir():
+            _walk(entry, videos, ignored, seen)
+        elif entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
+            videos.setdefault(os.path.realpath(entry), entry)
+        else:
+            ignored.setdefault(os.path.realpath(entry), entry)
+
+
+def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+    """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting.
+
+    Exceptions of ``items`` are raised here, after what was made before them. Closing this generator stops
+    the thread and waits for it, so ``items`` must not block for ever.
+    """
+    if depth < 1:
+        raise ValueError(f"depth is {depth}, expected at least 1")
+    return _prefetch(items, depth)
+
+
+def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+    waiting: deque[T] = deque()
+    changed = threading.Condition()
+    failure: list[BaseException] = []
+    done = stopped = False
+
+    def produce() -> None:
+        nonlocal done
+        try:
+            for item in items:
+                with changed:
+                    changed.wait_for(lambda: stopped or len(waiting) < depth)
+                    if stopped:
+                        return
+                    waiting.append(item)
+                    changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that consumes
+            failure.append(error)
+        finally:
+            with changed:
+                done = True
+                changed.notify_all()
+
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: waiting or done)
+                if not waiting:
+                    break
+                item = waiting.popleft()
+                changed.notify_all()
+            yield item
+            del item  # a frame that is no longer used must not be held until the next one
+    finally:
+        with changed:
+            stopped = True
+            changed.notify_all()
+        thread.join()
+        waiting.clear()
+    if failure:
+        raise failure[0]
+
+
+def clock(seconds: Fraction) -> str:
+    """Seconds -> "00:00:12.3" (cut off, not rounded)."""
+    tenths = int(seconds * 10)
+    sign, tenths = ("-", -tenths) if tenths < 0 else ("", tenths)
+    whole = tenths // 10
+    return f"{sign}{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{tenths % 10}"
+
+
+def _fraction(value: Any) -> Fraction | None:
+    """A rate or time base of PyAV as Fraction; None when unknown (FFmpeg writes that as 0/0 or 0)."""
+    return Fraction(int(value.numerator), int(value.denominator)) if value else None
+
+
+def _words(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).strip()
+
+
+def _info(
+    path: Path, container: InputContainer, stream: VideoStream, time_base: Fraction, first: av.VideoFrame
+) -> VideoInfo:
+    # FFmpeg gives the angle counterclockwise that the display matrix turns by.
+    rotation = round(-first.rotation / 90) * 90 % 360
+    width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
+    duration = None
+    if stream.duration is not None:
+        duration = stream.duration * time_base
+    elif container.duration is not None:
+        duration = Fraction(container.duration, 1_000_000)
+    timecode, drop_frame = _start_timecode(container, stream)
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        codec=stream.codec_context.codec.name if stream.codec_context else "unknown",
+        frame_rate=_fraction(stream.average_rate) or _fraction(stream.guessed_rate),
+        time_base=time_base,
+        duration=duration,
+        rotation=rotation,
+        start_timecode=timecode,
+        drop_frame=drop_frame,
+        start_pts=stream.start_time,
+    )
+
+
+def _start_timecode(container: InputContainer, stream: VideoStream) -> tuple[str | None, bool]:
+    """Source timecode of the first frame: of the picture stream, else of a timecode track, else of the
+    container.
+    """
+    others = [s.metadata for s in container.streams if s.type == "data"]
+    for metadata in (stream.metadata, *others, container.metadata):
+        text = metadata.get("timecode", "").strip()
+        digits = text.replace(";", ":").replace(".", ":").split(":")
+        if len(digits) == 4 and all(part.isdecimal() for part in digits):
+            drop_frame = text[-3:-2] in (";", ".")
+            hours, minutes, seconds, frames = (int(part) for part in digits)
+            separator = ";" if drop_frame else ":"
+            return f"{hours:02}:{minutes:02}:{seconds:02}{separator}{frames:02}", drop_frame
+    return None, False

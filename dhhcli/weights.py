@@ -1,0 +1,159 @@
+"""weights: record (JSON) + safetensors + ONNX -> verified network and hash layers, or a one-line error.
+
+Three files of one stem lie together: ``dhh-48.json`` says what the other two must be (SHA-256, size, bits),
+how the network wants its input, what it was trained on, under which terms and what it reaches;
+``dhh-48.safetensors`` holds the backbone and both hash layers; ``dhh-48.onnx`` is the same backbone for
+onnxruntime. Safetensors and ONNX hold numbers only: loading weights runs nobody's code.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import WeightsError
+from .files import write_atomically
+from .hashing import HashLayers
+
+FORMAT = "dhh-weights"
+FORMAT_VERSION = 1
+DEFAULT = "dhh-48"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A verified record; tensors are read when asked for."""
+
+    record_path: Path
+    bits: int
+    fingerprint: str  # SHA-256 of the safetensors file: codes made with other weights are refused by it
+    onnx_path: Path
+    safetensors_path: Path
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Stem of the three files."""
+        return self.record_path.stem
+
+
+def shipped_folder() -> Path:
+    """Where the weights lie: inside the installed package, or in the checkout of an editable install."""
+    inside = Path(__file__).parent / "shipped_weights"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "weights"
+
+
+def resolve_weights(name: str | None = None) -> Path:
+    """Path of a record: a .json, or the name of shipped weights; default $DHH_WEIGHTS, then ``dhh-48``."""
+    name = name or os.environ.get("DHH_WEIGHTS") or DEFAULT
+    if name.endswith(".json") or os.sep in name:
+        return Path(name if name.endswith(".json") else f"{name}.json")
+    return shipped_folder() / f"{name}.json"
+
+
+def load_weights(record_path: Path) -> Weights:
+    """Read a record and verify both files against it.
+
+    Raises:
+        WeightsError: a file is missing, of an unknown version, or not the one that the record describes.
+    """
+    try:
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        form, version = record["format"], record["format_version"]
+        if (form, version) != (FORMAT, FORMAT_VERSION):  # first: a later version may lay the rest out anew
+            raise WeightsError(
+                f"{record_path}: {form!r} version {version!r}, this dhh reads {FORMAT!r} version "
+                f"{FORMAT_VERSION}; upgrade dhh or train anew"
+            )
+        bits = int(record["bits"])
+        files = {part: (entry["name"], entry["sha256"]) for part, entry in record["files"].items()}
+        tensors, network = files["safetensors"], files["onnx"]
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.stem for path in shipped_folder().glob("*.json"))) or "none"
+        raise WeightsError(f"{record_path}: no such weights; shipped are: {known}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{record_path}: not a weights record ({_reason(error)}); train anew or reinstall") from None
+    for name, expected in (tensors, network):
+        path = record_path.parent / Path(name).name
+        found = _sha256(path)
+        if found != expected:
+            raise WeightsError(f"{path}: SHA-256 is {found[:12]}..., the record says {expected[:12]}...; reinstall it")
+    folder = record_path.parent
+    return Weights(
+        record_path, bits, tensors[1], folder / Path(network[0]).name, folder / Path(tensors[0]).name, record
+    )
+
+
+def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
+    """Both hash layers as numpy; ``tracks=False`` leaves the large one unread (photo queries do without).
+
+    Raises:
+        WeightsError: the tensors are not what the record says.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    def tensor(file: Any, name: str) -> npt.NDArray[np.float32]:
+        return np.asarray(file.get_tensor(name), np.float32)
+
+    try:
+        with safe_open(weights.safetensors_path, "np") as file:
+            still, still_bias = tensor(file, "hash.still.weight"), tensor(file, "hash.still.bias")
+            track = tensor(file, "hash.track.weight") if tracks else np.empty((weights.bits, 0), np.float32)
+            track_bias = tensor(file, "hash.track.bias")
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{weights.safetensors_path}: {error}; reinstall it") from None
+    K, d = weights.bits, still.shape[-1]
+    shapes = still.shape, still_bias.shape, track.shape, track_bias.shape
+    if shapes != ((K, d), (K,), (K, d * (d + 1) // 2 if tracks else 0), (K,)):
+        raise WeightsError(f"{weights.safetensors_path}: tensors of {shapes} do not make {K} bit codes")
+    try:
+        model = weights.record["model"]
+        eps, divide = float(model["eps"]), bool(model["divide"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{weights.record_path}: no eps, divide under 'model' ({_reason(error)}); train anew or reinstall"
+        ) from None
+    return HashLayers(still, still_bias, track, track_bias, eps, divide)
+
+
+def write_weights(
+    folder: Path, name: str, *, bits: int, safetensors: bytes, onnx: bytes, record: dict[str, Any]
+) -> Path:
+    """Write the three files, the record last (a half-written set never verifies); returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for part, data in (("safetensors", safetensors), ("onnx", onnx)):
+        write_atomically(folder / f"{name}.{part}", data)
+        files[part] = {
+            "name": f"{name}.{part}",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+        }
+    whole = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "bits": bits,
+        "files": files,
+    } | record
+    path = folder / f"{name}.json"
+    write_atomically(path, (json.dumps(whole, indent=2, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, without the bytes of the file (which a UnicodeDecodeError's repr would quote)."""
+    return f"{type(error).__name__}: {error}"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); the record beside it needs it") from None

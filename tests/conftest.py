@@ -1,0 +1,75 @@
+"""Fixtures that several test files share: weights, a film with two people, its codes."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before faiss is imported: spinning threads starve each other
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dhhcli.sample import Sample, write_sample
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The film and the two photos that ``dhh sample`` writes."""
+    return write_sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="session")
+def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of 32 bits: a network like any other, whose codes no other network's compare with."""
+    import torch
+
+    from dhhcli.learning.backbone import Backbone, fold_batch_norm
+    from dhhcli.learning.export import to_onnx, to_safetensors
+    from dhhcli.learning.model import HashModel
+    from dhhcli.weights import write_weights
+
+    torch.manual_seed(0)
+    backbone, model = fold_batch_norm(Backbone().eval()), HashModel(32)
+    return write_weights(
+        tmp_path_factory.mktemp("weights"),
+        "other-32",
+        bits=32,
+        safetensors=to_safetensors(backbone, model),
+        onnx=to_onnx(backbone),
+        record={"model": {"eps": 1e-3, "divide": False, "homogeneous": False}},
+    )
+
+
+@pytest.fixture()
+def dhh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run the command line in an empty folder; output and words come apart (``stdout``, ``stderr``)."""
+    from dhhcli.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("DHH_CODES", "DHH_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words: str | Path) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film's codes, made by the command line with the shipped weights."""
+    from dhhcli.cli import app
+
+    codes = tmp_path_factory.mktemp("encoded") / "codes.h5"
+    result = CliRunner().invoke(app, ["encode", str(sample.film), "--out", str(codes)])
+    assert result.exit_code == 0, result.stderr
+    return codes
+
+
+def python(code: str, *arguments: str | Path) -> str:
+    """Run Python in a fresh process and return what it printed: for what an import brings with it."""
+    import subprocess
+
+    command = [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout

@@ -1,0 +1,59 @@
+"""reference: the command line and the modules -> the generated parts of README (written by cog, checked by a test)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer.main
+
+from dhhcli.cli import app
+
+PACKAGE = Path(__file__).parent.parent / "dhhcli"
+
+# the way of the data; what is not on it comes after
+FLOW = (
+    "video shots faces crops tracks features covariance hashing codes records tables pieces shardfile shards index "
+    "search timecode network encode query evaluate metrics packs imitation weights sample files errors cli"
+).split()
+REPORT = "rows table text sheet progress output".split()
+LEARNING = ("backbone logcov model losses batches checkpoint pretrain condition hashtrain train export plot").split()
+
+
+def commands() -> Iterator[str]:
+    """Every command with its options, as a Markdown list."""
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option" and not p.hidden and p.name != "help"]
+        usage = " ".join(
+            f"{(p.metavar or p.name).upper()}{'...' if p.nargs == -1 or p.multiple else ''}" for p in arguments
+        )
+        yield f"- `dhh {name}{' ' + usage if usage else ''}`: {(command.help or '').strip()}"
+        for argument in arguments:
+            yield f"  - `{(argument.metavar or argument.name).upper()}`: {argument.help}"
+        for option in options:
+            names = ", ".join((*option.opts, *option.secondary_opts))
+            default = _default(option.default)
+            environment = f" (or `${option.envvar}`)" if option.envvar else ""
+            yield f"  - `{names}`: {option.help}{default}{environment}"
+
+
+def _default(value: object) -> str:
+    return "" if value is None or isinstance(value, bool) or callable(value) else f" [{value}]"
+
+
+def file_map() -> Iterator[str]:
+    """Every module with the first line of its docstring, in the order of the data."""
+    for folder, names in (("", FLOW), ("report/", REPORT), ("learning/", LEARNING)):
+        for name in names:
+            path = PACKAGE / folder / f"{name}.py"
+            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            paragraph = " ".join(docstring.split("\n\n")[0].split())
+            yield f"- `{folder}{name}.py` {paragraph.partition(': ')[2]}"
+
+
+def unlisted() -> set[str]:
+    """Modules that the map leaves out; there must be none."""
+    listed = {*FLOW, *(f"report/{n}" for n in REPORT), *(f"learning/{n}" for n in LEARNING)}
+    there = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
+    return {name for name in there - listed if not name.endswith("__init__")}

@@ -1,0 +1,401 @@
+"""The command line as users meet it: output, words, exit codes, and every kind of bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import python
+from PIL import Image
+from synthetic import scene, truncate, write_audio, write_video
+from typer.testing import Result
+
+from dhhcli.sample import SCRIPT, Sample
+
+Run = Callable[..., Result]
+
+COLUMNS = (
+    "rank distance bits video shot start end start_seconds end_seconds start_frame end_frame "
+    "face_at face_frame box tracks track"
+).split()
+
+
+def rows_of(result: Result) -> list[dict[str, str]]:
+    """A TSV answer as one dict a row."""
+    header, *lines = result.stdout.splitlines()
+    assert header.split("\t") == COLUMNS
+    return [dict(zip(COLUMNS, line.split("\t"), strict=True)) for line in lines]
+
+
+def one_line(result: Result, code: int, *parts: str) -> None:
+    """The command ended with ``code``, wrote nothing to stdout and one line with these parts to stderr."""
+    assert result.exit_code == code, (result.exit_code, result.stdout, result.stderr)
+    assert result.stdout == ""
+    assert result.stderr.startswith("dhh: error: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr, result.stderr
+
+
+# ------------------------------------------------------------------------------------------- the main job
+
+
+@pytest.mark.parametrize("who", ["collins", "hopper"])
+def test_the_right_person_comes_first(encoded: Path, sample: Sample, dhh: Run, who: str) -> None:
+    photo = sample.film.parent / f"{who}.jpg"
+    result = dhh("query", photo, "--codes", encoded)
+    assert result.exit_code == 0, result.stderr
+    rows = rows_of(result)
+    right = {number for number, shot in enumerate(SCRIPT, 1) if who in {person.who for person in shot.people}}
+    wrong = {number for number, shot in enumerate(SCRIPT, 1) if shot.people} - right
+    found = [int(row["shot"]) for row in rows]
+    assert set(found) == right | wrong  # a shot with faces, once each; shots of nobody not at all
+    assert set(found[: len(right)]) == right
+    assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert [int(row["distance"]) for row in rows] == sorted(int(row["distance"]) for row in rows)
+
+
+def test_rows_carry_exact_times(encoded: Path, sample: Sample, dhh: Run) -> None:
+    rows = rows_of(dhh("query", sample.photos[0], "--codes", encoded))
+    starts = np.cumsum([0, *(round(shot.seconds * 25) for shot in SCRIPT)])
+    for row in rows:
+        first, end = starts[int(row["shot"]) - 1], starts[int(row["shot"])]
+        assert (int(row["start_frame"]), int(row["end_frame"])) == (first, end)
+        assert row["start"] == f"00:00:{first // 25:02}:{first % 25:02}"
+        assert row["end"] == f"00:00:{end // 25:02}:{end % 25:02}"
+        assert float(row["start_seconds"]) == pytest.approx(first / 25)
+        assert first <= int(row["face_frame"]) < end
+        assert row["video"] == str(sample.film)
+
+
+def test_json_lines_say_the_same_as_tsv(encoded: Path, sample: Sample, dhh: Run) -> None:
+    rows = rows_of(dhh("query", sample.photos[0], "--codes", encoded))
+    result = dhh("query", sample.photos[0], "--codes", encoded, "--json")
+    objects = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [list(entry) for entry in objects] == [COLUMNS] * len(rows)
+    assert [str(entry["distance"]) for entry in objects] == [row["distance"] for row in rows]
+    assert [",".join(map(str, entry["box"])) for entry in objects] == [row["box"] for row in rows]
+
+
+def test_top_cuts_the_list(encoded: Path, sample: Sample, dhh: Run) -> None:
+    whole = rows_of(dhh("query", sample.photos[0], "--codes", encoded))
+    cut = rows_of(dhh("query", sample.photos[0], "--codes", encoded, "--top", "2"))
+    keep = [column for column in COLUMNS if column != "tracks"]
+    assert [[row[c] for c in keep] for row in cut] == [[row[c] for c in keep] for row in whole[:2]]
+
+
+def test_several_photos_of_one_person(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
+    photo = cv2.imread(str(sample.photos[0]))
+    cv2.imwrite(str(tmp_path / "dark.jpg"), (photo * 0.5).astype(np.uint8))
+    result = dhh("query", sample.photos[0], tmp_path / "dark.jpg", "--codes", encoded)
+    assert {int(row["shot"]) for row in rows_of(result)[:3]} == {2, 6, 7}
+
+
+def test_codes_are_found_by_environment_and_in_the_current_folder(
+    encoded: Path, sample: Sample, dhh: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = dhh("query", sample.photos[0], "--codes", encoded).stdout
+    (tmp_path / "codes.h5").write_bytes(encoded.read_bytes())
+    assert dhh("query", sample.photos[0]).stdout == named
+    (tmp_path / "codes.h5").unlink()
+    monkeypatch.setenv("DHH_CODES", str(encoded))
+    assert dhh("query", sample.photos[0]).stdout == named
+
+
+def test_sheet_shows_a_face_for_every_row(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
+    result = dhh("query", sample.photos[0], "--codes", encoded, "--sheet", "hits.png")
+    sheet = cv2.imread(str(tmp_path / "hits.png"))
+    assert sheet.shape[1] == 800
+    for place in range(len(rows_of(result))):
+        cell = sheet[20:140, place * 160 + 30 : place * 160 + 130]
+        assert cell.std() > 15  # a picture, not a grey field
+    one_line(dhh("query", sample.photos[0], "--codes", encoded, "--sheet", "hits.gif"), 1, "hits.gif", ".png")
+
+
+def test_index_is_used_when_fresh_and_said_when_stale(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
+    codes = tmp_path / "codes.h5"
+    codes.write_bytes(encoded.read_bytes())
+    plain = dhh("query", sample.photos[0])
+    built = dhh("index", codes)
+    assert built.exit_code == 0
+    assert "flat index of 6 codes" in built.stderr
+    assert dhh("query", sample.photos[0]).stdout == plain.stdout
+    film = write_video(tmp_path / "more.mp4", [scene(1)] * 10)
+    assert dhh("encode", film).exit_code == 0
+    stale = dhh("query", sample.photos[0])
+    assert stale.stdout == plain.stdout
+    assert "dhh index" in stale.stderr
+    one_line(dhh("index", codes, "--ivf"), 1, "too few for ivf")
+
+
+# ---------------------------------------------------------------------------------------------- encoding
+
+
+def test_encode_says_what_it_did(sample: Sample, dhh: Run) -> None:
+    result = dhh("encode", sample.film)
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    first, summary, *rest = result.stderr.splitlines()
+    assert first.startswith(f"[1/1] {sample.film}: 16.8 s, 8 shots, 6 face tracks, ")
+    assert summary.startswith("1 video: 1 encoded, 0 unchanged, 0 skipped; 6 face tracks in 8 shots, 16.8 s of film")
+    assert rest[0].startswith("codes.h5: ")
+
+
+def test_a_second_run_encodes_nothing_and_changes_nothing(encoded: Path, sample: Sample, dhh: Run) -> None:
+    before = encoded.read_bytes()
+    result = dhh("encode", sample.film, "--out", encoded)
+    assert result.exit_code == 0
+    assert "0 encoded, 1 unchanged" in result.stderr
+    assert encoded.read_bytes() == before
+
+
+def test_a_changed_file_replaces_its_old_rows(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(sample.film.read_bytes())
+    assert dhh("encode", film).exit_code == 0
+    write_video(film, [scene(3)] * 10)
+    result = dhh("encode", film)
+    assert "1 encoded" in result.stderr
+    assert f"without faces: {film}" in result.stderr
+    assert dhh("query", sample.photos[0]).exit_code == 3
+
+
+def test_bad_files_are_listed_and_do_not_harm_the_good_one(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "a_text.mp4").write_text("this is not a film")
+    (folder / "b_good.mp4").write_bytes(sample.film.read_bytes())
+    write_audio(folder / "c_sound.mp4")
+    (folder / "d_empty.mov").write_bytes(b"")
+    (folder / "notes.txt").write_text("not a suffix of a video")
+    result = dhh("encode", folder)
+    assert result.exit_code == 4, result.stderr
+    assert "4 videos: 1 encoded, 0 unchanged, 3 skipped" in result.stderr
+    for name in ("a_text.mp4", "c_sound.mp4", "d_empty.mov"):
+        assert result.stderr.count(f"skipped: {folder / name}: ") == 1, result.stderr
+    assert f"ignored: {folder / 'notes.txt'}" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert dhh("query", sample.photos[0]).exit_code == 0
+
+
+def test_only_bad_files_is_an_error(dhh: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("this is not a film")
+    result = dhh("encode", "a.mp4")
+    assert result.exit_code == 1
+    assert "0 encoded, 0 unchanged, 1 skipped" in result.stderr
+
+
+def test_a_truncated_film_is_kept_as_far_as_it_decodes(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+    whole = write_video(tmp_path / "whole.mkv", [scene(1)] * 100)
+    film = truncate(whole.rename(tmp_path / "cut.mkv"), 0.5)
+    result = dhh("encode", film)
+    assert result.exit_code == 4
+    assert "1 encoded" in result.stderr
+    assert f"incomplete: {film}: " in result.stderr
+
+
+def test_encode_refuses_what_is_not_there(dhh: Run, tmp_path: Path) -> None:
+    one_line(dhh("encode", "nowhere.mp4"), 1, "nowhere.mp4")
+    (tmp_path / "empty").mkdir()
+    one_line(dhh("encode", "empty"), 1, "empty", "no video")
+    assert not (tmp_path / "codes.h5").exists()
+
+
+def test_encode_refuses_codes_of_other_weights(encoded: Path, sample: Sample, dhh: Run, other_weights: Path) -> None:
+    before = encoded.read_bytes()
+    one_line(dhh("encode", sample.film, "--out", encoded, "--weights", other_weights), 1, "another model", "48 bits")
+    assert encoded.read_bytes() == before
+
+
+def test_a_film_without_faces_is_fine_and_nobody_is_found_in_it(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+    film = write_video(tmp_path / "sky.mp4", [scene(1)] * 20 + [scene(2)] * 20)
+    result = dhh("encode", film)
+    assert result.exit_code == 0
+    assert f"without faces: {film}" in result.stderr
+    answer = dhh("query", sample.photos[0])
+    assert answer.exit_code == 3
+    assert answer.stdout.split() == COLUMNS
+    assert "nobody found" in answer.stderr
+
+
+def test_no_thumbnails(dhh: Run, sample: Sample, encoded: Path, tmp_path: Path) -> None:
+    assert dhh("encode", sample.film, "--no-thumbnails").exit_code == 0
+    assert (tmp_path / "codes.h5").stat().st_size < encoded.stat().st_size - 6 * 1000
+    result = dhh("query", sample.photos[0], "--sheet", "s.png")
+    assert result.exit_code == 0
+    assert result.stdout == dhh("query", sample.photos[0], "--codes", encoded).stdout
+
+
+def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: Path) -> None:
+    videos = [tmp_path / f"{i}.mp4" for i in range(4)]
+    for video in videos:
+        video.write_bytes(sample.film.read_bytes())
+    command = [sys.executable, "-c", "from dhhcli.cli import main; main()", "encode", *map(str, videos)]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert line.startswith("[1/4]")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    from dhhcli.shards import open_shard
+
+    with open_shard(tmp_path / "codes.h5") as shard:
+        assert videos[0] in [video.path for video in shard.videos]
+        assert not shard.damaged_videos()
+
+
+# -------------------------------------------------------------------------------------------------- photos
+
+
+def test_query_refuses_what_is_no_photo_of_a_face(encoded: Path, dhh: Run, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "sky.png"), scene(1, 320, 240))
+    (tmp_path / "text.jpg").write_text("not a picture")
+    one_line(dhh("query", "sky.png", "--codes", encoded), 1, "sky.png", "no face found", "320x240")
+    one_line(dhh("query", "text.jpg", "--codes", encoded), 1, "text.jpg", "cannot be read as a photo")
+    one_line(dhh("query", "nowhere.jpg", "--codes", encoded), 1, "nowhere.jpg")
+    one_line(dhh("query", ".", "--codes", encoded), 1)
+
+
+def test_of_several_faces_the_largest_is_taken_and_said(
+    encoded: Path, sample: Sample, dhh: Run, tmp_path: Path
+) -> None:
+    collins, hopper = (cv2.imread(str(photo)) for photo in sample.photos)
+    small = cv2.resize(collins, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    canvas = np.full((606, 512 + 256, 3), 127, np.uint8)
+    canvas[:, :512] = hopper[:606]
+    canvas[100:356, 512:] = small
+    cv2.imwrite(str(tmp_path / "both.png"), canvas)
+    largest = dhh("query", "both.png", "--codes", encoded)
+    assert "both.png: 2 faces, took the largest" in largest.stderr
+    assert {int(row["shot"]) for row in rows_of(largest)[:3]} == {3, 5, 6}
+    second = dhh("query", "both.png", "--codes", encoded, "--face", "2")
+    assert {int(row["shot"]) for row in rows_of(second)[:3]} == {2, 6, 7}
+    one_line(dhh("query", "both.png", "--codes", encoded, "--face", "3"), 1, "2 face(s)", "--face 3")
+    one_line(dhh("query", "both.png", "both.png", "--codes", encoded, "--face", "2"), 2, "--face")
+
+
+@pytest.mark.parametrize("kind", ["rotated", "grey", "rgba", "16 bit"])
+def test_unusual_photos_find_the_same_person(
+    encoded: Path, sample: Sample, dhh: Run, tmp_path: Path, kind: str
+) -> None:
+    with Image.open(sample.photos[0]) as opened:
+        image = opened.convert("RGB")
+    photo = tmp_path / "photo.png"
+    if kind == "rotated":
+        photo = tmp_path / "photo.jpg"
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned a quarter clockwise to stand upright
+        image.rotate(90, expand=True).save(photo, exif=exif, quality=95)
+    elif kind == "grey":
+        image.convert("L").save(photo)
+    elif kind == "rgba":
+        image.putalpha(255)
+        image.save(photo)
+    else:
+        grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+        cv2.imwrite(str(photo), grey)
+    result = dhh("query", photo, "--codes", encoded)
+    assert result.exit_code == 0, result.stderr
+    assert {int(row["shot"]) for row in rows_of(result)[:3]} == {2, 6, 7}
+
+
+# ----------------------------------------------------------------------------------------- codes and weights
+
+
+def test_query_refuses_bad_codes_files(dhh: Run, sample: Sample, tmp_path: Path, encoded: Path) -> None:
+    photo = sample.photos[0]
+    one_line(dhh("query", photo), 1, "codes.h5", "dhh encode")
+    (tmp_path / "codes.h5").write_text("not HDF5")
+    one_line(dhh("query", photo), 1, "codes.h5")
+    (tmp_path / "codes.h5").write_bytes(encoded.read_bytes()[:5000])
+    one_line(dhh("query", photo), 1, "codes.h5")
+
+
+def test_query_refuses_other_weights(encoded: Path, sample: Sample, dhh: Run, other_weights: Path) -> None:
+    one_line(
+        dhh("query", sample.photos[0], "--codes", encoded, "--weights", other_weights),
+        1,
+        "another model",
+        "32 bits",
+    )
+    one_line(dhh("query", sample.photos[0], "--codes", encoded, "--weights", "nosuch"), 1, "no such weights", "dhh-48")
+
+
+# --------------------------------------------------------------------------------------------- being a good program
+
+
+def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:
+    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" query "$0" --codes "$1" | head -n 1'
+    command = ["bash", "-o", "pipefail", "-c", script, str(sample.photos[0]), str(encoded)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == COLUMNS
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_usage_errors_exit_with_2(dhh: Run) -> None:
+    for words in (["query"], ["query", "a.jpg", "--nonsense"], ["encode"], ["index"], ["query", "a.jpg", "--top", "0"]):
+        assert dhh(*words).exit_code == 2, words
+
+
+def test_version_and_help(dhh: Run) -> None:
+    from dhhcli import __version__
+
+    assert dhh("--version").stdout == f"dhh {__version__}\n"
+    shown = dhh("--help").stdout
+    for command in ("encode", "query", "index", "train", "evaluate", "sample"):
+        assert command in shown
+        assert dhh(command, "--help").exit_code == 0
+
+
+HEAVY = ("torch", "faiss", "av", "h5py", "cv2", "onnxruntime", "scenedetect", "numpy", "matplotlib", "skimage")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys, dhhcli.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_query_imports_only_what_it_uses(encoded: Path, sample: Sample) -> None:
+    code = (
+        "import sys\nfrom dhhcli.cli import app\n"
+        "try:\n    app(['query', sys.argv[1], '--codes', sys.argv[2]])\n"
+        "except SystemExit:\n    pass\n"
+        "unwanted = ('torch', 'av', 'scenedetect', 'matplotlib', 'skimage', 'rich.table')\n"
+        "print('imported', [m for m in unwanted if m in sys.modules])"
+    )
+    assert python(code, sample.photos[0], encoded).splitlines()[-1] == "imported []"
+
+
+def test_encode_does_not_import_torch(sample: Sample, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom dhhcli.cli import app\n"
+        "try:\n    app(['encode', sys.argv[1], '--out', sys.argv[2]])\n"
+        "except SystemExit:\n    pass\n"
+        "print('imported', [m for m in ('torch', 'matplotlib', 'skimage') if m in sys.modules])"
+    )
+    film = write_video(tmp_path / "sky.mp4", [scene(1)] * 5)
+    assert python(code, film, tmp_path / "c.h5").splitlines()[-1] == "imported []"
+
+
+def test_exactly_one_opencv_wheel_is_installed() -> None:
+    """opencv-python and opencv-python-headless share the folder cv2: together one breaks the other."""
+    from importlib.metadata import distributions
+
+    names = {(d.metadata["Name"] or "").lower() for d in distributions()}
+    assert len([name for name in names if name.startswith("opencv")]) == 1
+
+
+def test_nothing_is_written_outside_the_named_files(sample: Sample, dhh: Run, tmp_path: Path) -> None:
+    assert dhh("encode", sample.film, "--out", "codes.h5").exit_code == 0
+    assert sorted(os.listdir(tmp_path)) == ["codes.h5", "codes.h5.lock"]

@@ -1,0 +1,170 @@
+"""packs.py: a small pack made here, whole and damaged."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from dhhcli.errors import PackError
+from dhhcli.packs import Person, merge_packs, read_pack, read_protocol
+
+N = 5
+
+
+def jpegs(side: int = 80) -> list[npt.NDArray[np.uint8]]:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (N, 10, 10, 3), dtype=np.uint8)
+    return [cv2.imencode(".jpg", cv2.resize(picture, (side, side)))[1].ravel() for picture in pictures]
+
+
+def write_pack(path: Path, coded: list[npt.NDArray[np.uint8]] | None = None) -> Path:
+    coded = jpegs() if coded is None else coded
+    rng = np.random.default_rng(1)
+    teacher = rng.normal(size=(N, 128)).astype(np.float16)
+    teacher[2] = np.nan
+    with h5py.File(path, "w") as file:
+        file["jpeg"] = np.concatenate(coded)
+        file["offset"] = np.cumsum([0] + [len(data) for data in coded])
+        file["identity"] = np.array([1, 0, 1, 2, 0], np.int32)
+        file["identity_name"] = ["Ann", "Béla", "Chloë"]
+        file["face_px"] = np.linspace(20, 400, N, dtype=np.float32)
+        file["teacher"] = teacher
+    return path
+
+
+def replace(name: str, data: Any) -> Callable[[Path], None]:
+    """A way to damage a pack: other data under a name, None to take it away."""
+
+    def damage(path: Path) -> None:
+        with h5py.File(path, "a") as file:
+            del file[name]
+            if data is not None:
+                file[name] = data
+
+    return damage
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    pack = read_pack(write_pack(tmp_path / "faces.h5"))
+    assert len(pack) == N
+    assert pack.pictures.shape == (N, 80, 80, 3)
+    assert pack.pictures.dtype == np.uint8
+    for picture, data in zip(pack.pictures, jpegs(), strict=True):
+        np.testing.assert_array_equal(picture, cv2.imdecode(data, cv2.IMREAD_COLOR))
+    np.testing.assert_array_equal(pack.identity, [1, 0, 1, 2, 0])
+    assert pack.names == ("Ann", "Béla", "Chloë")
+    assert pack.teacher.shape == (N, 128)
+    assert pack.teacher.dtype == np.float32
+    np.testing.assert_array_equal(np.isnan(pack.teacher).all(axis=1), [False, False, True, False, False])
+    np.testing.assert_allclose(pack.face_px, np.linspace(20, 400, N))
+
+
+def test_rows_choose_crops_and_everything_beside_them(tmp_path: Path) -> None:
+    path = write_pack(tmp_path / "faces.h5")
+    whole, part = read_pack(path), read_pack(path, slice(1, None, 2))
+    np.testing.assert_array_equal(part.pictures, whole.pictures[1::2])
+    np.testing.assert_array_equal(part.identity, whole.identity[1::2])
+    np.testing.assert_array_equal(part.face_px, whole.face_px[1::2])
+    np.testing.assert_array_equal(part.teacher, whole.teacher[1::2])
+    assert part.names == whole.names
+
+
+def test_teacher_names_and_face_size_may_be_missing(tmp_path: Path) -> None:
+    path = write_pack(tmp_path / "faces.h5")
+    for name in ("teacher", "identity_name", "face_px"):
+        replace(name, None)(path)
+    pack = read_pack(path)
+    assert np.isnan(pack.teacher).all()
+    assert pack.names == ("0", "1", "2")
+    assert (pack.face_px == 64).all()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def small_jpegs(path: Path) -> None:
+    write_pack(path, jpegs(64))
+
+
+def broken_jpeg(path: Path) -> None:
+    coded = jpegs()
+    coded[3] = np.frombuffer(b"this is no picture", np.uint8)
+    write_pack(path, coded)
+
+
+def a_group_for_jpeg(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["jpeg"]
+        file.create_group("jpeg")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (Path.unlink, "no such face pack"),
+        (lambda path: path.write_bytes(b"not HDF5 at all"), "not a face pack"),
+        (truncate, "not a face pack"),
+        (a_group_for_jpeg, "not a face pack"),
+        (replace("jpeg", None), "jpeg"),
+        (replace("offset", None), "offset"),
+        (replace("identity", None), "identity"),
+        (replace("identity", np.zeros(N + 1, np.int32)), "6 identities but 5 crops"),
+        (replace("identity", np.zeros((N, 1), np.int32)), "damaged"),
+        (replace("identity", np.full(N, 3, np.int32)), "3 names"),
+        (replace("identity", np.full(N, -1, np.int32)), "3 names"),
+        (replace("identity", "Ann"), "not a face pack"),
+        (replace("jpeg", np.zeros(100, np.uint8)), "offsets"),
+        (replace("jpeg", np.zeros(100, np.float32)), "damaged"),
+        (replace("offset", np.zeros(N + 1, np.int64)), "offsets"),
+        (replace("teacher", np.zeros((N, 64), np.float16)), "teacher"),
+        (replace("teacher", np.zeros((N - 1, 128), np.float16)), "teacher"),
+        (replace("face_px", np.zeros(2, np.float32)), "face_px"),
+        (small_jpegs, r"crop 0 is shape \(64, 64, 3\)"),
+        (broken_jpeg, "crop 3 is no JPEG"),
+    ],
+)
+def test_a_damaged_pack_is_refused_in_one_line(tmp_path: Path, damage: Callable[[Path], None], says: str) -> None:
+    path = write_pack(tmp_path / "faces.h5")
+    damage(path)
+    with pytest.raises(PackError, match=says) as caught:
+        read_pack(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_merged_packs_keep_their_people_apart(tmp_path: Path) -> None:
+    pack = read_pack(write_pack(tmp_path / "faces.h5"))
+    merged = merge_packs([pack, pack, pack])
+    assert len(merged) == 3 * N
+    np.testing.assert_array_equal(merged.identity, [1, 0, 1, 2, 0, 4, 3, 4, 5, 3, 7, 6, 7, 8, 6])
+    assert merged.names == pack.names * 3
+    np.testing.assert_array_equal(merged.pictures[N : 2 * N], pack.pictures)
+    np.testing.assert_array_equal(merged.teacher[2 * N :], pack.teacher)
+    assert len(merged.face_px) == 3 * N
+
+
+def test_reads_a_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "protocol.json"
+    person = {"identity": 4, "queries": [1, 2], "sets": [[3, 4], [5]], "shots": [6]}
+    path.write_text(json.dumps({"people": [person]}))
+    assert read_protocol(path) == (Person(4, (1, 2), ((3, 4), (5,)), (6,)),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "{", "[]", "{}", '{"people": [{}]}', '{"people": 3}', '{"people": [{"identity": "x"}]}'],
+)
+def test_a_protocol_of_another_form_is_refused_in_one_line(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "protocol.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(PackError, match="not a protocol file") as caught:
+        read_protocol(path)
+    assert "\n" not in str(caught.value)

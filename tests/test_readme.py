@@ -1,0 +1,72 @@
+"""README's generated parts are what the program says today, and its promises about imports hold."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import reference
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "dhhcli"
+
+
+def test_readme_is_up_to_date() -> None:
+    command = [sys.executable, "-m", "cogapp", "--check", "--diff", "-I", str(ROOT / "tests"), str(ROOT / "README.md")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, f"run `make docs`\n{done.stdout}{done.stderr}"
+
+
+def test_every_module_is_on_the_map() -> None:
+    assert reference.unlisted() == set()
+
+
+def test_every_module_says_its_arrow() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
+        name = path.parent.name if path.stem == "__init__" else path.stem
+        assert first.startswith(f"{'dhh' if name == 'dhhcli' else name}: "), f"{path}: {first}"
+
+
+def imports(path: Path, *, everywhere: bool) -> set[str]:
+    """Top-level names of the packages a file imports; at module level only unless ``everywhere``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if everywhere else iter(tree.body)
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("torch", {"learning/"}),
+        ("av", {"video.py", "sample.py"}),
+        ("faiss", {"index.py"}),
+        ("h5py", {"shardfile.py", "packs.py"}),
+        ("scenedetect", {"shots.py"}),
+        ("onnxruntime", {"faces.py", "features.py"}),
+        ("matplotlib", {"sample.py", "learning/plot.py"}),
+    ],
+)
+def test_each_heavy_package_has_its_home(package: str, homes: set[str]) -> None:
+    for path in PACKAGE.rglob("*.py"):
+        name = str(path.relative_to(PACKAGE))
+        at_home = name in homes or any(home.endswith("/") and name.startswith(home) for home in homes)
+        assert at_home or package not in imports(path, everywhere=True), f"{name} imports {package}"
+
+
+def test_cli_imports_nothing_heavy_at_its_top() -> None:
+    assert imports(PACKAGE / "cli.py", everywhere=False) <= {"os", "sys", "pathlib", "typing", "typer"}
+
+
+def test_no_module_uses_a_global_seed() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "np.random.seed" not in text, path
+        assert "random.seed(" not in text, path

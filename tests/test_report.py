@@ -1,0 +1,186 @@
+"""report/: what is printed, to the character."""
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from dhhcli.encode import Encoded, Skipped, Step, Unchanged
+from dhhcli.errors import DhhError
+from dhhcli.report.progress import EncodeProgress, Summary
+from dhhcli.report.rows import Row
+from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
+from dhhcli.report.table import result_table
+from dhhcli.report.text import COLUMNS, json_lines, tsv
+from dhhcli.video import VideoList
+
+ROW = Row(
+    rank=1,
+    distance=7,
+    bits=48,
+    video=Path("/films/a b.mp4"),
+    shot=3,
+    start="01:00:04:00",
+    end="01:00:06:10",
+    start_seconds=4.0,
+    end_seconds=6.4,
+    start_frame=100,
+    end_frame=160,
+    face_at="01:00:04:11",
+    face_frame=111,
+    box=(377, 104, 458, 204),
+    tracks=1,
+    track=12,
+)
+
+
+def test_tsv_to_the_character() -> None:
+    header, line = tsv([ROW])
+    assert header == (
+        "rank\tdistance\tbits\tvideo\tshot\tstart\tend\tstart_seconds\tend_seconds\tstart_frame\tend_frame"
+        "\tface_at\tface_frame\tbox\ttracks\ttrack"
+    )
+    assert line == (
+        "1\t7\t48\t/films/a b.mp4\t3\t01:00:04:00\t01:00:06:10\t4.000000\t6.400000\t100\t160"
+        "\t01:00:04:11\t111\t377,104,458,204\t1\t12"
+    )
+
+
+def unescape(cell: str) -> str:
+    """What a reader of the TSV does."""
+    out, i = "", 0
+    while i < len(cell):
+        if cell[i] == "\\":
+            out += {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}[cell[i + 1]]
+            i += 2
+        else:
+            out += cell[i]
+            i += 1
+    return out
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\0/"), min_size=1))
+def test_any_path_survives_tsv_and_json(name: str) -> None:
+    row = dataclasses.replace(ROW, video=Path("/") / name)
+    _, line = tsv([row])
+    cells = line.split("\t")
+    assert len(cells) == len(COLUMNS)
+    assert "\n" not in line
+    assert unescape(cells[3]) == str(row.video)
+    (text,) = json_lines([row])
+    assert json.loads(text)["video"] == str(row.video)
+    assert json.loads(text)["box"] == [377, 104, 458, 204]
+
+
+def test_table_shows_what_a_person_needs() -> None:
+    out = io.StringIO()
+    row = dataclasses.replace(ROW, video=Path("/films/\x1b[31mred.mp4"))
+    Console(file=out, width=120, color_system=None).print(result_table([row]))
+    header, line = out.getvalue().splitlines()[:2]
+    assert header.split() == ["rank", "distance", "shot", "start", "end", "face", "at", "video"]
+    assert line.split() == ["1", "7/48", "3", "01:00:04:00", "01:00:06:10", "01:00:04:11", "/films/\\x1b[31mred.mp4"]
+
+
+def jpeg(level: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", np.full((112, 90, 3), level, np.uint8))[1].tobytes())
+
+
+def test_sheet_lays_faces_out_in_rank_order() -> None:
+    rows = [dataclasses.replace(ROW, rank=i + 1) for i in range(6)]
+    sheet = contact_sheet(rows, [jpeg(10), jpeg(60), jpeg(110), jpeg(160), b"", jpeg(240)])
+    assert sheet.shape == (2 * (CELL + CAPTION), 5 * CELL, 3)
+    centres = [sheet[CELL // 2, CELL * i + CELL // 2].tolist() for i in range(5)]
+    for centre, level in zip(centres, (10, 60, 110, 160, 200), strict=True):
+        assert centre == pytest.approx([level] * 3, abs=3)
+    assert sheet[CELL + CAPTION + CELL // 2, CELL // 2].tolist() == pytest.approx([240] * 3, abs=3)
+    assert contact_sheet([], []).std() == 0
+
+
+def test_sheet_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DhhError, match="cannot be written"):
+        write_sheet(tmp_path / "no" / "hits.png", [ROW], [b""])
+
+
+def words(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
+    videos = []
+    for i, size in enumerate((10, 30, 60)):
+        videos.append(tmp_path / f"[b]{i}.mp4")  # square brackets are no markup
+        videos[-1].write_bytes(bytes(size))
+    console = Console(file=io.StringIO(), width=60, force_terminal=False)
+    with EncodeProgress(VideoList(tuple(videos), (tmp_path / "notes.txt",)), console) as progress:
+        for number, video in enumerate(videos):
+            progress.step(Step(video, 0.0, 10.0))
+            progress.step(Step(video, 5.0, 10.0))
+            event = (
+                Encoded(video, 3, 2, 10.0, ()),
+                Encoded(video, 1, 0, 5.0, ("stopped at 00:00:05.0: end of file",)),
+                Skipped(video, "not a video"),
+            )[number]
+            progress.done(event)
+    progress.conclude(tmp_path / "codes.h5")
+    lines = words(console)
+    assert lines[0].startswith(f"[1/3] {videos[0]}: 10.0 s, 3 shots, 2 face tracks, ")
+    assert "left" in lines[0]
+    assert lines[1].startswith(f"[2/3] {videos[1]}: 5.0 s, 1 shot, 0 face tracks, ")
+    assert lines[2] == f"[3/3] {videos[2]}: skipped: not a video"
+    assert lines[3].startswith("3 videos: 2 encoded, 0 unchanged, 1 skipped; 2 face tracks in 4 shots, 15.0 s of film")
+    assert lines[4:] == [
+        f"without faces: {videos[1]}",
+        f"incomplete: {videos[1]}: stopped at 00:00:05.0: end of file",
+        f"skipped: {videos[2]}: not a video",
+        f"ignored: {tmp_path / 'notes.txt'}: not the suffix of a video",
+    ]
+    assert progress.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        ([Encoded(Path("a"), 1, 1, 1.0, ())], 0),
+        ([Unchanged(Path("a"))], 0),
+        ([Encoded(Path("a"), 1, 1, 1.0, ("cut short",))], 4),
+        ([Unchanged(Path("a")), Skipped(Path("b"), "bad")], 4),
+        ([Skipped(Path("b"), "bad")], 1),
+    ],
+)
+def test_exit_codes_of_encode(events: list[Encoded | Unchanged | Skipped], code: int) -> None:
+    progress = EncodeProgress(VideoList((), ()), Console(file=io.StringIO()))
+    for event in events:
+        progress.done(event)
+    assert progress.exit_code == code
+
+
+def test_many_ignored_files_are_counted(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    progress = EncodeProgress(VideoList((), tuple(Path(f"{i}.txt") for i in range(25))), console)
+    progress.conclude(tmp_path / "codes.h5")
+    assert words(console)[-1] == "ignored: 5 more files that have not the suffix of a video"
+
+
+def test_summary_of_nothing() -> None:
+    assert Summary().lines()[0].startswith("0 videos: 0 encoded, 0 unchanged, 0 skipped")
+
+
+def test_a_terminal_shows_speed_and_share(tmp_path: Path) -> None:
+    video = tmp_path / "a.mp4"
+    video.write_bytes(b"x")
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    with EncodeProgress(VideoList((video,), ()), console) as progress:
+        progress.step(Step(video, 0.0, 10.0))
+        progress._said -= 1  # a fifth of a second must pass between two drawings
+        progress.step(Step(video, 5.0, 10.0))
+        progress._live.refresh()
+    assert "a.mp4" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "50%" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,188 @@
+"""learning/train.py and hashtrain.py: the whole way from a pack to weights that encode and query would load."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from dhhcli.errors import TrainingError
+from dhhcli.evaluate import Score, evaluate
+from dhhcli.features import FeatureExtractor
+from dhhcli.hashing import hash_stills, hash_tracks
+from dhhcli.learning.backbone import to_input
+from dhhcli.learning.hashtrain import HashSettings, pad
+from dhhcli.learning.model import HashModel
+from dhhcli.learning.pretrain import PretrainSettings
+from dhhcli.learning.train import Plan, run
+from dhhcli.weights import load_hash_layers, load_weights
+
+PEOPLE, PHOTOS = 8, 6
+PLAN = Plan(
+    PretrainSettings(steps=4, batch=8, warmup=1, sizes=((0.5, 16), (1.0, 24)), bf16=False),
+    HashSettings(
+        bits=16,
+        alpha=3.0,
+        frames=3,
+        hash_people=4,
+        hash_steps=6,
+        joint_people=3,
+        joint_pairs=2,
+        joint_steps=3,
+        bf16=False,
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``train.h5``, ``val.h5`` (other people) and ``protocol.json``."""
+    folder = tmp_path_factory.mktemp("packs")
+    for seed, name in enumerate(("train", "val")):
+        rng = np.random.default_rng(seed)
+        identity = np.repeat(np.arange(PEOPLE), PHOTOS)
+        patterns = rng.integers(0, 200, (PEOPLE, 5, 5, 3)).repeat(16, axis=1).repeat(16, axis=2)
+        pictures = (patterns[identity] + rng.integers(0, 50, (len(identity), 80, 80, 3))).astype(np.uint8)
+        coded = [cv2.imencode(".jpg", picture)[1].ravel() for picture in pictures]
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file["jpeg"] = np.concatenate(coded)
+            file["offset"] = np.cumsum([0, *(len(jpeg) for jpeg in coded)])
+            file["identity"] = identity.astype(np.int32)
+            file["teacher"] = (rng.normal(size=(PEOPLE, 128))[identity] / 12).astype(np.float16)
+    people = []
+    for i in range(PEOPLE):
+        rows = list(range(i * PHOTOS, (i + 1) * PHOTOS))
+        people.append({"identity": i, "queries": rows[:2], "sets": [rows[2:4], rows[3:5]], "shots": rows[5:]})
+    (folder / "protocol.json").write_text(json.dumps({"people": people}))
+    return folder
+
+
+def train(data: Path, out: Path, plan: Plan = PLAN) -> list[str]:
+    return list(
+        run(
+            [data / "train.h5"], out, plan, validate=data / "val.h5", protocol=data / "protocol.json", terms="made here"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    torch.set_num_threads(1)
+    train(data, out)
+    return out
+
+
+def test_the_weights_load_and_carry_their_record(trained: Path) -> None:
+    weights = load_weights(trained / "dhh-16.json")
+    assert weights.bits == 16
+    assert weights.record["training"]["terms"] == "made here"
+    assert weights.record["training"]["people"] == PEOPLE
+    assert weights.record["training"]["crops"] == PEOPLE * PHOTOS
+    assert weights.record["training"]["settings"]["hash"]["alpha"] == 3.0
+    figures = weights.record["metrics"]["figures"]
+    assert {figure["representation"] for figure in figures} == {"codes", "features", "random"}
+    assert all(0 <= figure["mean_ap"] <= 1 for figure in figures)
+
+
+def test_the_record_says_what_evaluate_measures(trained: Path, data: Path) -> None:
+    scores = evaluate(data / "val.h5", data / "protocol.json", str(trained / "dhh-16.json"))
+    recorded = [Score(**figure) for figure in load_weights(trained / "dhh-16.json").record["metrics"]["figures"]]
+    assert scores == recorded
+
+
+def test_onnxruntime_and_numpy_agree_with_torch(trained: Path) -> None:
+    """The deployed path and the trained one: same features, same soft bits, same bits away from the threshold."""
+    from safetensors.torch import load_file
+
+    from dhhcli.learning.backbone import Backbone
+
+    weights = load_weights(trained / "dhh-16.json")
+    tensors = load_file(weights.safetensors_path)
+    backbone, model = Backbone(batch_norm=False), HashModel(16, divide=True)
+    backbone.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("backbone.")})
+    model.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("hash.")})
+    model.eval()
+    crops = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
+    features = FeatureExtractor(weights.onnx_path)(crops)
+    layers = load_hash_layers(weights)
+    tracks = [features[:1], features[1:4], features[4:]]
+    with torch.no_grad():
+        expected = backbone(to_input(torch.from_numpy(crops)))
+        stills = model.hash_stills(expected)
+        padded, counts = pad([expected[:1], expected[1:4], expected[4:]], 8)
+        videos = model.hash_tracks(padded, counts)
+    np.testing.assert_allclose(features, expected.numpy(), atol=5e-3)  # barely trained and whitened: up to 30
+    np.testing.assert_allclose(features[:, -1], 1.0, atol=1e-6)  # the homogeneous coordinate
+    for numpy_soft, torch_soft in (
+        (hash_stills(layers, features), stills.numpy()),
+        (hash_tracks(layers, tracks), videos.numpy()),
+    ):
+        np.testing.assert_allclose(numpy_soft, torch_soft, atol=5e-3)
+        sure = np.abs(torch_soft - 0.5) > 5e-3
+        np.testing.assert_array_equal((numpy_soft >= 0.5)[sure], (torch_soft >= 0.5)[sure])
+
+
+def test_a_run_killed_in_any_stage_ends_the_same(trained: Path, data: Path, tmp_path: Path) -> None:
+    """Stop after every single report and start again; the weights come out bit for bit as without stops."""
+    out = tmp_path / "run"
+    for _ in range(100):
+        for line in run([data / "train.h5"], out, PLAN):
+            if line.split()[0] in ("backbone", "hash", "joint"):
+                break
+        else:
+            break
+        done = (out / "joint-16.safetensors").exists()
+        if done:
+            break
+    list(run([data / "train.h5"], out, PLAN))
+    assert (out / "dhh-16.safetensors").read_bytes() == (trained / "dhh-16.safetensors").read_bytes()
+
+
+def test_other_settings_do_not_go_on_with_an_old_run(trained: Path, data: Path) -> None:
+    other = replace(PLAN, pretrain=replace(PLAN.pretrain, rate=0.1))
+    with pytest.raises(TrainingError, match="other settings"):
+        train(data, trained, other)
+
+
+def test_log_and_plot_are_written(trained: Path) -> None:
+    entries = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [entry["stage"] for entry in entries] == ["backbone", "hash", "joint"]
+    assert {"cross", "still", "track"} <= set(entries[1])
+    assert {"still_set", "still_still"} <= set(entries[0])
+    picture = cv2.imread(str(trained / "training.png"))
+    assert picture is not None
+    assert picture.std() > 5
+
+
+def test_hash_training_brings_a_person_s_codes_together(data: Path) -> None:
+    """The triplet loss falls and retrieval improves on features where identity is one of several directions."""
+    from dhhcli.learning.condition import HOMOGENEOUS, TAUGHT
+    from dhhcli.learning.hashtrain import FeatureBank, train_hash
+
+    rng = np.random.default_rng(0)
+    identity = np.repeat(np.arange(40), 6)
+    who = rng.normal(size=(40, 16)) * 0.15
+    features = np.zeros((240, 10, 320), np.float32)
+    features[:, :, :16] = who[identity][:, None] + rng.normal(size=(240, 10, 16)) * 0.03
+    features[:, :, 16:TAUGHT] = rng.normal(size=(240, 1, TAUGHT - 16)) * 0.06  # a photo's light, say
+    features[:, :, HOMOGENEOUS] = 1.0
+    bank = FeatureBank(torch.from_numpy(features[:, :4]).half(), torch.from_numpy(features[:, 4:]).half())
+    settings = HashSettings(bits=16, alpha=4.0, hash_people=16, hash_steps=300, frames=6)
+    model = HashModel(16, divide=True, dropout=0.1)
+    reports = [losses for _, losses in train_hash(model, bank, identity, settings)]
+    first, last = reports[0], reports[-1]
+    assert last["cross"] * 250 / 50 < first["cross"]  # the last report covers 50 steps

@@ -1,0 +1,229 @@
+"""weights.py: written, read back, and everything that must be refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from dhhcli import weights as module
+from dhhcli.errors import WeightsError
+from dhhcli.hashing import HashLayers
+from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, write_weights
+
+BITS, FEATURES = 6, 4
+RECORD: dict[str, Any] = {"model": {"eps": 0.01, "divide": True}, "training": {"licence": "research only"}}
+
+
+def layers() -> HashLayers:
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    return HashLayers(
+        draw(BITS, FEATURES), draw(BITS), draw(BITS, FEATURES * (FEATURES + 1) // 2), draw(BITS), 0.01, True
+    )
+
+
+def tensors() -> dict[str, Any]:
+    made = layers()
+    return {
+        "hash.still.weight": made.still_weight,
+        "hash.still.bias": made.still_bias,
+        "hash.track.weight": made.track_weight,
+        "hash.track.bias": made.track_bias,
+    }
+
+
+def written(folder: Path, data: dict[str, Any] | None = None, record: dict[str, Any] = RECORD) -> Path:
+    return write_weights(
+        folder,
+        "tiny",
+        bits=BITS,
+        safetensors=save(tensors() if data is None else data),
+        onnx=b"a network",
+        record=record,
+    )
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def refused(path: Path, says: str) -> str:
+    with pytest.raises(WeightsError, match=says) as caught:
+        load_weights(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    return str(caught.value)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "new folder")
+    assert path == tmp_path / "new folder" / "tiny.json"
+    found = load_weights(path)
+    assert (found.name, found.bits) == ("tiny", BITS)
+    assert found.onnx_path.read_bytes() == b"a network"
+    assert found.safetensors_path == path.with_suffix(".safetensors")
+    assert len(found.fingerprint) == 64
+    assert found.record["training"]["licence"] == "research only"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["tiny.json", "tiny.onnx", "tiny.safetensors"]
+
+
+def test_hash_layers_come_back_unchanged(tmp_path: Path) -> None:
+    found, made = load_hash_layers(load_weights(written(tmp_path))), layers()
+    for name in ("still_weight", "still_bias", "track_weight", "track_bias"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(made, name))
+        assert getattr(found, name).dtype == np.float32
+    assert (found.eps, found.divide, found.bits) == (0.01, True, BITS)
+
+
+def test_tracks_false_leaves_the_large_tensor_unread(tmp_path: Path) -> None:
+    """It works where the tensor is not even there."""
+    data = tensors()
+    del data["hash.track.weight"]
+    found = load_weights(written(tmp_path, data))
+    without = load_hash_layers(found, tracks=False)
+    np.testing.assert_array_equal(without.still_weight, layers().still_weight)
+    assert without.track_weight.size == 0
+    with pytest.raises(WeightsError, match=r"hash\.track\.weight"):
+        load_hash_layers(found)
+
+
+def test_the_fingerprint_follows_the_weights(tmp_path: Path) -> None:
+    first = load_weights(written(tmp_path / "a")).fingerprint
+    assert load_weights(written(tmp_path / "b")).fingerprint == first
+    other = tensors()
+    other["hash.still.bias"] = other["hash.still.bias"] + 1
+    assert load_weights(written(tmp_path / "c", other)).fingerprint != first
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_an_altered_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path)
+    file = path.with_suffix(suffix)
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert f"tiny{suffix}" in refused(path, "SHA-256")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_a_missing_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path)
+    path.with_suffix(suffix).unlink()
+    assert f"tiny{suffix}" in refused(path, "cannot be read")
+
+
+def test_a_missing_record_names_what_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
+    refused(tmp_path / "none.json", "no such weights; shipped are: none")
+    written(tmp_path)
+    refused(tmp_path / "none.json", "no such weights; shipped are: tiny")
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_an_unknown_version_is_refused(tmp_path: Path, version: object) -> None:
+    path = written(tmp_path)
+    edit(path, lambda record: record.update(format_version=version))
+    refused(path, "upgrade dhh or train anew")
+
+
+def test_a_later_version_is_called_that_even_when_laid_out_anew(tmp_path: Path) -> None:
+    path = tmp_path / "later.json"
+    path.write_text(json.dumps({"format": "dhh-weights", "format_version": 2, "parts": []}))
+    refused(path, "version 2, this dhh reads")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    edit(path, lambda record: record.update(format="something-else"))
+    refused(path, "'something-else' version 1")
+
+
+@pytest.mark.parametrize("key", ["format", "format_version", "bits", "files"])
+def test_a_record_without_its_keys_is_refused(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path)
+    edit(path, lambda record: record.pop(key))
+    refused(path, key)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"null", b"\xff\xfe" * 3000, b'{"files": 3}'])
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "odd.json"
+    path.write_bytes(data)
+    refused(path, "not a weights record")
+
+
+def test_a_record_cannot_name_files_elsewhere(tmp_path: Path) -> None:
+    path = written(tmp_path / "inner")
+    (tmp_path / "tiny.onnx").write_bytes(b"a network")
+    edit(path, lambda record: record["files"]["onnx"].update(name="../tiny.onnx"))
+    assert load_weights(path).onnx_path == tmp_path / "inner" / "tiny.onnx"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("hash.still.weight", (BITS + 1, FEATURES)),
+        ("hash.still.bias", (BITS - 1,)),
+        ("hash.track.weight", (BITS, FEATURES)),
+        ("hash.track.weight", (BITS - 1, 10)),
+        ("hash.track.bias", (BITS + 2,)),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    found = load_weights(written(tmp_path, tensors() | {name: np.zeros(shape, np.float32)}))
+    with pytest.raises(WeightsError, match="do not make 6 bit codes"):
+        load_hash_layers(found)
+
+
+def test_a_record_that_does_not_say_how_to_use_the_layers_is_refused(tmp_path: Path) -> None:
+    found = load_weights(written(tmp_path, record={"model": {"eps": 0.1}}))
+    with pytest.raises(WeightsError, match="divide"):
+        load_hash_layers(found)
+
+
+def test_names_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
+    monkeypatch.delenv("DHH_WEIGHTS", raising=False)
+    assert resolve_weights() == tmp_path / "dhh-48.json"
+    assert resolve_weights("dhh-24") == tmp_path / "dhh-24.json"
+    assert resolve_weights("mine.json") == Path("mine.json")
+    assert resolve_weights("some/where/mine") == Path("some/where/mine.json")
+    monkeypatch.setenv("DHH_WEIGHTS", "dhh-12")
+    assert resolve_weights() == tmp_path / "dhh-12.json"
+    assert resolve_weights("dhh-24") == tmp_path / "dhh-24.json"  # what is asked for beats the environment
+    monkeypatch.setenv("DHH_WEIGHTS", str(tmp_path / "own.json"))
+    assert resolve_weights() == tmp_path / "own.json"
+    monkeypatch.setenv("DHH_WEIGHTS", "")
+    assert resolve_weights() == tmp_path / "dhh-48.json"
+
+
+def test_a_write_that_fails_leaves_the_old_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dhhcli.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        written(tmp_path, tensors() | {"more": np.zeros(3, np.float32)})
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert load_weights(path).bits == BITS
+
+
+def test_writing_over_weights_leaves_no_other_files(tmp_path: Path) -> None:
+    written(tmp_path)
+    other = tensors()
+    other["hash.still.bias"] = other["hash.still.bias"] * 2
+    path = written(tmp_path, other)
+    np.testing.assert_array_equal(load_hash_layers(load_weights(path)).still_bias, other["hash.still.bias"])
+    assert len(list(tmp_path.iterdir())) == 3
