@@ -67,11 +67,11 @@ def encode(
 ) -> None:
     """Index the people in videos: one binary code per face track."""
     from .encode import encode as encode_videos
-    from .encode import find_sources
     from .network import load_network
     from .report.progress import EncodeProgress, stderr_console
+    from .sources import require_videos
 
-    found = find_sources(videos)
+    found = require_videos(videos)
     network = load_network(weights)
     with EncodeProgress(found, stderr_console()) as progress:
         for event in encode_videos(found.videos, out, network, thumbnails=thumbnails, on_step=progress.step):
@@ -130,7 +130,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the weights; default dhh-BITS.")] = None,
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
-    backbone_steps: Annotated[int, typer.Option(min=0, help="Steps of pre-training the backbone.")] = 16000,
+    backbone_steps: Annotated[int, typer.Option(min=0, help="Steps of pre-training the backbone.")] = 10500,
     hash_steps: Annotated[int, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = 3000,
     joint_steps: Annotated[int, typer.Option(min=0, help="Steps of everything jointly.")] = 400,
     terms: Annotated[str, typer.Option(help="Terms of the data, written into the record.")] = "not stated",

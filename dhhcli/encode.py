@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .codes import binarise, code_bytes, pack
 from .crops import align, sharpness, thumbnail
-from .errors import DhhError, MissingPathError, NoVideoError
+from .errors import DhhError, MissingPathError
 from .faces import FaceDetector
 from .hashing import hash_tracks
 from .network import Network
@@ -26,7 +26,7 @@ from .shards import check_model, commit, compact, lock, open_shard
 from .shots import Shot, ShotDetector
 from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag
 from .tracks import FaceTrack, FaceTracker, Observation, sample
-from .video import Frame, Video, VideoList, find_videos, open_video, prefetch
+from .video import Frame, Video, open_video, prefetch
 
 LOOK_EVERY = Fraction(1, 5)  # seconds between looks for faces: exactly one track for 100-103 of 103 person-shots
 FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30 evenly, one code a track
@@ -66,22 +66,6 @@ class Skipped:
 
     path: Path
     reason: str
-
-
-def find_sources(paths: Sequence[Path]) -> VideoList:
-    """Videos under files and folders, and what was passed over.
-
-    Raises:
-        MissingPathError: a path is not there.
-        NoVideoError: there is no video among all of it.
-    """
-    found = find_videos(paths)
-    if not found.videos:
-        names = ", ".join(str(path) for path in paths)
-        raise NoVideoError(
-            f"{names}: no video found among {len(found.ignored)} files; expected suffixes such as .mp4, .mov, .mxf, .mkv"
-        )
-    return found
 
 
 def shot_tracks(

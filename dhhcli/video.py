@@ -37,13 +37,6 @@ av.logging.set_level(None)
 Picture = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-# fmt: off
-VIDEO_SUFFIXES: frozenset[str] = frozenset((
-    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv",
-    ".mov", ".mp4", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
-    ".vob", ".webm", ".wmv", ".y4m",
-))
-# fmt: on
 
 # A step back of the time stamps beyond this many seconds is another recording in the same file, not jitter.
 RESTART = 1
@@ -302,60 +295,6 @@ def open_video(path: Path) -> Video:
     except BaseException:
         container.close()
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class VideoList:
-    """videos: files to read, in order, each once. ignored: what was passed over in folders."""
-
-    videos: tuple[Path, ...]
-    ignored: tuple[Path, ...]
-
-
-def find_videos(paths: Iterable[Path]) -> VideoList:
-    """Video files under ``paths``: folders recursively in sorted order, files as named, whatever their
-    suffix.
-
-    In folders, hidden entries, folders that cannot be read and files of other suffixes are ignored and
-    listed. A file that is reached twice (also over a symbolic link) is taken once. The result may be empty.
-    Raises MissingPathError when a named path does not exist or a named folder cannot be read.
-    """
-    videos: dict[str, Path] = {}  # real path -> path
-    ignored: dict[str, Path] = {}
-    seen: set[str] = set()
-    for path in paths:
-        if path.is_dir():
-            try:
-                os.scandir(path).close()
-            except OSError as error:
-                raise MissingPathError(f"{path}: folder cannot be read: {error.strerror or error}") from error
-            _walk(path, videos, ignored, seen)
-        elif path.exists():
-            videos.setdefault(os.path.realpath(path), path)
-        else:
-            raise MissingPathError(f"{path}: no such file or folder")
-    return VideoList(tuple(videos.values()), tuple(path for real, path in ignored.items() if real not in videos))
-
-
-def _walk(folder: Path, videos: dict[str, Path], ignored: dict[str, Path], seen: set[str]) -> None:
-    real = os.path.realpath(folder)
-    if real in seen:  # a symbolic link into a folder above
-        return
-    seen.add(real)
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        ignored.setdefault(real, folder)
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            ignored.setdefault(os.path.realpath(entry), entry)
-        elif entry.is_dir():
-            _walk(entry, videos, ignored, seen)
-        elif entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
-            videos.setdefault(os.path.realpath(entry), entry)
-        else:
-            ignored.setdefault(os.path.realpath(entry), entry)
 
 
 def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:

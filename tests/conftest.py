@@ -41,7 +41,7 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def dhh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Run the command line in an empty folder; output and words come apart (``stdout``, ``stderr``)."""
     from dhhcli.cli import app

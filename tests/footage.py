@@ -58,6 +58,7 @@ def encoded_video(
             frames=100 * shots,
             frame_rate=Fraction(30000, 1001),
             time_base=Fraction(1, 90000),
+            start_pts=int(rng.integers(-1000, 1000)),
             duration=None,
             start_timecode="01:00:00;02",
             drop_frame=True,

@@ -12,11 +12,62 @@ PACKAGE = Path(__file__).parent.parent / "dhhcli"
 
 # the way of the data; what is not on it comes after
 FLOW = (
-    "video shots faces crops tracks features covariance hashing codes records tables pieces shardfile shards index "
-    "search timecode network encode query evaluate metrics packs imitation weights sample files errors cli"
-).split()
-REPORT = "rows table text sheet progress output".split()
-LEARNING = ("backbone logcov model losses batches checkpoint pretrain condition hashtrain train export plot").split()
+    "sources",
+    "video",
+    "shots",
+    "faces",
+    "crops",
+    "tracks",
+    "features",
+    "covariance",
+    "hashing",
+    "codes",
+    "records",
+    "tables",
+    "pieces",
+    "shardfile",
+    "shards",
+    "index",
+    "search",
+    "timecode",
+    "network",
+    "encode",
+    "query",
+    "evaluate",
+    "metrics",
+    "packs",
+    "imitation",
+    "weights",
+    "sample",
+    "files",
+    "errors",
+    "cli",
+)
+REPORT = (
+    "rows",
+    "table",
+    "text",
+    "sheet",
+    "progress",
+    "output",
+)
+LEARNING = (
+    "backbone",
+    "logcov",
+    "model",
+    "losses",
+    "batches",
+    "checkpoint",
+    "pretrain",
+    "condition",
+    "itq",
+    "bank",
+    "hashtrain",
+    "joint",
+    "train",
+    "export",
+    "plot",
+)
 
 
 def commands() -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The command line as users meet it: output, words, exit codes, and every kind of bad input."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from conftest import python
 from PIL import Image
@@ -21,10 +21,31 @@ from dhhcli.sample import SCRIPT, Sample
 
 Run = Callable[..., Result]
 
-COLUMNS = (
-    "rank distance bits video shot start end start_seconds end_seconds start_frame end_frame "
-    "face_at face_frame box tracks track"
-).split()
+COLUMNS = [
+    "rank",
+    "distance",
+    "bits",
+    "video",
+    "shot",
+    "start",
+    "end",
+    "start_seconds",
+    "end_seconds",
+    "start_frame",
+    "end_frame",
+    "face_at",
+    "face_frame",
+    "box",
+    "tracks",
+    "track",
+]
+
+
+def read(path: Path) -> npt.NDArray[np.uint8]:
+    """A picture (h, w, 3) BGR."""
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
 
 
 def rows_of(result: Result) -> list[dict[str, str]]:
@@ -92,7 +113,7 @@ def test_top_cuts_the_list(encoded: Path, sample: Sample, dhh: Run) -> None:
 
 
 def test_several_photos_of_one_person(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
-    photo = cv2.imread(str(sample.photos[0]))
+    photo = read(sample.photos[0])
     cv2.imwrite(str(tmp_path / "dark.jpg"), (photo * 0.5).astype(np.uint8))
     result = dhh("query", sample.photos[0], tmp_path / "dark.jpg", "--codes", encoded)
     assert {int(row["shot"]) for row in rows_of(result)[:3]} == {2, 6, 7}
@@ -111,7 +132,7 @@ def test_codes_are_found_by_environment_and_in_the_current_folder(
 
 def test_sheet_shows_a_face_for_every_row(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
     result = dhh("query", sample.photos[0], "--codes", encoded, "--sheet", "hits.png")
-    sheet = cv2.imread(str(tmp_path / "hits.png"))
+    sheet = read(tmp_path / "hits.png")
     assert sheet.shape[1] == 800
     for place in range(len(rows_of(result))):
         cell = sheet[20:140, place * 160 + 30 : place * 160 + 130]
@@ -192,7 +213,7 @@ def test_only_bad_files_is_an_error(dhh: Run, tmp_path: Path) -> None:
     assert "0 encoded, 0 unchanged, 1 skipped" in result.stderr
 
 
-def test_a_truncated_film_is_kept_as_far_as_it_decodes(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+def test_a_truncated_film_is_kept_as_far_as_it_decodes(dhh: Run, tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.mkv", [scene(1)] * 100)
     film = truncate(whole.rename(tmp_path / "cut.mkv"), 0.5)
     result = dhh("encode", film)
@@ -269,7 +290,7 @@ def test_query_refuses_what_is_no_photo_of_a_face(encoded: Path, dhh: Run, tmp_p
 def test_of_several_faces_the_largest_is_taken_and_said(
     encoded: Path, sample: Sample, dhh: Run, tmp_path: Path
 ) -> None:
-    collins, hopper = (cv2.imread(str(photo)) for photo in sample.photos)
+    collins, hopper = (read(photo) for photo in sample.photos)
     small = cv2.resize(collins, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     canvas = np.full((606, 512 + 256, 3), 127, np.uint8)
     canvas[:, :512] = hopper[:606]
@@ -377,7 +398,7 @@ def test_query_imports_only_what_it_uses(encoded: Path, sample: Sample) -> None:
     assert python(code, sample.photos[0], encoded).splitlines()[-1] == "imported []"
 
 
-def test_encode_does_not_import_torch(sample: Sample, tmp_path: Path) -> None:
+def test_encode_does_not_import_torch(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom dhhcli.cli import app\n"
         "try:\n    app(['encode', sys.argv[1], '--out', sys.argv[2]])\n"
@@ -398,4 +419,4 @@ def test_exactly_one_opencv_wheel_is_installed() -> None:
 
 def test_nothing_is_written_outside_the_named_files(sample: Sample, dhh: Run, tmp_path: Path) -> None:
     assert dhh("encode", sample.film, "--out", "codes.h5").exit_code == 0
-    assert sorted(os.listdir(tmp_path)) == ["codes.h5", "codes.h5.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.h5", "codes.h5.lock"]

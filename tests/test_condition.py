@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dhhcli.learning.backbone import FEATURES, Backbone, fold_batch_norm, to_input
-from dhhcli.learning.condition import HOMOGENEOUS, TAUGHT, condition, layout
+from dhhcli.learning.backbone import FEATURES, Backbone, to_input
+from dhhcli.learning.condition import HOMOGENEOUS, TAUGHT, Conditioned, layout
 
 GAIN, REST = 2.5, 0.3
 
@@ -76,17 +76,20 @@ def test_directions_without_variance_stay_finite() -> None:
 
 def test_a_conditioned_backbone_computes_the_layout() -> None:
     torch.manual_seed(1)
-    folded = fold_batch_norm(Backbone().eval())
+    backbone = Backbone().eval()
     pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     inputs = to_input(torch.from_numpy(pictures))
     head = teacher_head()
     with torch.no_grad():
-        before = folded(inputs)
+        before = backbone(inputs)
         fitted = before.mean(dim=0) + before.std() * normal(800, FEATURES)
         matrix, offset = layout(fitted, head, gain=GAIN, rest=REST)
-        condition(folded, fitted, head, gain=GAIN, rest=REST)
-        after = folded(inputs)
+        conditioned = Conditioned(backbone, matrix, offset)
+        after = conditioned.folded()(inputs)
+        unfolded = conditioned(inputs)
         expected_taught = GAIN * (head(before) - head(fitted.mean(dim=0)))
     torch.testing.assert_close(after, before @ matrix.T + offset, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(after[:, :TAUGHT], expected_taught, rtol=1e-3, atol=1e-3)
     assert (after[:, HOMOGENEOUS] == 1).all()
+    torch.testing.assert_close(unfolded, after, rtol=1e-3, atol=1e-3)
+    assert (unfolded[:, HOMOGENEOUS] == 1).all()

@@ -249,7 +249,7 @@ def test_track_layer_can_start_like_the_still_layer() -> None:
     x[9] = 1.0  # the feature that is 1 on every picture
     Y_row = log_covariance(x[None].numpy(), divide=True)
     rows, columns = np.triu_indices(10)
-    per_unit = Y_row[(columns == 9) & (rows == 0)][0] / np.sqrt(2) / float(x[0])
+    per_unit = Y_row[(columns == 9) & (rows == 0)][0] / float(x[0])
     model.tracks_like_stills(1 / per_unit, 9)
     with torch.no_grad():
         track = model.hash_tracks(x[None, None], torch.tensor([1]))

@@ -19,7 +19,7 @@ from dhhcli.report.rows import Row
 from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
 from dhhcli.report.table import result_table
 from dhhcli.report.text import COLUMNS, json_lines, tsv
-from dhhcli.video import VideoList
+from dhhcli.sources import VideoList
 
 ROW = Row(
     rank=1,

@@ -16,7 +16,8 @@ from dhhcli.evaluate import Score, evaluate
 from dhhcli.features import FeatureExtractor
 from dhhcli.hashing import hash_stills, hash_tracks
 from dhhcli.learning.backbone import to_input
-from dhhcli.learning.hashtrain import HashSettings, pad
+from dhhcli.learning.bank import FeatureBank, pad
+from dhhcli.learning.hashtrain import HashSettings, train_hash
 from dhhcli.learning.model import HashModel
 from dhhcli.learning.pretrain import PretrainSettings
 from dhhcli.learning.train import Plan, run
@@ -168,10 +169,9 @@ def test_log_and_plot_are_written(trained: Path) -> None:
     assert picture.std() > 5
 
 
-def test_hash_training_brings_a_person_s_codes_together(data: Path) -> None:
+def test_hash_training_brings_a_person_s_codes_together() -> None:
     """The triplet loss falls and retrieval improves on features where identity is one of several directions."""
     from dhhcli.learning.condition import HOMOGENEOUS, TAUGHT
-    from dhhcli.learning.hashtrain import FeatureBank, train_hash
 
     rng = np.random.default_rng(0)
     identity = np.repeat(np.arange(40), 6)

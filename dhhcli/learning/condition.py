@@ -15,7 +15,7 @@ that convolution exactly. The layout (a deviation from the paper, which takes th
 import torch
 from torch import Tensor, nn
 
-from .backbone import FEATURES, Backbone, append_linear
+from .backbone import FEATURES, Backbone, append_linear, fold_batch_norm
 
 TAUGHT = 128
 HOMOGENEOUS = FEATURES - 1
@@ -40,16 +40,26 @@ def layout(features: Tensor, head: nn.Linear, *, gain: float, rest: float) -> tu
     return matrix.float(), offset.float()
 
 
-def condition(folded: Backbone, features: Tensor, head: nn.Linear, *, gain: float, rest: float) -> None:
-    """Fold the layout into a backbone without batch normalisation, in place."""
-    append_linear(folded, *layout(features, head, gain=gain, rest=rest))
+class Conditioned(nn.Module):
+    """A backbone with its layout behind it: (n, 3, s, s) -> (n, 320) float32. The layout itself is not trained."""
 
+    matrix: Tensor
+    offset: Tensor
 
-@torch.no_grad()
-def pin_homogeneous(folded: Backbone) -> None:
-    """Put the constant feature back to exactly 1 after an optimiser moved it, in place."""
-    last = folded.layers[-1]
-    assert isinstance(last, nn.Conv2d)
-    assert last.bias is not None
-    last.weight[HOMOGENEOUS] = 0.0
-    last.bias[HOMOGENEOUS] = 1.0
+    def __init__(self, backbone: Backbone, matrix: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("offset", offset)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        features = self.backbone(crops).float()
+        with torch.autocast(crops.device.type, enabled=False):  # the constant has to stay exactly 1
+            laid_out: Tensor = features @ self.matrix.T + self.offset
+            return laid_out
+
+    def folded(self) -> Backbone:
+        """The same function as one backbone without batch normalisation, which is what ships."""
+        backbone = fold_batch_norm(self.backbone)
+        append_linear(backbone, self.matrix, self.offset)
+        return backbone

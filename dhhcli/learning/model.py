@@ -57,18 +57,15 @@ class HashModel(nn.Module):
         which starts at random.
 
         Args:
-            scale: multiplies the row: what the matrix logarithm makes of a mean of length 1, measured on real
-                tracks.
+            scale: features per unit of the vector's entries in that row, measured on real tracks (the matrix
+                logarithm does not keep the size of a mean).
             homogeneous: the feature that is constant.
         """
         rows, columns, _ = triangle(self.still.in_features)
         self.track.weight.zero_()
         weight = self.still.weight
-        on_row = columns == homogeneous  # the constant is the last feature: pairs (i, last)
-        for place in np.flatnonzero(on_row):
-            i = int(rows[place])
-            if i != homogeneous:
-                self.track.weight[:, place] = weight[:, i] * scale / float(weights[place])
+        places = np.flatnonzero((columns == homogeneous) & (rows != homogeneous))
+        self.track.weight[:, torch.as_tensor(places)] = weight[:, torch.as_tensor(rows[places])] * scale
         self.track.bias.copy_(self.still.bias + weight[:, homogeneous])
 
     def layers(self) -> HashLayers:

@@ -33,7 +33,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 class PretrainSettings:
     """One pre-training run; saved beside its weights and compared on resume."""
 
-    steps: int = 6000
+    steps: int = 10500
     batch: int = 64
     rate: float = 2e-3
     weight_decay: float = 0.02
@@ -41,7 +41,7 @@ class PretrainSettings:
     sizes: tuple[tuple[float, int], ...] = ((0.35, 40), (0.7, 52), (1.0, 64))  # (until this share, pixels)
     scale: float = 24.0  # CosFace s
     margin: float = 0.2  # CosFace m
-    classify: float = 0.1  # weight of the margin softmax
+    classify: float = 0.02  # weight of the margin softmax
     distil: float = 4.0  # weight of the squared error to the teacher
     relate: float = 4.0  # weight of the matching of distances inside the batch
     ema: float = 0.998

@@ -1,9 +1,9 @@
 """train: face packs -> weights, in four stages that each leave a file, so that a killed run goes on where it was.
 
 1. ``pretrain.safetensors``: the backbone as a classifier and as the teacher's student (pretrain.py);
-2. ``bank.safetensors``: features of imitated frames, after the backbone was conditioned (condition.py);
-3. ``hash.safetensors``: the hash layers on the bank (hashtrain.py, stage 1);
-4. ``joint.safetensors``: everything jointly (hashtrain.py, stage 2);
+2. ``bank.safetensors``: features of imitated frames, laid out for the log-covariance (condition.py, bank.py);
+3. ``hash-BITS.safetensors``: the hash layers on the bank (hashtrain.py);
+4. ``joint-BITS.safetensors``: everything jointly (joint.py);
 
 then NAME.safetensors, NAME.onnx and NAME.json (weights.py), with the figures reached on ``validate``.
 Every report is one JSON object in ``log.jsonl``; ``training.png`` plots them.
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import __version__
 from ..evaluate import evaluate
@@ -29,11 +29,12 @@ from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
 from ..packs import FacePack, Person, merge_packs, read_pack, read_protocol
 from ..weights import write_weights
-from .backbone import Backbone, fold_batch_norm
+from .bank import FeatureBank, empty_bank, extract, fill_bank
 from .checkpoint import read_tensors
-from .condition import condition
+from .condition import Conditioned, layout
 from .export import to_onnx, to_safetensors
-from .hashtrain import FeatureBank, HashSettings, Whole, empty_bank, extract, fill_bank, train_hash, train_joint
+from .hashtrain import HashSettings, train_hash
+from .joint import Whole, train_joint
 from .model import HashModel
 from .plot import plot_log
 from .pretrain import PretrainSettings, pretrain
@@ -66,14 +67,14 @@ class Validation:
     faces: FacePack
     people: tuple[Person, ...]
 
-    def features_map(self, backbone: Backbone, size: int) -> dict[str, float]:
+    def features_map(self, network: nn.Module, size: int) -> dict[str, float]:
         """mAP of the real-valued features, still -> set and still -> still, on untouched photos of some size."""
         stills = [(row, person.identity) for person in self.people for row in person.queries]
         sets = [(photos, person.identity) for person in self.people for photos in person.sets]
         rows = sorted({row for row, _ in stills} | {row for photos, _ in sets for row in photos})
         crops = np.stack([centre(self.faces.pictures[row], size) for row in rows])
         place = {row: i for i, row in enumerate(rows)}
-        features = extract(backbone, crops).numpy()
+        features = extract(network, crops).numpy()
         features -= features.mean(axis=0)
         queries = features[[place[row] for row, _ in stills]]
         means = np.stack([features[[place[row] for row in photos]].mean(axis=0) for photos, _ in sets])
@@ -120,16 +121,15 @@ def run(
         figures = validation.features_map(backbone, report.size) if validation and report.losses else {}
         student, head = backbone, heads.teacher
         yield log.write("backbone", report.step, report.steps, report.losses | figures)
-    folded = fold_batch_norm(student)
     rows = np.linspace(0, len(faces) - 1, min(LAYOUT_PHOTOS, len(faces)), dtype=np.int64)
-    plain = extract(folded, np.stack([centre(faces.pictures[row]) for row in rows]), bf16=False)
-    condition(folded, plain, head, gain=plan.hash.gain, rest=plan.hash.rest)
+    plain = extract(student, np.stack([centre(faces.pictures[row]) for row in rows]), bf16=False)
+    network = Conditioned(student, *layout(plain, head, gain=plan.hash.gain, rest=plan.hash.rest))
 
     bank = empty_bank(len(faces))
     bank_path, bank_settings = out / "bank.safetensors", _bank_settings(plan)
     stored = read_tensors(bank_path, bank_settings)
     if stored is None:
-        for done in fill_bank(bank, folded, faces, seed=plan.hash.seed):
+        for done in fill_bank(bank, network.folded(), faces, seed=plan.hash.seed):
             if done % 4096 == 0:
                 yield f"features of imitated frames: {done} of {len(faces)} photos"
         _save(bank_path, {"looks": bank.looks, "shots": bank.shots}, bank_settings)
@@ -146,9 +146,9 @@ def run(
     else:
         model.load_state_dict(stored)
 
-    final = Whole(folded, model)
+    final = Whole(network, model)
     for step, losses, whole in train_joint(final, faces, plan.hash, out / f"joint-{plan.hash.bits}.safetensors"):
-        figures = validation.features_map(whole.backbone, 64) if validation and losses else {}
+        figures = validation.features_map(whole.network, 64) if validation and losses else {}
         final = whole
         yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
     plot_log(out / "log.jsonl", out / "training.png")
@@ -167,7 +167,7 @@ def finish(
 ) -> Iterator[str]:
     """Export, measure what was exported, write its record."""
     name = name or f"dhh-{plan.hash.bits}"
-    backbone, model = final.backbone.eval(), final.model.eval()
+    backbone, model = final.network.folded(), final.model
     record: dict[str, Any] = {
         "input": {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"},
         "model": {

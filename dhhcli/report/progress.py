@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from ..encode import Encoded, Skipped, Step, Unchanged
-from ..video import VideoList
+from ..sources import VideoList
 
 LISTED = 20  # ignored files that are named; the rest are counted
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
