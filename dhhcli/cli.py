@@ -98,11 +98,11 @@ def query(
 
     answer = find_person(photos, codes, top=top, face=face, weights=weights, thumbnails=sheet is not None)
     print_notes(answer.notes)
-    print_rows(answer.rows, as_json=json)
-    if sheet:
+    if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
         from .report.sheet import write_sheet
 
         write_sheet(sheet, answer.rows, answer.thumbnails)
+    print_rows(answer.rows, as_json=json)
     raise typer.Exit(answer.exit_code)
 
 
@@ -131,8 +131,8 @@ def train(
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
     backbone_steps: Annotated[int, typer.Option(min=0, help="Steps of pre-training the backbone.")] = 10500,
-    hash_steps: Annotated[int, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = 3000,
-    joint_steps: Annotated[int, typer.Option(min=0, help="Steps of everything jointly.")] = 400,
+    hash_steps: Annotated[int, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = 250,
+    joint_steps: Annotated[int, typer.Option(min=0, help="Steps of everything jointly.")] = 1500,
     terms: Annotated[str, typer.Option(help="Terms of the data, written into the record.")] = "not stated",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")] = None,

@@ -259,15 +259,16 @@ def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: P
     for video in videos:
         video.write_bytes(sample.film.read_bytes())
     command = [sys.executable, "-c", "from dhhcli.cli import main; main()", "encode", *map(str, videos)]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    assert line.startswith("[1/4]")
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert first.startswith("[1/4]"), first + rest
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
+    assert "interrupted; " in rest
     from dhhcli.shards import open_shard
 
     with open_shard(tmp_path / "codes.h5") as shard:
@@ -292,8 +293,8 @@ def test_of_several_faces_the_largest_is_taken_and_said(
 ) -> None:
     collins, hopper = (read(photo) for photo in sample.photos)
     small = cv2.resize(collins, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    canvas = np.full((606, 512 + 256, 3), 127, np.uint8)
-    canvas[:, :512] = hopper[:606]
+    canvas = np.full((600, 512 + 256, 3), 127, np.uint8)
+    canvas[:, :512] = hopper
     canvas[100:356, 512:] = small
     cv2.imwrite(str(tmp_path / "both.png"), canvas)
     largest = dhh("query", "both.png", "--codes", encoded)

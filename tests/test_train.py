@@ -163,7 +163,8 @@ def test_log_and_plot_are_written(trained: Path) -> None:
     entries = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [entry["stage"] for entry in entries] == ["backbone", "hash", "joint"]
     assert {"cross", "still", "track"} <= set(entries[1])
-    assert {"still_set", "still_still"} <= set(entries[0])
+    assert {"map_still_set", "map_still_still"} <= set(entries[0])
+    assert {"map_codes_still_set", "map_codes_still_still"} <= set(entries[2])
     picture = cv2.imread(str(trained / "training.png"))
     assert picture is not None
     assert picture.std() > 5

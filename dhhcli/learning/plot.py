@@ -20,7 +20,7 @@ def plot_log(log: Path, picture: Path) -> None:
         names = [k for k in dict.fromkeys(k for e in own for k in e) if k not in ("stage", "step", "steps", "seconds")]
         for name in names:
             points = [(entry["step"], entry[name]) for entry in own if name in entry]
-            axis, style = (right, "--") if name.startswith("still_") else (panel, "-")
+            axis, style = (right, "--") if name.startswith("map_") else (panel, "-")
             axis.plot(*zip(*points, strict=True), style, label=name)
         panel.set(title=stage, xlabel="step", ylabel="loss")
         right.set(ylabel="validation mAP", ylim=(0, 1))

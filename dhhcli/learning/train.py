@@ -23,8 +23,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .. import __version__
+from ..codes import binarise, hamming, pack
 from ..evaluate import evaluate
 from ..files import write_atomically
+from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
 from ..packs import FacePack, Person, merge_packs, read_pack, read_protocol
@@ -67,26 +69,36 @@ class Validation:
     faces: FacePack
     people: tuple[Person, ...]
 
-    def features_map(self, network: nn.Module, size: int) -> dict[str, float]:
-        """mAP of the real-valued features, still -> set and still -> still, on untouched photos of some size."""
+    def figures(self, network: nn.Module, size: int = 64, model: HashModel | None = None) -> dict[str, float]:
+        """mAP still -> set and still -> still on untouched photos of some size: features, and codes of ``model``."""
         stills = [(row, person.identity) for person in self.people for row in person.queries]
         sets = [(photos, person.identity) for person in self.people for photos in person.sets]
         rows = sorted({row for row, _ in stills} | {row for photos, _ in sets for row in photos})
         crops = np.stack([centre(self.faces.pictures[row], size) for row in rows])
         place = {row: i for i, row in enumerate(rows)}
         features = extract(network, crops).numpy()
-        features -= features.mean(axis=0)
         queries = features[[place[row] for row, _ in stills]]
-        means = np.stack([features[[place[row] for row in photos]].mean(axis=0) for photos, _ in sets])
+        tracks = [features[[place[row] for row in photos]] for photos, _ in sets]
         who = np.array([identity for _, identity in stills])
         same = who[:, None] == np.array([identity for _, identity in sets])[None]
         others = ~np.eye(len(who), dtype=bool)
-        return {
-            "still_set": mean_average_precision(cosine_distances(queries, means), same),
-            "still_still": mean_average_precision(
-                cosine_distances(queries, queries), who[:, None] == who[None], others
+        mean = features.mean(axis=0)
+        centred, means = queries - mean, np.stack([track.mean(axis=0) for track in tracks]) - mean
+        found = {
+            "map_still_set": mean_average_precision(cosine_distances(centred, means), same),
+            "map_still_still": mean_average_precision(
+                cosine_distances(centred, centred), who[:, None] == who[None], others
             ),
         }
+        if model is not None:
+            layers = model.layers()
+            still_codes = pack(binarise(hash_stills(layers, queries)))
+            track_codes = pack(binarise(hash_tracks(layers, tracks)))
+            found["map_codes_still_set"] = mean_average_precision(hamming(still_codes, track_codes), same)
+            found["map_codes_still_still"] = mean_average_precision(
+                hamming(still_codes, still_codes), who[:, None] == who[None], others
+            )
+        return found
 
 
 def run(
@@ -110,7 +122,9 @@ def run(
         torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     packs = [read_pack(path) for path in data]
+    sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
     faces = merge_packs(packs)
+    del packs  # decoded twice otherwise: 19 kB a crop
     validation = (
         Validation(validate, protocol, read_pack(validate), read_protocol(protocol)) if validate and protocol else None
     )
@@ -118,7 +132,7 @@ def run(
     yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {torch.get_num_threads()} threads"
 
     for report, backbone, heads in pretrain(faces, plan.pretrain, out):
-        figures = validation.features_map(backbone, report.size) if validation and report.losses else {}
+        figures = validation.figures(backbone, report.size) if validation and report.losses else {}
         student, head = backbone, heads.teacher
         yield log.write("backbone", report.step, report.steps, report.losses | figures)
     rows = np.linspace(0, len(faces) - 1, min(LAYOUT_PHOTOS, len(faces)), dtype=np.int64)
@@ -148,11 +162,11 @@ def run(
 
     final = Whole(network, model)
     for step, losses, whole in train_joint(final, faces, plan.hash, out / f"joint-{plan.hash.bits}.safetensors"):
-        figures = validation.features_map(whole.network, 64) if validation and losses else {}
+        figures = validation.figures(whole.network, model=whole.model) if validation and losses else {}
         final = whole
         yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
     plot_log(out / "log.jsonl", out / "training.png")
-    yield from finish(final, faces, plan, out, name, validation, data, terms)
+    yield from finish(final, faces, plan, out, name, validation, sources, terms)
 
 
 def finish(
@@ -162,7 +176,7 @@ def finish(
     out: Path,
     name: str | None,
     validation: Validation | None,
-    data: Sequence[Path],
+    sources: list[dict[str, Any]],
     terms: str,
 ) -> Iterator[str]:
     """Export, measure what was exported, write its record."""
@@ -179,7 +193,7 @@ def finish(
             "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
         },
         "training": {
-            "data": [{"file": path.name, "crops": len(read)} for path, read in zip(data, _sizes(data), strict=True)],
+            "data": sources,
             "crops": len(faces),
             "people": len(np.unique(faces.identity)),
             "terms": terms,
@@ -224,16 +238,6 @@ class Log:
             file.write(json.dumps(entry | values) + "\n")
         words = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
         return f"{stage} {step}/{steps}: {words}"
-
-
-def _sizes(data: Sequence[Path]) -> list[range]:
-    import h5py
-
-    sizes = []
-    for path in data:
-        with h5py.File(path, "r") as file:
-            sizes.append(range(len(file["identity"])))
-    return sizes
 
 
 def _save(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
