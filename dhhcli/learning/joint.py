@@ -121,7 +121,7 @@ def train_joint(
                 losses["relate"] = relational(student, target)
                 loss = loss + settings.keep_teacher * (losses["distil"] + losses["relate"])
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(whole.parameters(), 10.0)
             optimiser.step()
             average.update_parameters(whole)

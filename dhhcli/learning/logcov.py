@@ -97,7 +97,7 @@ def _daleckii_krein(vectors: Tensor, K: Tensor, upstream: Tensor) -> Tensor:
 
 
 def log_covariance_matrix(features: Tensor, *, eps: float = EPS) -> Tensor:
-    """Y = log(D^T D + eps I): (b, m, d) -> (b, d, d), in the dtype of the features (eigenvalues in float64).
+    """Y = log(D^T D + eps I): (b, m, d) -> (b, d, d), computed in float64, given in the dtype of the features.
 
     For m > d the eigen-decomposition is of D^T D (the Gram matrix would be the larger one).
     """
@@ -107,10 +107,9 @@ def log_covariance_matrix(features: Tensor, *, eps: float = EPS) -> Tensor:
         Y: Tensor = SpectralLogarithm.apply(D.mT @ D, eps)  # type: ignore[no-untyped-call]
         return Y.to(features.dtype)
     F: Tensor = SpectralFunction.apply(D @ D.mT, eps)  # type: ignore[no-untyped-call]
-    # Where frames agree f(G) holds 1 / eps, which D cancels: that product needs float64, the large one not.
-    FD = (F @ D).to(features.dtype)
-    identity = torch.eye(d, dtype=features.dtype, device=features.device)
-    return features.mT @ FD + math.log(eps) * identity
+    # All of it in float64: where frames agree f(G) holds 1 / eps, which D cancels, forwards and backwards.
+    identity = torch.eye(d, dtype=D.dtype, device=features.device)
+    return (D.mT @ (F @ D) + math.log(eps) * identity).to(features.dtype)
 
 
 def log_covariance(features: Tensor, *, eps: float = EPS, counts: Tensor | None = None) -> Tensor:
