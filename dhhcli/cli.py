@@ -24,6 +24,10 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
             raise typer.Exit(0) from None
+        except OSError as error:  # a full disk, a file taken away: the machine's fault, so words and no traceback
+            where = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"dhh: error: {where}{error.strerror or error}", err=True)
+            raise typer.Exit(1) from None
 
 
 app = typer.Typer(

@@ -223,6 +223,9 @@ def encode(
         known = known_videos(codes_path, network.tag)
         try:
             for path in paths:
+                if not path.is_file():  # reading a pipe or a device may never end
+                    yield Skipped(path, "not a regular file")
+                    continue
                 try:
                     if known.get(path.absolute()) == content_fingerprint(path):
                         yield Unchanged(path)

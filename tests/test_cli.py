@@ -1,6 +1,7 @@
 """The command line as users meet it: output, words, exit codes, and every kind of bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -227,6 +228,21 @@ def test_encode_refuses_what_is_not_there(dhh: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     one_line(dhh("encode", "empty"), 1, "empty", "no video")
     assert not (tmp_path / "codes.h5").exists()
+
+
+def test_a_named_pipe_is_skipped_instead_of_waited_for(dhh: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    result = dhh("encode", "pipe.mp4")
+    assert result.exit_code == 1
+    assert "skipped: pipe.mp4: not a regular file" in result.stderr
+
+
+def test_train_refuses_what_cannot_work_before_it_starts(dhh: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    one_line(dhh("train", "--data", "a.h5", "--out", "file"), 1, "file: cannot be made")
+    one_line(dhh("train", "--data", "a.h5", "--out", "run"), 1, "a.h5", "no such face pack")
+    one_line(dhh("train", "--data", "a.h5", "--out", "run", "--validate", "b.h5"), 2, "--protocol")
+    one_line(dhh("evaluate", "a.h5", "--protocol", "p.json"), 1, "p.json")
 
 
 def test_encode_refuses_codes_of_other_weights(encoded: Path, sample: Sample, dhh: Run, other_weights: Path) -> None:

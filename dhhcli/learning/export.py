@@ -26,8 +26,8 @@ class _Pipeline(nn.Module):
 def to_onnx(backbone: Backbone) -> bytes:
     """Backbone without batch normalisation -> ONNX, input ``crops`` (n, 64, 64, 3) uint8, output ``features`` (n, 320).
 
-    Uses torch's exporter from TorchScript, which needs no package beside torch; a straight line of convolutions is
-    what it does well.
+    Uses torch's exporter from TorchScript: a straight line of convolutions is what it does well, and it needs only the
+    package onnx beside torch.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..codes import binarise, hamming, pack
+from ..errors import TrainingError, UsageError
 from ..evaluate import evaluate
 from ..files import write_atomically
 from ..hashing import hash_stills, hash_tracks
@@ -120,7 +121,12 @@ def run(
     """
     if threads:
         torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
+    if bool(validate) != bool(protocol):
+        raise UsageError("--validate and --protocol go together: people to measure on, and how")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
     packs = [read_pack(path) for path in data]
     sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
     faces = merge_packs(packs)
