@@ -5,6 +5,7 @@ crops a track -> features -> log-covariance -> code. Memory is bounded whatever 
 frame is there, and a track keeps at most 60 of them.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def encode_video(
                 thumbs.append(best.thumbnail)
         warnings = video.warnings
     record = VideoRecord(
-        path=path.absolute(),
+        path=recorded_path(path),
         fingerprint=fingerprint,
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
@@ -227,7 +228,7 @@ def encode(
                     yield Skipped(path, "not a regular file")
                     continue
                 try:
-                    if known.get(path.absolute()) == content_fingerprint(path):
+                    if known.get(recorded_path(path)) == content_fingerprint(path):
                         yield Unchanged(path)
                         continue
                     encoded = encode_video(path, network, thumbnails=thumbnails, on_step=on_step)
@@ -259,6 +260,11 @@ def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, str]:
     with shard:
         check_model(shard, tag)
         return {video.path: video.fingerprint for video in shard.videos}
+
+
+def recorded_path(path: Path) -> Path:
+    """How a file is named in the codes: absolute, without ``..``, symbolic links as the user wrote them."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..", Path.resolve follows links)
 
 
 def length(encoded: EncodedVideo) -> Fraction:

@@ -178,6 +178,13 @@ def test_a_second_run_encodes_nothing_and_changes_nothing(encoded: Path, sample:
     assert encoded.read_bytes() == before
 
 
+def test_a_file_is_one_file_whatever_it_is_called(encoded: Path, sample: Sample, dhh: Run) -> None:
+    roundabout = sample.film.parent / "nowhere" / ".." / sample.film.name
+    (sample.film.parent / "nowhere").mkdir(exist_ok=True)
+    result = dhh("encode", roundabout, sample.film, "--out", encoded)
+    assert "1 video: 0 encoded, 1 unchanged" in result.stderr
+
+
 def test_a_changed_file_replaces_its_old_rows(dhh: Run, tmp_path: Path, sample: Sample) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(sample.film.read_bytes())

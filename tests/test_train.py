@@ -153,6 +153,13 @@ def test_a_run_killed_in_any_stage_ends_the_same(trained: Path, data: Path, tmp_
     assert (out / "dhh-16.safetensors").read_bytes() == (trained / "dhh-16.safetensors").read_bytes()
 
 
+def test_no_steps_at_all_still_makes_weights(data: Path, tmp_path: Path) -> None:
+    """Stages can be left out: what is exported is then a random backbone with hash layers as ITQ starts them."""
+    plan = Plan(replace(PLAN.pretrain, steps=0), replace(PLAN.hash, hash_steps=0, joint_steps=0))
+    list(run([data / "train.h5"], tmp_path / "run", plan))
+    assert load_hash_layers(load_weights(tmp_path / "run" / "dhh-16.json")).bits == 16
+
+
 def test_other_settings_do_not_go_on_with_an_old_run(trained: Path, data: Path) -> None:
     other = replace(PLAN, pretrain=replace(PLAN.pretrain, rate=0.1))
     with pytest.raises(TrainingError, match="other settings"):

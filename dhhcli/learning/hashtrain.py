@@ -1,7 +1,7 @@
 """hashtrain: feature bank + identities -> hash layers (K bits), started by ITQ, trained on pairs of stills and tracks.
 
 The paper trains backbone and hash layers jointly from random hash layers; here the hash layers come first, on cached
-features (a step costs a hundredth of the whole network's), and joint.py goes on from there. ``hash_steps=0`` leaves
+features (a step costs a tenth of the whole network's), and joint.py goes on from there. ``hash_steps=0`` leaves
 them as ITQ made them.
 """
 
@@ -27,7 +27,13 @@ REPORT_EVERY = 250  # steps
 
 @dataclass(frozen=True)
 class HashSettings:
-    """Both stages; saved beside the weights."""
+    """Both stages; saved beside the weights.
+
+    Where it leaves the paper (Qiao et al., TIP 2019): D^T D is divided by m, dropout is 0.1 instead of 0.4, the
+    triplets weigh 0.2 beside a contrastive loss of weight 1 (250 steps of triplets alone took the start by ITQ from a
+    still -> set mAP of 0.661 to 0.657 on cached features, 250 steps of the contrastive loss alone to 0.687), AdamW
+    with a falling rate instead of SGD.
+    """
 
     bits: int = 48
     alpha: float = 8.0
@@ -89,6 +95,8 @@ def train_hash(
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Stage 1, in place, yielding every 250 steps and at the end."""
     start_from_bank(model, bank, identity, settings.seed)
+    if settings.hash_steps == 0:
+        return
     people = rows_by_person(identity)
     optimiser = torch.optim.AdamW(
         [

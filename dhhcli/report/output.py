@@ -4,10 +4,13 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from ..evaluate import Score
 from .rows import Row
 from .text import json_lines, tsv
+
+if TYPE_CHECKING:
+    from ..evaluate import Score
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -32,12 +35,14 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
         _write(tsv(rows))
 
 
-def print_scores(scores: Sequence[Score], *, as_json: bool) -> None:
-    """Lines of an evaluation."""
+def print_scores(scores: "Sequence[Score]", *, as_json: bool) -> None:
+    """Lines of an evaluation; nothing for no scores."""
+    if not scores:
+        return
     if as_json:
         _write(json.dumps(dataclasses.asdict(score)) for score in scores)
         return
-    names = [field.name for field in dataclasses.fields(Score)]
+    names = [field.name for field in dataclasses.fields(scores[0])]
     cells = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in dataclasses.astuple(s)] for s in scores]
     if sys.stdout.isatty():
         from rich.console import Console
