@@ -1,0 +1,26 @@
+"""Real film: a clip of a television film and press photos of its actors, where the optional data folder is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+FILM = Path(__file__).parent.parent.parent / "shared" / "data" / "film"
+
+pytestmark = pytest.mark.skipif(not FILM.is_dir(), reason="needs the film clips of the optional folder ../shared/data")
+
+
+def test_a_press_photo_finds_the_actor_in_film(dhh: Callable[..., Result]) -> None:
+    """The clip cuts between two people; both of its actors' shots are known by eye."""
+    encoded = dhh("encode", FILM / "clips" / "08.mp4")
+    assert encoded.exit_code == 0, encoded.stderr
+    assert "9 shots" in encoded.stderr
+    for photo, shots in (
+        ("JohnTravolta/03.jpg", {"1", "4", "6", "8"}),
+        ("GlynnisOConnor/02.jpg", {"3", "5", "7", "9"}),
+    ):
+        answer = dhh("query", FILM / "photos" / photo, "--top", "4")
+        assert answer.exit_code == 0, answer.stderr
+        found = {line.split("\t")[4] for line in answer.stdout.splitlines()[1:]}
+        assert len(found & shots) >= 3, (photo, found)
