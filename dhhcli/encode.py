@@ -22,12 +22,13 @@ from .errors import DhhError, MissingPathError
 from .faces import FaceDetector
 from .hashing import hash_tracks
 from .network import Network
+from .prefetch import prefetch
 from .records import EncodedVideo, VideoRecord, content_fingerprint
 from .shards import check_model, commit, compact, lock, open_shard
 from .shots import Shot, ShotDetector
 from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag
 from .tracks import FaceTrack, FaceTracker, Observation, sample
-from .video import Frame, Video, open_video, prefetch
+from .video import Frame, Video, open_video
 
 LOOK_EVERY = Fraction(1, 5)  # seconds between looks for faces: exactly one track for 100-103 of 103 person-shots
 FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30 evenly, one code a track

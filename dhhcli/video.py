@@ -12,13 +12,12 @@ Notable:
 
 import os
 import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import av
 import av.error
@@ -35,7 +34,6 @@ from .errors import MissingPathError, NoVideoError, VideoError
 av.logging.set_level(None)
 
 Picture = npt.NDArray[np.uint8]
-T = TypeVar("T")
 
 
 # A step back of the time stamps beyond this many seconds is another recording in the same file, not jitter.
@@ -295,62 +293,6 @@ def open_video(path: Path) -> Video:
     except BaseException:
         container.close()
         raise
-
-
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
-    """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting.
-
-    Exceptions of ``items`` are raised here, after what was made before them. Closing this generator stops
-    the thread and waits for it, so ``items`` must not block for ever.
-    """
-    if depth < 1:
-        raise ValueError(f"depth is {depth}, expected at least 1")
-    return _prefetch(items, depth)
-
-
-def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
-    waiting: deque[T] = deque()
-    changed = threading.Condition()
-    failure: list[BaseException] = []
-    done = stopped = False
-
-    def produce() -> None:
-        nonlocal done
-        try:
-            for item in items:
-                with changed:
-                    changed.wait_for(lambda: stopped or len(waiting) < depth)
-                    if stopped:
-                        return
-                    waiting.append(item)
-                    changed.notify_all()
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that consumes
-            failure.append(error)
-        finally:
-            with changed:
-                done = True
-                changed.notify_all()
-
-    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            with changed:
-                changed.wait_for(lambda: waiting or done)
-                if not waiting:
-                    break
-                item = waiting.popleft()
-                changed.notify_all()
-            yield item
-            del item  # a frame that is no longer used must not be held until the next one
-    finally:
-        with changed:
-            stopped = True
-            changed.notify_all()
-        thread.join()
-        waiting.clear()
-    if failure:
-        raise failure[0]
 
 
 def clock(seconds: Fraction) -> str:

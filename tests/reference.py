@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "dhhcli"
 FLOW = (
     "sources",
     "video",
+    "prefetch",
     "shots",
     "faces",
     "crops",

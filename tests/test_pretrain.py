@@ -1,7 +1,6 @@
 """learning/pretrain.py and checkpoint.py: the losses, and that stopping and going on changes no bit."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +27,7 @@ PEOPLE, PHOTOS = 6, 4
 TINY = PretrainSettings(steps=6, batch=8, warmup=2, sizes=((0.5, 16), (1.0, 24)), ema=0.8, bf16=False)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums of several threads differ from run to run in the last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny_pack(people: int = PEOPLE, *, taught: bool = True) -> FacePack:

@@ -16,8 +16,9 @@ import pytest
 from synthetic import numbered, read_number, scene, truncate, write_audio, write_video
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
+from dhhcli.prefetch import prefetch
 from dhhcli.sources import VIDEO_SUFFIXES, find_videos
-from dhhcli.video import clock, open_video, prefetch
+from dhhcli.video import clock, open_video
 
 
 def numbers(path: Path) -> tuple[list[int], tuple[str, ...]]:

@@ -1,0 +1,64 @@
+"""prefetch: items -> the same items, made ahead by another thread, at most ``depth`` waiting."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+    """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting.
+
+    Exceptions of ``items`` are raised here, after what was made before them. Closing this generator stops
+    the thread and waits for it, so ``items`` must not block for ever.
+    """
+    if depth < 1:
+        raise ValueError(f"depth is {depth}, expected at least 1")
+    return _prefetch(items, depth)
+
+
+def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+    waiting: deque[T] = deque()
+    changed = threading.Condition()
+    failure: list[BaseException] = []
+    done = stopped = False
+
+    def produce() -> None:
+        nonlocal done
+        try:
+            for item in items:
+                with changed:
+                    changed.wait_for(lambda: stopped or len(waiting) < depth)
+                    if stopped:
+                        return
+                    waiting.append(item)
+                    changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that consumes
+            failure.append(error)
+        finally:
+            with changed:
+                done = True
+                changed.notify_all()
+
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: waiting or done)
+                if not waiting:
+                    break
+                item = waiting.popleft()
+                changed.notify_all()
+            yield item
+            del item  # a frame that is no longer used must not be held until the next one
+    finally:
+        with changed:
+            stopped = True
+            changed.notify_all()
+        thread.join()
+        waiting.clear()
+    if failure:
+        raise failure[0]
