@@ -4,7 +4,7 @@ VENV := .venv
 DHH := $(VENV)/bin/dhh
 DEMO := demo
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -30,9 +30,6 @@ check: $(VENV)/installed
 
 docs: $(VENV)/installed
 	PYTHONPATH=tests $(VENV)/bin/cog -r README.md
-
-bench: $(VENV)/installed
-	$(VENV)/bin/python -m pytest tests/bench --benchmark-only
 
 clean:
 	rm -rf $(VENV) $(DEMO)

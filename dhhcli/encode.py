@@ -1,11 +1,10 @@
 """encode: video file -> EncodedVideo (shots, tracks, one code a track), streaming; many files -> one codes file.
 
 The chain: frames -> shots, and every fifth of a second faces -> observations -> tracks of a shot -> at most 30
-crops a track -> features -> log-covariance -> code. Memory is bounded whatever the length: a crop is cut while its
-frame is there, and a track keeps at most 60 of them.
+crops a track -> features -> log-covariance -> code. A crop is cut while its frame is there, and a track keeps at most
+60 of them until its shot ends: memory grows with the tracks of one shot, not with the length of the film.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +59,7 @@ class Unchanged:
     """A file was encoded by an earlier run."""
 
     path: Path
+    warnings: tuple[str, ...] = ()  # what was wrong with it then, and still is
 
 
 @dataclass(frozen=True)
@@ -229,8 +229,9 @@ def encode(
                     yield Skipped(path, "not a regular file")
                     continue
                 try:
-                    if known.get(recorded_path(path)) == content_fingerprint(path):
-                        yield Unchanged(path)
+                    before = known.get(recorded_path(path))
+                    if before is not None and before.fingerprint == content_fingerprint(path):
+                        yield Unchanged(path, before.warnings)
                         continue
                     encoded = encode_video(path, network, thumbnails=thumbnails, on_step=on_step)
                 except (DhhError, OSError) as error:
@@ -248,8 +249,8 @@ def encode(
             compact(codes_path, network.tag)
 
 
-def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, str]:
-    """Absolute path -> content fingerprint of what a codes file holds; empty when there is none yet.
+def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, VideoRecord]:
+    """Recorded path -> what a codes file holds of it; empty when there is none yet.
 
     Raises:
         ShardError: the file is damaged or another model's.
@@ -260,12 +261,12 @@ def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, str]:
         return {}
     with shard:
         check_model(shard, tag)
-        return {video.path: video.fingerprint for video in shard.videos}
+        return {video.path: video for video in shard.videos}
 
 
 def recorded_path(path: Path) -> Path:
-    """How a file is named in the codes: absolute, without ``..``, symbolic links as the user wrote them."""
-    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..", Path.resolve follows links)
+    """How a file is named in the codes: its real path, so that a file reached over a link is not encoded twice."""
+    return path.resolve()
 
 
 def length(encoded: EncodedVideo) -> Fraction:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .crops import align, read_photo
-from .errors import NoFaceError, UsageError
+from .errors import IndexFileError, NoFaceError, UsageError
 from .faces import Face
 from .hashing import hash_stills
 from .index import Index, fresh, open_index
@@ -112,10 +112,13 @@ def _choice(code: PhotoCode) -> str:
 
 
 def _usable_index(codes_path: Path, shard: Shard) -> tuple[Index | None, str | None]:
-    """The index if it is fresh; a stale one is said and left alone: the codes themselves are searched."""
-    state = fresh(codes_path, shard)
-    if state == "fresh":
-        return open_index(codes_path, shard), None
+    """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched."""
+    try:
+        state = fresh(codes_path, shard)
+        if state == "fresh":
+            return open_index(codes_path, shard), None
+    except IndexFileError as error:
+        return None, f"{error}; searching without it"
     if state == "stale":
         return (
             None,

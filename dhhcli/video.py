@@ -82,8 +82,11 @@ class _Scaler:
             width, height = height, width
         with self._lock:
             context = self._contexts.setdefault((kind, width, height), VideoReformatter())
-            scaled = context.reformat(picture, width, height, kind, interpolation=Interpolation.BILINEAR, threads=1)
-            values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
+            try:
+                scaled = context.reformat(picture, width, height, kind, interpolation=Interpolation.BILINEAR, threads=1)
+                values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
+            except (av.error.FFmpegError, ValueError) as error:
+                raise VideoError(f"a frame cannot be converted to {kind} ({_words(error)})") from error
         if self._rotation:
             values = np.ascontiguousarray(np.rot90(values, k=-self._rotation // 90))
         return values
@@ -288,6 +291,8 @@ def open_video(path: Path) -> Video:
             found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
         stream = streams[0]
+        if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
+            raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
         stream.thread_type = "AUTO"
         return Video(path, container, stream)
     except BaseException:

@@ -228,6 +228,38 @@ def test_a_truncated_film_is_kept_as_far_as_it_decodes(dhh: Run, tmp_path: Path)
     assert result.exit_code == 4
     assert "1 encoded" in result.stderr
     assert f"incomplete: {film}: " in result.stderr
+    again = dhh("encode", film)
+    assert again.exit_code == 4
+    assert "1 unchanged" in again.stderr
+    assert f"incomplete: {film}: " in again.stderr
+
+
+def test_an_unknown_codec_does_not_end_the_run(dhh: Run, tmp_path: Path) -> None:
+    strange = write_video(tmp_path / "a.mov", [scene(1)] * 10)
+    strange.write_bytes(strange.read_bytes().replace(b"mp4v", b"zzzz").replace(b"esds", b"zzzz"))
+    good = write_video(tmp_path / "b.mp4", [scene(1)] * 10)
+    result = dhh("encode", strange, good)
+    assert result.exit_code == 4, result.stderr
+    assert "1 encoded, 0 unchanged, 1 skipped" in result.stderr
+    assert f"skipped: {strange}: no decoder" in result.stderr
+
+
+@pytest.mark.parametrize("damage", ["record", "index"])
+def test_a_damaged_index_is_said_and_done_without(
+    encoded: Path, sample: Sample, dhh: Run, tmp_path: Path, damage: str
+) -> None:
+    (tmp_path / "codes.h5").write_bytes(encoded.read_bytes())
+    plain = dhh("query", sample.photos[0])
+    assert dhh("index", "codes.h5").exit_code == 0
+    if damage == "record":
+        (tmp_path / "codes.h5.faiss.json").write_text("{}")
+    else:
+        file = tmp_path / "codes.h5.faiss"
+        file.write_bytes(file.read_bytes()[:20])
+    result = dhh("query", sample.photos[0])
+    assert result.exit_code == 0
+    assert result.stdout == plain.stdout
+    assert "searching without it" in result.stderr
 
 
 def test_encode_refuses_what_is_not_there(dhh: Run, tmp_path: Path) -> None:

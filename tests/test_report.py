@@ -140,7 +140,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
         f"without faces: {videos[1]}",
         f"incomplete: {videos[1]}: stopped at 00:00:05.0: end of file",
         f"skipped: {videos[2]}: not a video",
-        f"ignored: {tmp_path / 'notes.txt'}: not the suffix of a video",
+        f"ignored: {tmp_path / 'notes.txt'}: hidden, unreadable or not the suffix of a video",
     ]
     assert progress.exit_code == 4
 
@@ -150,6 +150,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     [
         ([Encoded(Path("a"), 1, 1, 1.0, ())], 0),
         ([Unchanged(Path("a"))], 0),
+        ([Unchanged(Path("a"), ("cut short",))], 4),
         ([Encoded(Path("a"), 1, 1, 1.0, ("cut short",))], 4),
         ([Unchanged(Path("a")), Skipped(Path("b"), "bad")], 4),
         ([Skipped(Path("b"), "bad")], 1),
@@ -166,7 +167,7 @@ def test_many_ignored_files_are_counted(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     progress = EncodeProgress(VideoList((), tuple(Path(f"{i}.txt") for i in range(25))), console)
     progress.conclude(tmp_path / "codes.h5")
-    assert words(console)[-1] == "ignored: 5 more files that have not the suffix of a video"
+    assert words(console)[-1] == "ignored: 5 more files, hidden, unreadable or not of a video's suffix"
 
 
 def test_summary_of_nothing() -> None:

@@ -131,19 +131,24 @@ def test_onnxruntime_and_numpy_agree_with_torch(trained: Path) -> None:
         np.testing.assert_array_equal((numpy_soft >= 0.5)[sure], (torch_soft >= 0.5)[sure])
 
 
-def test_a_run_killed_in_any_stage_ends_the_same(trained: Path, data: Path, tmp_path: Path) -> None:
-    """Stop after every single report and start again; the weights come out bit for bit as without stops."""
+def test_a_run_killed_in_any_stage_ends_the_same(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop at every new report of every stage and start again; the weights come out bit for bit as without stops."""
+    monkeypatch.setattr("dhhcli.learning.hashtrain.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.learning.joint.REPORT_EVERY", 1)
     out = tmp_path / "run"
-    for _ in range(100):
+    stopped: list[str] = []
+    finished = False
+    while not finished:
+        finished = True
         for line in run([data / "train.h5"], out, PLAN):
-            if line.split()[0] in ("backbone", "hash", "joint"):
+            report = line.partition(":")[0]
+            if report.split()[0] in ("backbone", "hash", "joint") and report not in stopped:
+                stopped.append(report)
+                finished = False
                 break
-        else:
-            break
-        done = (out / "joint-16.safetensors").exists()
-        if done:
-            break
-    list(run([data / "train.h5"], out, PLAN))
+    assert stopped == ["backbone 4/4", *(f"hash {i}/6" for i in range(1, 7)), *(f"joint {i}/3" for i in range(1, 4))]
     assert (out / "dhh-16.safetensors").read_bytes() == (trained / "dhh-16.safetensors").read_bytes()
 
 

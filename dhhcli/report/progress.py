@@ -28,9 +28,10 @@ class Summary:
     seconds: float = 0.0  # wall clock
 
     @property
-    def incomplete(self) -> list[Encoded]:
-        """Files that were kept as far as they decode."""
-        return [event for event in self.encoded if event.warnings]
+    def incomplete(self) -> list[Encoded | Unchanged]:
+        """Files that were kept as far as they decode, now or by an earlier run."""
+        events: list[Encoded | Unchanged] = [*self.encoded, *self.unchanged]
+        return [event for event in events if event.warnings]
 
     def lines(self) -> list[str]:
         """The last words: totals, then every file that was skipped or is incomplete, with the reason."""
@@ -130,9 +131,11 @@ class EncodeProgress:
         for line in self.summary.lines():
             self._say(line)
         for path in self._ignored[:LISTED]:
-            self._say(f"ignored: {path}: not the suffix of a video")
+            self._say(f"ignored: {path}: hidden, unreadable or not the suffix of a video")
         if len(self._ignored) > LISTED:
-            self._say(f"ignored: {len(self._ignored) - LISTED} more files that have not the suffix of a video")
+            self._say(
+                f"ignored: {len(self._ignored) - LISTED} more files, hidden, unreadable or not of a video's suffix"
+            )
         if codes_path.exists():
             self._say(f"{codes_path}: {codes_path.stat().st_size:,} bytes")
 
