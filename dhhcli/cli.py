@@ -130,23 +130,41 @@ def index(
 def train(
     data: Annotated[list[Path], typer.Option("--data", "-d", help="Face pack (HDF5); may be given several times.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints, log and plot.")],
-    bits: Annotated[int, typer.Option(min=8, max=512, help="Length of the codes.")] = 48,
-    name: Annotated[str | None, typer.Option(help="Name of the weights; default dhh-BITS.")] = None,
+    bits: Annotated[
+        list[int] | None,
+        typer.Option(min=8, max=512, help="Length of the codes; several are trained together. [48]"),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Weights are called NAME-BITS.")] = "dhh",
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
-    backbone_steps: Annotated[int, typer.Option(min=0, help="Steps of pre-training the backbone.")] = 10500,
-    hash_steps: Annotated[int, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = 250,
-    joint_steps: Annotated[int, typer.Option(min=0, help="Steps of everything jointly.")] = 1500,
+    backbone_from: Annotated[
+        Path | None, typer.Option(help="pretrain.safetensors of another run: the backbone starts there.")
+    ] = None,
+    backbone_steps: Annotated[
+        int | None, typer.Option(min=0, help="Steps of pre-training the backbone, other than the recipe's.")
+    ] = None,
+    hash_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = None,
+    joint_steps: Annotated[int | None, typer.Option(min=0, help="Steps of everything jointly.")] = None,
     terms: Annotated[str, typer.Option(help="Terms of the data, written into the record.")] = "not stated",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")] = None,
 ) -> None:
     """Train a network on face crops with identities. Run again to go on after an interruption."""
     from .learning.train import Plan, run
     from .report.output import print_notes
 
-    plan = Plan.of(bits, seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
-    for line in run(data, out, plan, name=name, validate=validate, protocol=protocol, terms=terms, threads=threads):
+    plan = Plan.of(bits or [48], seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
+    for line in run(
+        data,
+        out,
+        plan,
+        name=name,
+        validate=validate,
+        protocol=protocol,
+        terms=terms,
+        threads=threads,
+        start_from=backbone_from,
+    ):
         print_notes([line])
 
 

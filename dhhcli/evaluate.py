@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .codes import binarise, hamming, pack
 from .errors import PackError
-from .features import FeatureExtractor
+from .features import Extract, FeatureExtractor, still_features
 from .hashing import HashLayers, hash_stills, hash_tracks
 from .imitation import centre, imitate_frames
 from .metrics import cosine_distances, mean_average_precision
@@ -25,7 +25,6 @@ from .weights import load_hash_layers, load_weights, resolve_weights
 
 SHOT_FRAMES = 20
 
-Extract = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 Features = npt.NDArray[np.float32]
 
 
@@ -53,13 +52,15 @@ class Score:
     items: int
 
 
-def protocol_features(faces: FacePack, people: tuple[Person, ...], extract: Extract) -> ProtocolFeatures:
-    """Run the network over a protocol; ``extract`` maps crops (n, 64, 64, 3) to features (n, d)."""
+def protocol_features(
+    faces: FacePack, people: tuple[Person, ...], extract: Extract, *, mirror: bool = False
+) -> ProtocolFeatures:
+    """Run the network over a protocol; ``mirror``: stills are looked at from both sides (features.py)."""
     still_rows = [row for person in people for row in person.queries]
     sets = [(person.identity, photos) for person in people for photos in person.sets]
     shots = [(person.identity, row) for person in people for row in person.shots]
     return ProtocolFeatures(
-        stills=extract(np.stack([centre(faces.pictures[row]) for row in still_rows])),
+        stills=still_features(extract, np.stack([centre(faces.pictures[row]) for row in still_rows]), mirror=mirror),
         still_people=np.array([person.identity for person in people for _ in person.queries]),
         sets=tuple(extract(np.stack([centre(faces.pictures[row]) for row in photos])) for _, photos in sets),
         set_people=np.array([identity for identity, _ in sets]),
@@ -147,7 +148,7 @@ def evaluate(pack_path: Path, protocol_path: Path, weights_name: str | None = No
     weights = load_weights(resolve_weights(weights_name))
     extract = FeatureExtractor(weights.onnx_path, threads=os.cpu_count() or 1)
     layers = load_hash_layers(weights)
-    features = protocol_features(faces, people, extract)
+    features = protocol_features(faces, people, extract, mirror=weights.mirror)
     return [
         *code_scores(features, layers),
         *feature_scores(features, homogeneous=bool(weights.record["model"]["homogeneous"])),

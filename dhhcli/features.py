@@ -1,5 +1,6 @@
-"""features: crops (n, 64, 64, 3) uint8 BGR -> features (n, 320) float32, by onnxruntime."""
+"""features: crops (n, 64, 64, 3) uint8 BGR -> features (n, d) float32, by onnxruntime."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,20 @@ import numpy.typing as npt
 from .errors import WeightsError
 
 BATCH = 64  # crops a call: bounds memory (30 MB of activations) without costing speed
+
+Extract = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]  # (n, 64, 64, 3) -> (n, d)
+
+
+def still_features(extract: Extract, crops: npt.NDArray[np.uint8], *, mirror: bool) -> npt.NDArray[np.float32]:
+    """Features (n, d) of stills (n, 64, 64, 3); ``mirror``: the mean over each crop and its mirror image.
+
+    A still has one look only, where a track has many: one more costs a query 6 ms and raised still -> still mAP of the
+    real-valued features from 0.719 to 0.753.
+    """
+    features = extract(crops)
+    if not mirror:
+        return features
+    return np.asarray((features + extract(np.ascontiguousarray(crops[:, :, ::-1]))) / 2, np.float32)
 
 
 class FeatureExtractor:

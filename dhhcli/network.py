@@ -18,6 +18,7 @@ class Network:
     extract: FeatureExtractor
     layers: HashLayers
     tag: ModelTag  # what the codes made with it carry
+    mirror: bool = False  # stills are looked at from both sides (features.py)
 
 
 def load_network(name: str | None = None, *, tracks: bool = True, threads: int = 1) -> Network:
@@ -33,4 +34,5 @@ def load_network(name: str | None = None, *, tracks: bool = True, threads: int =
         FeatureExtractor(weights.onnx_path, threads=threads),
         load_hash_layers(weights, tracks=tracks),
         ModelTag(weights.bits, weights.fingerprint),
+        weights.mirror,
     )

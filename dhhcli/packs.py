@@ -5,8 +5,9 @@ A pack is one HDF5 file of 80x80 JPEG crops laid end to end (``jpeg``, ``offset`
 the network sees; the 8 pixel margin is room for shift, scale and rotation.
 """
 
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,27 @@ def merge_packs(packs: list[FacePack]) -> FacePack:
         face_px=np.concatenate([pack.face_px for pack in packs]),
         teacher=np.concatenate([pack.teacher for pack in packs]),
     )
+
+
+def take(pack: FacePack, rows: npt.NDArray[np.integer]) -> FacePack:
+    """Some rows of a pack, as a pack."""
+    return replace(
+        pack,
+        pictures=pack.pictures[rows],
+        identity=pack.identity[rows],
+        face_px=pack.face_px[rows],
+        teacher=pack.teacher[rows],
+    )
+
+
+def fingerprint(pack: FacePack) -> str:
+    """SHA-256 over pictures, identities and teacher: what a training run was made with."""
+    digest = hashlib.sha256()
+    for name in ("pictures", "identity", "teacher"):
+        array = np.ascontiguousarray(getattr(pack, name))
+        digest.update(repr((name, array.shape, array.dtype.str)).encode())
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .crops import align, read_photo
 from .errors import IndexFileError, NoFaceError, UsageError
 from .faces import Face
+from .features import still_features
 from .hashing import hash_stills
 from .index import Index, fresh, open_index
 from .network import Network, load_network
@@ -51,7 +52,8 @@ def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
     if number > len(faces):
         raise NoFaceError(f"{path}: has {len(faces)} face(s), --face {number} asks for more")
     face = faces[number - 1]
-    soft = hash_stills(network.layers, network.extract(align(picture, face.landmarks)[None]))[0]
+    crop = align(picture, face.landmarks)[None]
+    soft = hash_stills(network.layers, still_features(network.extract, crop, mirror=network.mirror))[0]
     return PhotoCode(path, soft, face, number, len(faces))
 
 

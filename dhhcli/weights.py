@@ -1,9 +1,9 @@
 """weights: record (JSON) + safetensors + ONNX -> verified network and hash layers, or a one-line error.
 
-Three files of one stem lie together: ``dhh-48.json`` says what the other two must be (SHA-256, size, bits),
-how the network wants its input, what it was trained on, under which terms and what it reaches;
-``dhh-48.safetensors`` holds the backbone and both hash layers; ``dhh-48.onnx`` is the same backbone for
-onnxruntime. Safetensors and ONNX hold numbers only: loading weights runs nobody's code.
+``dhh-48.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
+was trained on, under which terms and what it reaches. ``dhh-48.safetensors`` holds both hash layers. ``dhh.onnx`` is
+the backbone for onnxruntime, shared by the codes of every length that were trained together, and ``dhh.safetensors``
+the same for torch. Safetensors and ONNX hold numbers only: loading weights runs nobody's code.
 """
 
 import hashlib
@@ -21,7 +21,8 @@ from .files import write_atomically
 from .hashing import HashLayers
 
 FORMAT = "dhh-weights"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 kept the backbone beside the hash layers in one safetensors file; it reads alike
+READABLE = (1, FORMAT_VERSION)
 DEFAULT = "dhh-48"
 
 
@@ -31,15 +32,21 @@ class Weights:
 
     record_path: Path
     bits: int
-    fingerprint: str  # SHA-256 of the safetensors file: codes made with other weights are refused by it
+    fingerprint: str  # SHA-256 of the hash layers' file, which names the backbone's: other weights' codes are refused
     onnx_path: Path
     safetensors_path: Path
     record: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """Stem of the three files."""
+        """Stem of the record."""
         return self.record_path.stem
+
+    @property
+    def mirror(self) -> bool:
+        """Whether a still's features are the mean over the crop and its mirror image."""
+        model = self.record.get("model")
+        return isinstance(model, dict) and bool(model.get("mirror", False))
 
 
 def shipped_folder() -> Path:
@@ -65,10 +72,10 @@ def load_weights(record_path: Path) -> Weights:
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
         form, version = record["format"], record["format_version"]
-        if (form, version) != (FORMAT, FORMAT_VERSION):  # first: a later version may lay the rest out anew
+        if form != FORMAT or version not in READABLE:  # first: a later version may lay the rest out anew
             raise WeightsError(
                 f"{record_path}: {form!r} version {version!r}, this dhh reads {FORMAT!r} version "
-                f"{FORMAT_VERSION}; upgrade dhh or train anew"
+                f"{READABLE[0]} to {READABLE[-1]}; upgrade dhh or train anew"
             )
         bits = int(record["bits"])
         files = {part: (entry["name"], entry["sha256"]) for part, entry in record["files"].items()}
@@ -122,18 +129,46 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
 
 
 def write_weights(
-    folder: Path, name: str, *, bits: int, safetensors: bytes, onnx: bytes, record: dict[str, Any]
+    folder: Path,
+    name: str,
+    *,
+    bits: int,
+    safetensors: bytes,
+    onnx: bytes,
+    record: dict[str, Any],
+    network: str | None = None,
+    backbone: bytes | None = None,
 ) -> Path:
-    """Write the three files, the record last (a half-written set never verifies); returns its path."""
+    """Write the files, the record last (a half-written set never verifies); returns its path.
+
+    Args:
+        folder: made when missing.
+        name: stem of the record and of the hash layers' file.
+        bits: K.
+        safetensors: the hash layers.
+        onnx: the backbone for onnxruntime.
+        record: what else the record says.
+        network: stem of the backbone's files; codes of other lengths may share it. Default ``name``.
+        backbone: the backbone as safetensors, when it is not in ``safetensors``; needs a ``network`` other than
+            ``name``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    network = network or name
+    if backbone is not None and network == name:
+        raise ValueError(f"{name}: hash layers and backbone would be one file")
     files = {}
-    for part, data in (("safetensors", safetensors), ("onnx", onnx)):
-        write_atomically(folder / f"{name}.{part}", data)
-        files[part] = {
-            "name": f"{name}.{part}",
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-        }
+    for part, stem, suffix, data in (
+        ("safetensors", name, "safetensors", safetensors),
+        ("onnx", network, "onnx", onnx),
+        ("backbone", network, "safetensors", backbone),
+    ):
+        if data is not None:
+            write_atomically(folder / f"{stem}.{suffix}", data)
+            files[part] = {
+                "name": f"{stem}.{suffix}",
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "bytes": len(data),
+            }
     whole = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

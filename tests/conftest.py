@@ -36,18 +36,19 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from dhhcli.learning.backbone import Backbone, fold_batch_norm
-    from dhhcli.learning.export import to_onnx, to_safetensors
+    from dhhcli.learning.export import hash_safetensors, to_onnx
     from dhhcli.learning.model import HashModel
     from dhhcli.weights import write_weights
 
     torch.manual_seed(0)
     backbone, model = fold_batch_norm(Backbone().eval()), HashModel(32)
+    onnx = to_onnx(backbone)
     return write_weights(
         tmp_path_factory.mktemp("weights"),
         "other-32",
         bits=32,
-        safetensors=to_safetensors(backbone, model),
-        onnx=to_onnx(backbone),
+        safetensors=hash_safetensors(model.layers(), onnx),
+        onnx=onnx,
         record={"model": {"eps": 1e-3, "divide": False, "homogeneous": False}},
     )
 

@@ -106,13 +106,14 @@ def test_folding_a_plain_backbone_copies_it() -> None:
         torch.testing.assert_close(backbone(crops(2)), before)  # a copy, not the same weights
 
 
-@pytest.mark.parametrize("size", [40, 64])
-def test_an_appended_linear_map_is_the_map_of_the_features(size: int) -> None:
+@pytest.mark.parametrize(("size", "wanted"), [(40, FEATURES), (64, FEATURES), (64, 5)])
+def test_an_appended_linear_map_is_the_map_of_the_features(size: int, wanted: int) -> None:
     folded = fold_batch_norm(trained_looking())
     rng = np.random.default_rng(1)
-    matrix = torch.from_numpy(rng.normal(size=(FEATURES, FEATURES)).astype(np.float32)) / FEATURES**0.5
-    offset = torch.from_numpy(rng.normal(size=FEATURES).astype(np.float32))
+    matrix = torch.from_numpy(rng.normal(size=(wanted, FEATURES)).astype(np.float32)) / FEATURES**0.5
+    offset = torch.from_numpy(rng.normal(size=wanted).astype(np.float32))
     with torch.no_grad():
-        expected = folded(crops(3, size)) @ matrix.T + offset
-        append_linear(folded, matrix, offset)
-        torch.testing.assert_close(folded(crops(3, size)), expected, rtol=1e-4, atol=1e-4)
+        before = folded(crops(3, size))
+        found = append_linear(folded, matrix, offset)(crops(3, size))
+        torch.testing.assert_close(found, before @ matrix.T + offset, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(folded(crops(3, size)), before)  # untouched

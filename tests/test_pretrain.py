@@ -1,7 +1,7 @@
 """learning/pretrain.py and checkpoint.py: the losses, and that stopping and going on changes no bit."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def trained(
     """Run (stopping after some reports) and return the reports and the last weights."""
     seen: list[PretrainReport] = []
     weights: dict[str, Tensor] = {}
-    for report, backbone, heads in pretrain(pack, settings, folder, checkpoint_every=every):
+    for report, backbone, heads in pretrain(pack, settings, folder, stamp=asdict(settings), checkpoint_every=every):
         seen.append(report)
         weights = {f"backbone.{k}": v.clone() for k, v in backbone.state_dict().items()}
         weights |= {f"heads.{k}": v.clone() for k, v in heads.state_dict().items()}

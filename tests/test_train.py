@@ -1,5 +1,6 @@
 """learning/train.py and hashtrain.py: the whole way from a pack to weights that encode and query would load."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,25 +10,30 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
-from dhhcli.errors import TrainingError
+from dhhcli.errors import PackError, TrainingError
 from dhhcli.evaluate import Score, evaluate
 from dhhcli.features import FeatureExtractor
 from dhhcli.hashing import hash_stills, hash_tracks
 from dhhcli.learning.backbone import to_input
 from dhhcli.learning.bank import FeatureBank, pad
+from dhhcli.learning.checkpoint import read_averaged
 from dhhcli.learning.hashtrain import HashSettings, train_hash
 from dhhcli.learning.model import HashModel
 from dhhcli.learning.pretrain import PretrainSettings
-from dhhcli.learning.train import Plan, run
+from dhhcli.learning.train import Plan, few_photos, run
+from dhhcli.packs import read_pack
 from dhhcli.weights import load_hash_layers, load_weights
 
 PEOPLE, PHOTOS = 8, 6
 PLAN = Plan(
     PretrainSettings(steps=4, batch=8, warmup=1, sizes=((0.5, 16), (1.0, 24)), bf16=False),
     HashSettings(
-        bits=16,
-        alpha=3.0,
+        lengths=(12, 16),
+        alpha=0.2,
+        features=24,
+        photos=40,
         frames=3,
         hash_people=4,
         hash_steps=6,
@@ -87,7 +93,7 @@ def test_the_weights_load_and_carry_their_record(trained: Path) -> None:
     assert weights.record["training"]["terms"] == "made here"
     assert weights.record["training"]["people"] == PEOPLE
     assert weights.record["training"]["crops"] == PEOPLE * PHOTOS
-    assert weights.record["training"]["settings"]["hash"]["alpha"] == 3.0
+    assert weights.record["training"]["settings"]["hash"]["alpha"] == 0.2
     figures = weights.record["metrics"]["figures"]
     assert {figure["representation"] for figure in figures} == {"codes", "features", "random"}
     assert all(0 <= figure["mean_ap"] <= 1 for figure in figures)
@@ -101,15 +107,13 @@ def test_the_record_says_what_evaluate_measures(trained: Path, data: Path) -> No
 
 def test_onnxruntime_and_numpy_agree_with_torch(trained: Path) -> None:
     """The deployed path and the trained one: same features, same soft bits, same bits away from the threshold."""
-    from safetensors.torch import load_file
-
     from dhhcli.learning.backbone import Backbone
 
     weights = load_weights(trained / "dhh-16.json")
     tensors = load_file(weights.safetensors_path)
-    backbone, model = Backbone(batch_norm=False), HashModel(16, divide=True)
-    backbone.load_state_dict({k[9:]: v for k, v in tensors.items() if k.startswith("backbone.")})
-    model.load_state_dict({k[5:]: v for k, v in tensors.items() if k.startswith("hash.")})
+    backbone, model = Backbone(batch_norm=False, features=24), HashModel(16, features=24, divide=True)
+    backbone.load_state_dict(load_file(trained / "dhh.safetensors"))
+    model.load_state_dict({k[5:]: v for k, v in tensors.items()})
     model.eval()
     crops = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), dtype=np.uint8)
     features = FeatureExtractor(weights.onnx_path)(crops)
@@ -149,7 +153,8 @@ def test_a_run_killed_in_any_stage_ends_the_same(
                 finished = False
                 break
     assert stopped == ["backbone 4/4", *(f"hash {i}/6" for i in range(1, 7)), *(f"joint {i}/3" for i in range(1, 4))]
-    assert (out / "dhh-16.safetensors").read_bytes() == (trained / "dhh-16.safetensors").read_bytes()
+    for name in ("dhh.safetensors", "dhh.onnx", "dhh-12.safetensors", "dhh-16.safetensors"):
+        assert (out / name).read_bytes() == (trained / name).read_bytes()
 
 
 def test_no_steps_at_all_still_makes_weights(data: Path, tmp_path: Path) -> None:
@@ -165,12 +170,61 @@ def test_other_settings_do_not_go_on_with_an_old_run(trained: Path, data: Path) 
         train(data, trained, other)
 
 
+def test_other_data_do_not_go_on_with_an_old_run(trained: Path, data: Path) -> None:
+    """As many crops of as many people, but others."""
+    with pytest.raises(TrainingError, match="other settings"):
+        list(run([data / "val.h5"], trained, PLAN))
+
+
+def test_nobody_with_two_photos_is_said(data: Path, tmp_path: Path) -> None:
+    with h5py.File(data / "train.h5") as source, h5py.File(tmp_path / "lonely.h5", "w") as file:
+        for name in ("jpeg", "offset", "teacher"):
+            source.copy(name, file)
+        file["identity"] = np.arange(PEOPLE * PHOTOS, dtype=np.int32)
+    with pytest.raises(PackError, match="nobody has two photos"):
+        list(run([tmp_path / "lonely.h5"], tmp_path / "run", PLAN))
+
+
+def test_the_bank_holds_as_many_photos_of_each_as_can_be(data: Path) -> None:
+    faces = read_pack(data / "train.h5")
+    some = few_photos(faces, replace(PLAN.hash, photos=2 * PEOPLE + 3))
+    assert sorted(np.bincount(some.identity)) == [2] * (PEOPLE - 3) + [3] * 3
+    assert len(few_photos(faces, replace(PLAN.hash, photos=1000))) == len(faces)
+
+
+def test_a_run_starts_from_another_s_backbone(trained: Path, data: Path, tmp_path: Path) -> None:
+    """No step of its own: what it exports is the other run's average, and the record names the file."""
+    plan = Plan(replace(PLAN.pretrain, steps=0), replace(PLAN.hash, hash_steps=0, joint_steps=0))
+    start = trained / "pretrain.safetensors"
+    list(run([data / "train.h5"], tmp_path / "run", plan, start_from=start))
+    weights = load_weights(tmp_path / "run" / "dhh-16.json")
+    digest = hashlib.sha256(start.read_bytes()).hexdigest()
+    assert weights.record["training"]["settings"]["start_from"] == digest
+    averaged = read_averaged(start)["backbone.layers.0.weight"]
+    norm = read_averaged(start)["backbone.layers.1.running_var"]
+    gain = read_averaged(start)["backbone.layers.1.weight"] / torch.sqrt(norm + 1e-5)
+    found = load_file(tmp_path / "run" / "dhh.safetensors")["layers.0.weight"]
+    torch.testing.assert_close(found, averaged * gain[:, None, None, None])
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", save({"other": torch.zeros(2)})])
+def test_a_start_that_is_no_checkpoint_is_said(data: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "start").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"pretrain\.safetensors of another run"):
+        list(run([data / "train.h5"], tmp_path / "run", PLAN, start_from=tmp_path / "start"))
+
+
+def test_a_start_that_is_missing_is_said(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"pretrain\.safetensors of another run"):
+        list(run([data / "train.h5"], tmp_path / "run", PLAN, start_from=tmp_path / "start"))
+
+
 def test_log_and_plot_are_written(trained: Path) -> None:
     entries = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [entry["stage"] for entry in entries] == ["backbone", "hash", "joint"]
     assert {"cross", "still", "track"} <= set(entries[1])
     assert {"map_still_set", "map_still_still"} <= set(entries[0])
-    assert {"map_codes_still_set", "map_codes_still_still"} <= set(entries[2])
+    assert {"map_12_still_set", "map_16_still_still"} <= set(entries[2])
     picture = cv2.imread(str(trained / "training.png"))
     assert picture is not None
     assert picture.std() > 5
@@ -178,18 +232,16 @@ def test_log_and_plot_are_written(trained: Path) -> None:
 
 def test_hash_training_brings_a_person_s_codes_together() -> None:
     """The triplet loss falls and retrieval improves on features where identity is one of several directions."""
-    from dhhcli.learning.condition import HOMOGENEOUS, TAUGHT
-
     rng = np.random.default_rng(0)
     identity = np.repeat(np.arange(40), 6)
     who = rng.normal(size=(40, 16)) * 0.15
-    features = np.zeros((240, 10, 320), np.float32)
+    features = np.zeros((240, 10, 65), np.float32)
     features[:, :, :16] = who[identity][:, None] + rng.normal(size=(240, 10, 16)) * 0.03
-    features[:, :, 16:TAUGHT] = rng.normal(size=(240, 1, TAUGHT - 16)) * 0.06  # a photo's light, say
-    features[:, :, HOMOGENEOUS] = 1.0
+    features[:, :, 16:64] = rng.normal(size=(240, 1, 48)) * 0.06  # a photo's light, say
+    features[:, :, -1] = 1.0
     bank = FeatureBank(torch.from_numpy(features[:, :4]).half(), torch.from_numpy(features[:, 4:]).half())
-    settings = HashSettings(bits=16, alpha=4.0, hash_people=16, hash_steps=300, frames=6)
-    model = HashModel(16, divide=True, dropout=0.1)
+    settings = HashSettings(lengths=(16,), alpha=0.25, hash_people=16, hash_steps=300, frames=6)
+    model = HashModel(16, features=65, divide=True, dropout=0.1)
     reports = [losses for _, losses in train_hash(model, bank, identity, settings)]
     first, last = reports[0], reports[-1]
-    assert last["cross"] * 250 / 50 < first["cross"]  # the last report covers 50 steps
+    assert last["cross"] < first["cross"]

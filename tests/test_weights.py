@@ -76,6 +76,53 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert sorted(p.name for p in path.parent.iterdir()) == ["tiny.json", "tiny.onnx", "tiny.safetensors"]
 
 
+def test_codes_of_two_lengths_share_a_network(tmp_path: Path) -> None:
+    paths = [
+        write_weights(
+            tmp_path,
+            name,
+            bits=BITS,
+            safetensors=save(tensors()),
+            onnx=b"a network",
+            record=RECORD,
+            network="shared",
+            backbone=b"the same",
+        )
+        for name in ("one", "two")
+    ]
+    found = [load_weights(path) for path in paths]
+    assert [weights.onnx_path.name for weights in found] == ["shared.onnx"] * 2
+    assert [weights.safetensors_path.name for weights in found] == ["one.safetensors", "two.safetensors"]
+    names = ["one.json", "one.safetensors", "shared.onnx", "shared.safetensors", "two.json", "two.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_network_needs_a_name_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one file"):
+        write_weights(tmp_path, "one", bits=BITS, safetensors=b"", onnx=b"", record=RECORD, backbone=b"the same")
+
+
+def test_the_first_format_reads_alike(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    edit(path, lambda record: record.update(format_version=1))
+    assert load_weights(path).bits == BITS
+
+
+@pytest.mark.parametrize(("model", "mirrored"), [({"mirror": True}, True), ({}, False), (None, False), ([], False)])
+def test_whether_stills_are_mirrored(tmp_path: Path, model: Any, mirrored: bool) -> None:
+    path = written(tmp_path)
+    edit(path, lambda record: record.update(model=model))
+    assert load_weights(path).mirror is mirrored
+
+
+def test_half_precision_is_read_as_single(tmp_path: Path) -> None:
+    data = tensors()
+    data["hash.track.weight"] = data["hash.track.weight"].astype(np.float16)
+    found = load_hash_layers(load_weights(written(tmp_path, data)))
+    assert found.track_weight.dtype == np.float32
+    np.testing.assert_array_equal(found.track_weight, data["hash.track.weight"].astype(np.float32))
+
+
 def test_hash_layers_come_back_unchanged(tmp_path: Path) -> None:
     found, made = load_hash_layers(load_weights(written(tmp_path))), layers()
     for name in ("still_weight", "still_bias", "track_weight", "track_bias"):
@@ -128,7 +175,7 @@ def test_a_missing_record_names_what_is_shipped(tmp_path: Path, monkeypatch: pyt
     refused(tmp_path / "none.json", "no such weights; shipped are: tiny")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "2", None])
 def test_an_unknown_version_is_refused(tmp_path: Path, version: object) -> None:
     path = written(tmp_path)
     edit(path, lambda record: record.update(format_version=version))
@@ -137,14 +184,14 @@ def test_an_unknown_version_is_refused(tmp_path: Path, version: object) -> None:
 
 def test_a_later_version_is_called_that_even_when_laid_out_anew(tmp_path: Path) -> None:
     path = tmp_path / "later.json"
-    path.write_text(json.dumps({"format": "dhh-weights", "format_version": 2, "parts": []}))
-    refused(path, "version 2, this dhh reads")
+    path.write_text(json.dumps({"format": "dhh-weights", "format_version": 3, "parts": []}))
+    refused(path, "version 3, this dhh reads")
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path)
     edit(path, lambda record: record.update(format="something-else"))
-    refused(path, "'something-else' version 1")
+    refused(path, "'something-else' version 2")
 
 
 @pytest.mark.parametrize("key", ["format", "format_version", "bits", "files"])

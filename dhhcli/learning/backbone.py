@@ -1,4 +1,4 @@
-"""backbone: crops (n, 3, s, s) float in [-1, 1] -> features (n, 320).
+"""backbone: crops (n, 3, s, s) float in [-1, 1] -> features (n, d), d = 320 in training.
 
 Table II of Qiao et al. (TIP 2019), after the CASIA-WebFace net of Yi et al. (2014): five blocks of two 3x3
 convolutions, max pooling between them, global average pooling at the end, no ReLU after the last convolution.
@@ -17,13 +17,13 @@ BLOCKS = ((32, 64), (64, 128), (96, 192), (128, 256), (160, FEATURES))
 
 
 class Backbone(nn.Module):
-    """The Table II network."""
+    """The Table II network; ``features`` other than 320 is the width of conv5_2 (see ``append_linear``)."""
 
-    def __init__(self, *, batch_norm: bool = True) -> None:
+    def __init__(self, *, batch_norm: bool = True, features: int = FEATURES) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for number, block in enumerate(BLOCKS):
+        for number, block in enumerate((*BLOCKS[:-1], (BLOCKS[-1][0], features))):
             if number:
                 layers.append(nn.MaxPool2d(2))
             for width in block:
@@ -39,7 +39,7 @@ class Backbone(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, crops: Tensor) -> Tensor:
-        """(n, 3, s, s) -> (n, 320)."""
+        """(n, 3, s, s) -> (n, d)."""
         features: Tensor = self.layers(crops).mean(dim=(2, 3))
         return features
 
@@ -71,19 +71,26 @@ def fold_batch_norm(backbone: Backbone) -> Backbone:
 
 
 @torch.no_grad()
-def append_linear(folded: Backbone, matrix: Tensor, offset: Tensor) -> None:
-    """Compose a folded backbone with x -> matrix @ x + offset, in place.
+def append_linear(folded: Backbone, matrix: Tensor, offset: Tensor) -> Backbone:
+    """A folded backbone composed with x -> matrix @ x + offset.
 
     Nothing non-linear stands between conv5_2 and the global average, so the map goes into that convolution
-    exactly.
+    exactly, and a map to fewer numbers makes it narrower.
 
     Args:
-        folded: a backbone without batch normalisation.
-        matrix: (320, 320).
-        offset: (320,).
+        folded: a backbone without batch normalisation, of d features.
+        matrix: (e, d).
+        offset: (e,).
     """
-    last = folded.layers[-1]
+    composed = Backbone(batch_norm=False, features=len(matrix))
+    *others, last = folded.layers
+    for target, source in zip(composed.layers, others, strict=False):
+        target.load_state_dict(source.state_dict())
+    narrow = composed.layers[-1]
     assert isinstance(last, nn.Conv2d)
+    assert isinstance(narrow, nn.Conv2d)
     assert last.bias is not None
-    last.weight.copy_(torch.einsum("ij,jkyx->ikyx", matrix, last.weight))
-    last.bias.copy_(matrix @ last.bias + offset)
+    assert narrow.bias is not None
+    narrow.weight.copy_(torch.einsum("ij,jkyx->ikyx", matrix, last.weight))
+    narrow.bias.copy_(matrix @ last.bias + offset)
+    return composed.eval()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..imitation import imitate_frames
 from ..packs import FacePack
-from .backbone import FEATURES, to_input
+from .backbone import to_input
 from .batches import Pair
 
 
@@ -29,7 +29,7 @@ class FeatureBank:
 
 @torch.no_grad()
 def extract(network: nn.Module, crops: npt.NDArray[np.uint8], *, bf16: bool = True, batch: int = 256) -> Tensor:
-    """Crops (n, s, s, 3) uint8 -> features (n, 320) float32, evaluation mode."""
+    """Crops (n, s, s, 3) uint8 -> features (n, d) float32, evaluation mode."""
     network.eval()
     parts = []
     for first in range(0, len(crops), batch):
@@ -39,11 +39,11 @@ def extract(network: nn.Module, crops: npt.NDArray[np.uint8], *, bf16: bool = Tr
     return torch.cat(parts)
 
 
-def empty_bank(photos: int, *, looks: int = 3, frames: int = 4) -> FeatureBank:
+def empty_bank(photos: int, features: int, *, looks: int = 3, frames: int = 4) -> FeatureBank:
     """Room for so many photos."""
     return FeatureBank(
-        torch.zeros(photos, looks, FEATURES, dtype=torch.float16),
-        torch.zeros(photos, frames, FEATURES, dtype=torch.float16),
+        torch.zeros(photos, looks, features, dtype=torch.float16),
+        torch.zeros(photos, frames, features, dtype=torch.float16),
     )
 
 
@@ -63,8 +63,9 @@ def fill_bank(bank: FeatureBank, network: nn.Module, pack: FacePack, *, seed: in
         pending = pool.submit(draw, 0)
         for first in range(0, len(pack), 512):
             crops = pending.result()
-            pending = pool.submit(draw, first + 512 if first + 512 < len(pack) else 0)
-            features = extract(network, crops).to(torch.float16).view(-1, looks + frames, FEATURES)
+            if first + 512 < len(pack):
+                pending = pool.submit(draw, first + 512)
+            features = extract(network, crops).to(torch.float16).view(-1, looks + frames, bank.looks.shape[2])
             bank.looks[first : first + 512] = features[:, :looks]
             bank.shots[first : first + 512] = features[:, looks:]
             yield min(first + 512, len(pack))

@@ -6,13 +6,18 @@ ways: a *shot* (one photo, frames imitated) or a *set* (several photos of the pe
 hard track, all unlike). The still is never a photo that the track was made of.
 """
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..imitation import imitate_frames
 from ..packs import FacePack
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,14 @@ def draw_frames(
     if len(pair.track) == 1:
         return still, imitate_frames(pack.pictures[pair.track[0]], frames, rng)
     return still, np.concatenate([imitate_frames(pack.pictures[row], 1, rng) for row in pair.track])
+
+
+def drawn_ahead(draw: Callable[[int], T], start: int, steps: int) -> Iterator[tuple[int, T]]:
+    """(step, draw(step)) for every step, each drawn by another thread while the one before is being used."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(draw, start)
+        for step in range(start, steps):
+            batch = pending.result()
+            if step + 1 < steps:
+                pending = pool.submit(draw, step + 1)
+            yield step, batch

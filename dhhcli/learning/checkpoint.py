@@ -93,5 +93,21 @@ def read_tensors(path: Path, settings: dict[str, Any]) -> dict[str, Tensor] | No
     return tensors
 
 
+def read_averaged(path: Path) -> dict[str, Tensor]:
+    """The averaged weights in a checkpoint, whatever it was made with.
+
+    Raises:
+        TrainingError: the file is missing, damaged, or no checkpoint.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys() if key.startswith("average.")}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"{path}: not a checkpoint ({error}); name a pretrain.safetensors of another run") from None
+    if not tensors:
+        raise TrainingError(f"{path}: holds no averaged weights; name a pretrain.safetensors of another run")
+    return _part(tensors, "average.module.")
+
+
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,5 +1,6 @@
-"""export: folded backbone + hash layers -> bytes of safetensors and of ONNX, as weights.py lays them down."""
+"""export: folded backbone, hash layers -> bytes of ONNX and of safetensors, as weights.py lays them down."""
 
+import hashlib
 import io
 import warnings
 
@@ -7,8 +8,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..hashing import HashLayers
 from .backbone import Backbone, to_input
-from .model import HashModel
 
 
 class _Pipeline(nn.Module):
@@ -24,7 +25,7 @@ class _Pipeline(nn.Module):
 
 
 def to_onnx(backbone: Backbone) -> bytes:
-    """Backbone without batch normalisation -> ONNX, input ``crops`` (n, 64, 64, 3) uint8, output ``features`` (n, 320).
+    """Backbone without batch normalisation -> ONNX, input ``crops`` (n, 64, 64, 3) uint8, output ``features`` (n, d).
 
     Uses torch's exporter from TorchScript: a straight line of convolutions is what it does well, and it needs only the
     package onnx beside torch.
@@ -45,8 +46,21 @@ def to_onnx(backbone: Backbone) -> bytes:
     return buffer.getvalue()
 
 
-def to_safetensors(backbone: Backbone, model: HashModel) -> bytes:
-    """All weights, float32: ``backbone.*`` and ``hash.{still,track}.{weight,bias}``."""
-    tensors = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
-    tensors |= {f"hash.{name}": value for name, value in model.state_dict().items()}
-    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+def backbone_safetensors(backbone: Backbone) -> bytes:
+    """The backbone's weights, float32, for torch."""
+    return save({name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()})
+
+
+def hash_safetensors(layers: HashLayers, onnx: bytes) -> bytes:
+    """Hash layers of one length, ``hash.{still,track}.{weight,bias}``; the file names the backbone it belongs to.
+
+    The track layer, nearly all of it, is stored in half precision: its codes differ from those of single precision in
+    less than one bit in a thousand.
+    """
+    tensors = {
+        "hash.still.weight": torch.from_numpy(layers.still_weight),
+        "hash.still.bias": torch.from_numpy(layers.still_bias),
+        "hash.track.weight": torch.from_numpy(layers.track_weight).half(),
+        "hash.track.bias": torch.from_numpy(layers.track_bias),
+    }
+    return save(tensors, {"backbone": hashlib.sha256(onnx).hexdigest()})

@@ -1,8 +1,9 @@
-"""hashtrain: feature bank + identities -> hash layers (K bits), started by ITQ, trained on pairs of stills and tracks.
+"""hashtrain: feature bank + identities -> hash layers, started by ITQ, trained on pairs of stills and tracks.
 
 The paper trains backbone and hash layers jointly from random hash layers; here the hash layers come first, on cached
 features (a step costs a tenth of the whole network's), and joint.py goes on from there. ``hash_steps=0`` leaves
-them as ITQ made them.
+them as ITQ made them. Codes of several lengths are trained side by side (one layer, a loss each, their mean), so the
+backbone that they share is learnt once.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from torch import Tensor
 from ..covariance import triangle
 from .bank import FeatureBank, bank_batch, pad
 from .batches import Pair, draw_pairs, rows_by_person
-from .condition import HOMOGENEOUS, TAUGHT
 from .itq import itq
 from .logcov import log_covariance
 from .losses import contrast, heterogeneous_triplets
@@ -35,8 +35,8 @@ class HashSettings:
     with a falling rate instead of SGD.
     """
 
-    bits: int = 48
-    alpha: float = 8.0
+    lengths: tuple[int, ...] = (48,)  # bits of the codes that are trained together
+    alpha: float = 1 / 6  # margin of the triplets, share of a code's bits; the paper: below a third
     lambda1: float = 1.0
     lambda2: float = 1.0
     triplet: float = 0.2  # weight of equation 5
@@ -44,8 +44,10 @@ class HashSettings:
     scale: float = 20.0  # its inverse temperature
     divide: bool = True
     dropout: float = 0.1
-    gain: float = 1.0  # condition.py
-    rest: float = 0.02
+    features: int = 128  # condition.py
+    shrink: float = 1.0
+    power: float = 0.4
+    photos: int = 12000  # in the bank, of people with two or more
     frames: int = 8  # a track, in training
     hash_people: int = 64
     hash_pairs: int = 2
@@ -58,9 +60,23 @@ class HashSettings:
     joint_frames: int = 3  # of a track, in joint training: more people a batch are worth more than more frames
     joint_steps: int = 1500
     joint_rate: float = 5e-4
+    joint_slower: float = 4.0  # the hash layers' rates are divided by it
+    joint_warmup: int = 20
+    joint_clip: float = 10.0  # norm of the gradient
+    joint_ema: float = 0.98
     keep_teacher: float = 4.0
     seed: int = 0
     bf16: bool = True
+
+    @property
+    def bits(self) -> int:
+        """Outputs of the hash layers: all lengths together."""
+        return sum(self.lengths)
+
+    def rows(self, length: int) -> slice:
+        """Where the codes of one length lie among the outputs."""
+        first = sum(self.lengths[: self.lengths.index(length)])
+        return slice(first, first + length)
 
 
 def torch_generator(rng: np.random.Generator) -> torch.Generator:
@@ -74,12 +90,24 @@ def identities(pairs: list[Pair]) -> Tensor:
 
 
 def code_losses(stills: Tensor, tracks: Tensor, ids: Tensor, settings: HashSettings) -> dict[str, Tensor]:
-    """Every term on the codes of a batch of pairs, unweighted: still k and track k are of person ``ids[k]``."""
-    terms = heterogeneous_triplets(stills, tracks, ids, ids, settings.alpha)
-    losses = {"cross": terms.cross, "still": terms.still, "track": terms.track}
-    if settings.contrast:
-        there = contrast(stills, tracks, ids, ids, settings.scale)
-        losses["contrast"] = (there + contrast(tracks, stills, ids, ids, settings.scale)) / 2
+    """Every term on the codes of a batch of pairs, unweighted, the mean over the lengths.
+
+    Args:
+        stills: (n, sum of the lengths) relaxed codes.
+        tracks: (n, sum of the lengths); still k and track k are of person ``ids[k]``.
+        ids: (n,).
+        settings: margin, temperature and lengths.
+    """
+    losses: dict[str, Tensor] = {}
+    for length in settings.lengths:
+        still, track = stills[:, settings.rows(length)], tracks[:, settings.rows(length)]
+        terms = heterogeneous_triplets(still, track, ids, ids, settings.alpha * length)
+        each = {"cross": terms.cross, "still": terms.still, "track": terms.track}
+        if settings.contrast:
+            there = contrast(still, track, ids, ids, settings.scale)
+            each["contrast"] = (there + contrast(track, still, ids, ids, settings.scale)) / 2
+        for name, value in each.items():
+            losses[name] = losses.get(name, torch.zeros(())) + value / len(settings.lengths)
     return losses
 
 
@@ -94,7 +122,7 @@ def train_hash(
     model: HashModel, bank: FeatureBank, identity: npt.NDArray[np.int64], settings: HashSettings
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Stage 1, in place, yielding every 250 steps and at the end."""
-    start_from_bank(model, bank, identity, settings.seed)
+    start_from_bank(model, bank, identity, settings)
     if settings.hash_steps == 0:
         return
     people = rows_by_person(identity)
@@ -109,6 +137,7 @@ def train_hash(
         optimiser, [settings.still_rate, settings.track_rate], total_steps=settings.hash_steps, pct_start=0.1
     )
     sums: dict[str, float] = {}
+    reported = 0
     for step in range(settings.hash_steps):
         rng = np.random.default_rng([settings.seed, 3, step])
         pairs = draw_pairs(
@@ -133,24 +162,30 @@ def train_hash(
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.hash_steps:
-            yield step + 1, {k: v / REPORT_EVERY for k, v in sums.items()}
-            sums = {}
+            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}
+            sums, reported = {}, step + 1
 
 
 @torch.no_grad()
-def start_from_bank(model: HashModel, bank: FeatureBank, identity: npt.NDArray[np.int64], seed: int) -> None:
-    """Start the still layer as ITQ of the people's mean features, and the track layer like it."""
-    taught = bank.looks[..., :TAUGHT].float().mean(dim=1).numpy().astype(np.float64)
-    people = np.stack([taught[rows].mean(axis=0) for rows in rows_by_person(identity, at_least=1)])
-    weight, bias = itq(people, model.still.out_features, np.random.default_rng([seed, 5]))
+def start_from_bank(
+    model: HashModel, bank: FeatureBank, identity: npt.NDArray[np.int64], settings: HashSettings
+) -> None:
+    """Start the still layer as ITQ of the people's mean features, a rotation a length, and the track layer like it.
+
+    The last feature is the constant 1 (condition.py) and is left out of the still layer.
+    """
+    last = bank.looks.shape[2] - 1
+    looks = bank.looks[..., :last].float().mean(dim=1).numpy().astype(np.float64)
+    people = np.stack([looks[rows].mean(axis=0) for rows in rows_by_person(identity, at_least=1)])
     model.still.weight.zero_()
-    model.still.weight[:, :TAUGHT] = 2.0 * torch.from_numpy(weight)
-    model.still.bias.copy_(2.0 * torch.from_numpy(bias))
+    for number, length in enumerate(settings.lengths):
+        weight, bias = itq(people, length, np.random.default_rng([settings.seed, 5, number]))
+        model.still.weight[settings.rows(length), :last] = 2.0 * torch.from_numpy(weight).float()
+        model.still.bias[settings.rows(length)] = 2.0 * torch.from_numpy(bias).float()
     sample = bank.shots[:: max(1, len(bank.shots) // 256)].float()
     counts = torch.full((len(sample),), sample.shape[1])
     vectors = log_covariance(sample, eps=model.eps, counts=counts if model.divide else None)
-    rows, columns, _ = triangle(sample.shape[2])
-    cross = torch.from_numpy(np.flatnonzero((columns == HOMOGENEOUS) & (rows < TAUGHT)))
-    entries = vectors[:, cross]
-    mean = sample[..., :TAUGHT].mean(dim=1)
-    model.tracks_like_stills(float((mean * entries).sum() / entries.square().sum()), HOMOGENEOUS)
+    rows, columns, _ = triangle(last + 1)
+    entries = vectors[:, torch.from_numpy(np.flatnonzero((columns == last) & (rows < last)))]
+    mean = sample[..., :last].mean(dim=1)
+    model.tracks_like_stills(float((mean * entries).sum() / entries.square().sum()), last)

@@ -6,22 +6,21 @@ a regulariser where the pack brings one (the codes of few people seen often must
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..packs import FacePack
 from .backbone import to_input
 from .bank import pad
-from .batches import Pair, draw_frames, draw_pairs, rows_by_person
+from .batches import Pair, draw_frames, draw_pairs, drawn_ahead, rows_by_person
 from .checkpoint import load_checkpoint, save_checkpoint
-from .condition import TAUGHT, Conditioned
+from .condition import Conditioned
 from .hashtrain import HashSettings, code_losses, identities, torch_generator, total
 from .model import HashModel
 from .pretrain import relational
@@ -29,12 +28,12 @@ from .pretrain import relational
 REPORT_EVERY = 100  # steps
 
 
-class Whole(torch.nn.Module):
-    """Network and hash layers under one roof, for one optimiser and one checkpoint."""
+class Whole(nn.Module):
+    """Network, teacher's head and hash layers under one roof, for one optimiser and one checkpoint."""
 
-    def __init__(self, network: Conditioned, model: HashModel) -> None:
+    def __init__(self, network: Conditioned, teacher: nn.Linear, model: HashModel) -> None:
         super().__init__()
-        self.network, self.model = network, model
+        self.network, self.teacher, self.model = network, teacher, model
 
 
 def picture_batch(
@@ -47,37 +46,50 @@ def picture_batch(
 
 
 def train_joint(
-    whole: Whole, pack: FacePack, settings: HashSettings, checkpoint: Path
+    whole: Whole, pack: FacePack, settings: HashSettings, checkpoint: Path, *, stamp: dict[str, Any]
 ) -> Iterator[tuple[int, dict[str, float], Whole]]:
-    """Stage 2, yielding every 50 steps and at the end; resumes from ``checkpoint``.
+    """Stage 2, yielding every 100 steps and at the end; resumes from ``checkpoint``.
 
-    Every random choice of step t comes from a generator seeded with (seed, t), dropout included.
+    Every random choice of step t comes from a generator seeded with (seed, t), dropout included. Batch normalisation
+    keeps the statistics of pre-training: frames of one shot are too alike to take new ones from.
+
+    Args:
+        whole: trained in place; what is yielded is its moving average.
+        pack: pictures to train on.
+        settings: see ``HashSettings``.
+        checkpoint: path of the checkpoint.
+        stamp: what the checkpoint must have been made with: the settings of this and earlier stages, and the data.
 
     Raises:
-        TrainingError: the checkpoint is damaged or was made with other settings.
+        TrainingError: the checkpoint is damaged or was made with other settings or data.
     """
     network, model = whole.network, whole.model
     whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole.eval()  # batch normalisation; dropout has a generator of its own
     average = AveragedModel(
         whole,
-        multi_avg_fn=get_ema_multi_avg_fn(0.98),  # type: ignore[no-untyped-call]
+        multi_avg_fn=get_ema_multi_avg_fn(settings.joint_ema),  # type: ignore[no-untyped-call]
         use_buffers=True,
     )
     optimiser = torch.optim.AdamW(
         [
             {"params": network.parameters(), "lr": settings.joint_rate, "weight_decay": 0.0},
-            {"params": model.still.parameters(), "lr": settings.still_rate / 4},
-            {"params": model.track.parameters(), "lr": settings.track_rate / 4},
+            {"params": whole.teacher.parameters(), "lr": settings.joint_rate, "weight_decay": 0.0},
+            {"params": model.still.parameters(), "lr": settings.still_rate / settings.joint_slower},
+            {"params": model.track.parameters(), "lr": settings.track_rate / settings.joint_slower},
         ],
         weight_decay=settings.weight_decay,
     )
     rates = [float(group["lr"]) for group in optimiser.param_groups]
-    start = load_checkpoint(checkpoint, asdict(settings), whole, average, optimiser)
+    start = load_checkpoint(checkpoint, stamp, whole, average, optimiser)
+    if start >= settings.joint_steps:
+        yield start, {}, cast(Whole, average.module)
+        return
     people = rows_by_person(pack.identity)
     teacher = torch.from_numpy(pack.teacher)
     known = torch.isfinite(teacher).all(dim=1)
-    centred = teacher - teacher[known].mean(dim=0)
     sums: dict[str, float] = {}
+    reported = start
 
     def draw(step: int) -> tuple[list[Pair], npt.NDArray[np.uint8], list[int], torch.Generator]:
         rng = np.random.default_rng([settings.seed, 4, step])
@@ -91,45 +103,38 @@ def train_joint(
         )
         return pairs, *picture_batch(pack, pairs, settings.joint_frames, rng), torch_generator(rng)
 
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(draw, start)
-        for step in range(start, settings.joint_steps):
-            pairs, crops, lengths, generator = pending.result()
-            pending = pool.submit(draw, step + 1)
-            share = step / settings.joint_steps
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * share))
-            inputs = to_input(torch.from_numpy(crops)).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
-                features = network(inputs)
-            stills, *tracks = features.split([len(pairs), *lengths])
-            padded, counts = pad(list(tracks), settings.joint_frames)
-            ids = identities(pairs)
-            losses = code_losses(
-                model.hash_stills(stills, generator), model.hash_tracks(padded, counts, generator), ids, settings
-            )
-            rows = [pair.still for pair in pairs] + [
-                row
-                for pair, m in zip(pairs, lengths, strict=True)
-                for row in (pair.track if len(pair.track) > 1 else pair.track * m)
-            ]
-            taught = known[rows]
-            loss = total(losses, settings)
-            if taught.sum() > 1:
-                student, target = features[taught, :TAUGHT] / settings.gain, centred[rows][taught]
-                losses["distil"] = (student - target).square().sum(dim=1).mean()
-                losses["relate"] = relational(student, target)
-                loss = loss + settings.keep_teacher * (losses["distil"] + losses["relate"])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(whole.parameters(), 10.0)
-            optimiser.step()
-            average.update_parameters(whole)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-            if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.joint_steps:
-                save_checkpoint(checkpoint, step + 1, asdict(settings), whole, average, optimiser)
-                yield step + 1, {k: v / REPORT_EVERY for k, v in sums.items()}, cast(Whole, average.module)
-                sums = {}
-    if start >= settings.joint_steps:
-        yield start, {}, cast(Whole, average.module)
+    for step, (pairs, crops, lengths, generator) in drawn_ahead(draw, start, settings.joint_steps):
+        share = step / settings.joint_steps
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * min(1.0, (step + 1) / settings.joint_warmup) * 0.5 * (1 + math.cos(math.pi * share))
+        inputs = to_input(torch.from_numpy(crops)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
+            plain = network.backbone(inputs)
+        plain = plain.float()
+        stills, *tracks = torch.split(network.lay_out(plain), [len(pairs), *lengths])
+        padded, counts = pad(list(tracks), settings.joint_frames)
+        codes = model.hash_stills(stills, generator), model.hash_tracks(padded, counts, generator)
+        losses = code_losses(*codes, identities(pairs), settings)
+        loss = total(losses, settings)
+        rows = [pair.still for pair in pairs] + [
+            row
+            for pair, m in zip(pairs, lengths, strict=True)
+            for row in (pair.track if len(pair.track) > 1 else pair.track * m)
+        ]
+        taught = known[rows]
+        if taught.sum() > 1:
+            student, target = whole.teacher(plain[taught]), teacher[rows][taught]
+            losses["distil"] = (student - target).square().sum(dim=1).mean()
+            losses["relate"] = relational(student, target)
+            loss = loss + settings.keep_teacher * (losses["distil"] + losses["relate"])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(whole.parameters(), settings.joint_clip)
+        optimiser.step()
+        average.update_parameters(whole)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.joint_steps:
+            save_checkpoint(checkpoint, step + 1, stamp, whole, average, optimiser)
+            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}, cast(Whole, average.module)
+            sums, reported = {}, step + 1

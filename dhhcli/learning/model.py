@@ -1,7 +1,8 @@
 """model: features of stills (n, d) and of tracks (n, m, d) -> soft bits (n, K), in one Hamming space.
 
 The two hash layers of Qiao et al. (TIP 2019): one fully connected layer and a sigmoid for stills, one for
-tracks on the log-covariance, dropout 0.4 (the authors' public code) in front of each.
+tracks on the log-covariance, dropout in front of each (0.4 in the authors' public code; settings choose). Codes of
+several lengths are trained side by side as one layer of as many outputs; ``rows`` cuts one length out.
 """
 
 import numpy as np
@@ -68,17 +69,17 @@ class HashModel(nn.Module):
         self.track.weight[:, torch.as_tensor(places)] = weight[:, torch.as_tensor(rows[places])] * scale
         self.track.bias.copy_(self.still.bias + weight[:, homogeneous])
 
-    def layers(self) -> HashLayers:
-        """The same layers for numpy."""
+    def layers(self, rows: slice = slice(None)) -> HashLayers:
+        """The same layers for numpy; ``rows``: only these outputs."""
 
         def array(parameter: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
             return parameter.detach().cpu().to(torch.float32).numpy().copy()
 
         return HashLayers(
-            array(self.still.weight),
-            array(self.still.bias),
-            array(self.track.weight),
-            array(self.track.bias),
+            array(self.still.weight[rows]),
+            array(self.still.bias[rows]),
+            array(self.track.weight[rows]),
+            array(self.track.bias[rows]),
             self.eps,
             self.divide,
         )

@@ -12,9 +12,9 @@ uninterrupted one would have done.
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,19 +23,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..errors import TrainingError
 from ..imitation import imitate_frames
 from ..packs import FacePack
 from .backbone import FEATURES, Backbone, to_input
-from .checkpoint import load_checkpoint, save_checkpoint
+from .batches import drawn_ahead
+from .checkpoint import load_checkpoint, read_averaged, save_checkpoint
 
 
 @dataclass(frozen=True)
 class PretrainSettings:
     """One pre-training run; saved beside its weights and compared on resume."""
 
-    steps: int = 10500
+    steps: int = 23000
     batch: int = 64
-    rate: float = 2e-3
+    rate: float = 1.5e-3
     weight_decay: float = 0.02
     warmup: int = 200
     sizes: tuple[tuple[float, int], ...] = ((0.35, 40), (0.7, 52), (1.0, 64))  # (until this share, pixels)
@@ -44,6 +46,7 @@ class PretrainSettings:
     classify: float = 0.02  # weight of the margin softmax
     distil: float = 4.0  # weight of the squared error to the teacher
     relate: float = 4.0  # weight of the matching of distances inside the batch
+    mild: float = 0.5  # share of the pictures that are degraded less than film would, down to not at all
     ema: float = 0.998
     seed: int = 0
     batch_norm: bool = True
@@ -68,6 +71,23 @@ class Pretraining(nn.Module):
         self.heads = PretrainHeads(people)
 
 
+def start_weights(model: Pretraining, path: Path) -> None:
+    """Load another run's averaged weights, in place; heads only where they fit (as many people).
+
+    Raises:
+        TrainingError: the file is no checkpoint of pre-training, or of another backbone.
+    """
+    tensors = read_averaged(path)
+    own = model.state_dict()
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    missing = [name for name in own if name.startswith("backbone.") and name not in fitting]
+    if missing:
+        raise TrainingError(
+            f"{path}: holds no {missing[0]} of this backbone; name a pretrain.safetensors of another run"
+        )
+    model.load_state_dict(own | fitting)
+
+
 def cosface(features: Tensor, classes: Tensor, identity: Tensor, scale: float, margin: float) -> Tensor:
     """Large margin cosine loss: cross entropy of s (cos - m [own class]); (n, d), (p, d), (n,) -> scalar."""
     cosine = functional.normalize(features) @ functional.normalize(classes).T  # (n, p)
@@ -81,11 +101,11 @@ def relational(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def rate_at(step: int, settings: PretrainSettings) -> float:
-    """Learning rate: linear warm-up, then half a cosine down to a hundredth."""
+    """Learning rate: linear warm-up, then half a cosine down to a two-hundredth."""
     if step < settings.warmup:
         return settings.rate * (step + 1) / settings.warmup
     progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return settings.rate * (0.005 + 0.995 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def size_at(step: int, settings: PretrainSettings) -> int:
@@ -104,20 +124,12 @@ def draw_batch(
         rows[epochs == epoch] = order[places[epochs == epoch]]
     rng = np.random.default_rng([settings.seed, 1, step])
     size = size_at(step, settings)
-    crops = np.concatenate([imitate_frames(pack.pictures[row], 1, rng, size=size) for row in rows])
-    return crops, rows
 
+    def frame(row: int) -> npt.NDArray[np.uint8]:
+        strength = 1.0 if rng.random() >= settings.mild else float(rng.random())
+        return imitate_frames(pack.pictures[row], 1, rng, size=size, strength=strength)
 
-def _prefetched(
-    pack: FacePack, start: int, settings: PretrainSettings
-) -> Iterator[tuple[int, npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(draw_batch, pack, start, settings)
-        for step in range(start, settings.steps):
-            crops, rows = pending.result()
-            if step + 1 < settings.steps:
-                pending = pool.submit(draw_batch, pack, step + 1, settings)
-            yield step, crops, rows
+    return np.concatenate([frame(row) for row in rows.tolist()]), rows
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,8 @@ def pretrain(
     settings: PretrainSettings,
     folder: Path,
     *,
+    stamp: dict[str, Any],
+    start_from: Path | None = None,
     checkpoint_every: int = 250,
     device: str = "cpu",
 ) -> Iterator[tuple[PretrainReport, Backbone, PretrainHeads]]:
@@ -143,8 +157,19 @@ def pretrain(
     Resumes from ``folder/pretrain.safetensors`` when it is there and was made with the same settings; a run
     that was already complete yields its weights once more, with a report that holds no losses.
 
+    Args:
+        pack: pictures, identities, teacher.
+        settings: see ``PretrainSettings``.
+        folder: where the checkpoint lies.
+        stamp: what the checkpoint must have been made with: the settings, and the data.
+        start_from: another run's checkpoint; its averaged weights are where this run starts (heads included when
+            that run had the same people).
+        checkpoint_every: steps.
+        device: "cpu" or "cuda".
+
     Raises:
-        TrainingError: the checkpoint in ``folder`` is damaged, or was made with other settings or people.
+        TrainingError: the checkpoint in ``folder`` is damaged, or was made with other settings or data; or
+            ``start_from`` is no such checkpoint.
     """
     people = int(pack.identity.max()) + 1
     with torch.random.fork_rng(devices=[]):  # torch's layers start from its global generator, which is put back
@@ -155,6 +180,8 @@ def pretrain(
     if known.any():  # start at the mean: the teacher's embeddings are far from centred
         with torch.no_grad():
             model.heads.teacher.bias.copy_(teacher[known].mean(dim=0))
+    if start_from is not None:
+        start_weights(model, start_from)
     model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(
         model,
@@ -169,7 +196,7 @@ def pretrain(
         lr=settings.rate,
     )
     checkpoint = folder / "pretrain.safetensors"
-    start = load_checkpoint(checkpoint, asdict(settings), model, average, optimiser)
+    start = load_checkpoint(checkpoint, stamp, model, average, optimiser)
     if start >= settings.steps:
         report = PretrainReport(start, settings.steps, size_at(start - 1, settings), {})
         yield report, averaged.backbone, averaged.heads
@@ -178,7 +205,7 @@ def pretrain(
     sums: dict[str, float] = {}
     count = 0
     model.train()
-    for step, crops, rows in _prefetched(pack, start, settings):
+    for step, (crops, rows) in drawn_ahead(lambda step: draw_batch(pack, step, settings), start, settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
         inputs = to_input(torch.from_numpy(crops).to(device)).contiguous(memory_format=torch.channels_last)
@@ -206,7 +233,7 @@ def pretrain(
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         count += 1
         if (step + 1) % checkpoint_every == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, asdict(settings), model, average, optimiser)
+            save_checkpoint(checkpoint, step + 1, stamp, model, average, optimiser)
             report = PretrainReport(step + 1, settings.steps, crops.shape[1], {k: v / count for k, v in sums.items()})
             sums, count = {}, 0
             yield report, averaged.backbone, averaged.heads

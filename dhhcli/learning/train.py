@@ -2,18 +2,21 @@
 
 1. ``pretrain.safetensors``: the backbone as a classifier and as the teacher's student (pretrain.py);
 2. ``bank.safetensors``: features of imitated frames, laid out for the log-covariance (condition.py, bank.py);
-3. ``hash-BITS.safetensors``: the hash layers on the bank (hashtrain.py);
-4. ``joint-BITS.safetensors``: everything jointly (joint.py);
+3. ``hash.safetensors``: the hash layers on the bank (hashtrain.py);
+4. ``joint.safetensors``: everything jointly (joint.py);
 
-then NAME.safetensors, NAME.onnx and NAME.json (weights.py), with the figures reached on ``validate``.
-Every report is one JSON object in ``log.jsonl``; ``training.png`` plots them.
+then the weights (weights.py): NAME.onnx, the backbone, and for each length of code NAME-BITS.json and
+NAME-BITS.safetensors, with the figures reached on ``validate``. Every stage's file says which settings and data it was
+made with, and goes on with no others. Every report is one JSON object in ``log.jsonl``; ``training.png`` plots them.
 """
 
+import hashlib
 import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +27,24 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..codes import binarise, hamming, pack
-from ..errors import TrainingError, UsageError
+from ..errors import PackError, TrainingError, UsageError
 from ..evaluate import evaluate
 from ..files import write_atomically
 from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
-from ..packs import FacePack, Person, merge_packs, read_pack, read_protocol
+from ..packs import FacePack, Person, fingerprint, merge_packs, read_pack, read_protocol, take
 from ..weights import write_weights
 from .bank import FeatureBank, empty_bank, extract, fill_bank
+from .batches import rows_by_person
 from .checkpoint import read_tensors
 from .condition import Conditioned, layout
-from .export import to_onnx, to_safetensors
+from .export import backbone_safetensors, hash_safetensors, to_onnx
 from .hashtrain import HashSettings, train_hash
 from .joint import Whole, train_joint
 from .model import HashModel
 from .plot import plot_log
 from .pretrain import PretrainSettings, pretrain
-
-LAYOUT_PHOTOS = 4096  # of the pack, for the mean and the covariance of the features
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,27 @@ class Plan:
     hash: HashSettings
 
     @classmethod
-    def of(cls, bits: int, seed: int, *, backbone_steps: int, hash_steps: int, joint_steps: int) -> "Plan":
-        """The default recipe at another length of code, of other length or from another seed."""
+    def of(
+        cls,
+        lengths: Sequence[int],
+        seed: int,
+        *,
+        backbone_steps: int | None = None,
+        hash_steps: int | None = None,
+        joint_steps: int | None = None,
+    ) -> "Plan":
+        """The default recipe at other lengths of code, with other numbers of steps (None: as it is), another seed."""
+
+        plain, hashed = PretrainSettings(), HashSettings()
         return cls(
-            replace(PretrainSettings(), steps=backbone_steps, seed=seed),
-            replace(HashSettings(), bits=bits, hash_steps=hash_steps, joint_steps=joint_steps, seed=seed),
+            replace(plain, seed=seed, steps=plain.steps if backbone_steps is None else backbone_steps),
+            replace(
+                hashed,
+                lengths=tuple(sorted(set(lengths))),
+                seed=seed,
+                hash_steps=hashed.hash_steps if hash_steps is None else hash_steps,
+                joint_steps=hashed.joint_steps if joint_steps is None else joint_steps,
+            ),
         )
 
 
@@ -70,7 +88,13 @@ class Validation:
     faces: FacePack
     people: tuple[Person, ...]
 
-    def figures(self, network: nn.Module, size: int = 64, model: HashModel | None = None) -> dict[str, float]:
+    def figures(
+        self,
+        network: nn.Module,
+        size: int = 64,
+        model: HashModel | None = None,
+        settings: HashSettings | None = None,
+    ) -> dict[str, float]:
         """mAP still -> set and still -> still on untouched photos of some size: features, and codes of ``model``."""
         stills = [(row, person.identity) for person in self.people for row in person.queries]
         sets = [(photos, person.identity) for person in self.people for photos in person.sets]
@@ -91,14 +115,15 @@ class Validation:
                 cosine_distances(centred, centred), who[:, None] == who[None], others
             ),
         }
-        if model is not None:
-            layers = model.layers()
-            still_codes = pack(binarise(hash_stills(layers, queries)))
-            track_codes = pack(binarise(hash_tracks(layers, tracks)))
-            found["map_codes_still_set"] = mean_average_precision(hamming(still_codes, track_codes), same)
-            found["map_codes_still_still"] = mean_average_precision(
-                hamming(still_codes, still_codes), who[:, None] == who[None], others
-            )
+        if model is not None and settings is not None:
+            soft_stills, soft_tracks = hash_stills(model.layers(), queries), hash_tracks(model.layers(), tracks)
+            for length in settings.lengths:
+                still_codes = pack(binarise(soft_stills[:, settings.rows(length)]))
+                track_codes = pack(binarise(soft_tracks[:, settings.rows(length)]))
+                found[f"map_{length}_still_set"] = mean_average_precision(hamming(still_codes, track_codes), same)
+                found[f"map_{length}_still_still"] = mean_average_precision(
+                    hamming(still_codes, still_codes), who[:, None] == who[None], others
+                )
         return found
 
 
@@ -107,17 +132,19 @@ def run(
     out: Path,
     plan: Plan,
     *,
-    name: str | None = None,
+    name: str = "dhh",
     validate: Path | None = None,
     protocol: Path | None = None,
     terms: str = "not stated",
     threads: int | None = None,
+    start_from: Path | None = None,
 ) -> Iterator[str]:
     """Train, or go on training, in folder ``out``; yields a line for every report.
 
     Raises:
-        PackError: a pack or the protocol cannot be read.
-        TrainingError: ``out`` holds a run with other settings.
+        PackError: a pack or the protocol cannot be read, or nobody in the packs has two photos.
+        TrainingError: ``out`` holds a run with other settings or data.
+        UsageError: ``validate`` without ``protocol``, or the other way round.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -131,99 +158,142 @@ def run(
     sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
     faces = merge_packs(packs)
     del packs  # decoded twice otherwise: 19 kB a crop
+    if not rows_by_person(faces.identity):
+        raise PackError(f"{data[0]}: nobody has two photos; training needs people seen more than once")
     validation = (
         Validation(validate, protocol, read_pack(validate), read_protocol(protocol)) if validate and protocol else None
     )
     log = Log(out / "log.jsonl")
     yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {torch.get_num_threads()} threads"
 
-    for report, backbone, heads in pretrain(faces, plan.pretrain, out):
-        figures = validation.figures(backbone, report.size) if validation and report.losses else {}
+    made_with: dict[str, Any] = {"data": fingerprint(faces), "pretrain": asdict(plan.pretrain)}
+    if start_from is not None:
+        try:
+            made_with["start_from"] = hashlib.sha256(start_from.read_bytes()).hexdigest()
+        except OSError as error:
+            raise TrainingError(
+                f"{start_from}: cannot be read ({error.strerror}); name a pretrain.safetensors of another run"
+            ) from None
+    stages = pretrain(faces, plan.pretrain, out, stamp=made_with, start_from=start_from)
+    for report, backbone, heads in stages:
         student, head = backbone, heads.teacher
-        yield log.write("backbone", report.step, report.steps, report.losses | figures)
-    rows = np.linspace(0, len(faces) - 1, min(LAYOUT_PHOTOS, len(faces)), dtype=np.int64)
-    plain = extract(student, np.stack([centre(faces.pictures[row]) for row in rows]), bf16=False)
-    network = Conditioned(student, *layout(plain, head, gain=plan.hash.gain, rest=plan.hash.rest))
+        if report.losses:
+            figures = validation.figures(backbone, report.size) if validation else {}
+            yield log.write("backbone", report.step, report.steps, report.losses | figures)
 
-    bank = empty_bank(len(faces))
-    bank_path, bank_settings = out / "bank.safetensors", _bank_settings(plan)
-    stored = read_tensors(bank_path, bank_settings)
+    made_with |= {"hash": asdict(plan.hash)}
+    some = few_photos(faces, plan.hash)
+    plain = extract(student, np.stack([centre(picture) for picture in some.pictures]), bf16=False)
+    network = Conditioned(
+        student,
+        *layout(
+            plain,
+            torch.from_numpy(some.identity),
+            size=plan.hash.features,
+            shrink=plan.hash.shrink,
+            power=plan.hash.power,
+        ),
+    )
+    bank = empty_bank(len(some), plan.hash.features)
+    stored = read_tensors(out / "bank.safetensors", made_with)
     if stored is None:
-        for done in fill_bank(bank, network.folded(), faces, seed=plan.hash.seed):
+        for done in fill_bank(bank, network.folded(), some, seed=plan.hash.seed):
             if done % 4096 == 0:
-                yield f"features of imitated frames: {done} of {len(faces)} photos"
-        _save(bank_path, {"looks": bank.looks, "shots": bank.shots}, bank_settings)
+                yield f"features of imitated frames: {done} of {len(some)} photos"
+        _save(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
     else:
         bank = FeatureBank(stored["looks"], stored["shots"])
 
-    model = HashModel(plan.hash.bits, divide=plan.hash.divide, dropout=plan.hash.dropout)
-    hash_path = out / f"hash-{plan.hash.bits}.safetensors"
-    stored = read_tensors(hash_path, asdict(plan))
+    model = HashModel(plan.hash.bits, features=plan.hash.features, divide=plan.hash.divide, dropout=plan.hash.dropout)
+    stored = read_tensors(out / "hash.safetensors", made_with)
     if stored is None:
-        for step, losses in train_hash(model, bank, faces.identity, plan.hash):
+        for step, losses in train_hash(model, bank, some.identity, plan.hash):
             yield log.write("hash", step, plan.hash.hash_steps, losses)
-        _save(hash_path, model.state_dict(), asdict(plan))
+        _save(out / "hash.safetensors", model.state_dict(), made_with)
     else:
         model.load_state_dict(stored)
 
-    final = Whole(network, model)
-    for step, losses, whole in train_joint(final, faces, plan.hash, out / f"joint-{plan.hash.bits}.safetensors"):
-        figures = validation.figures(whole.network, model=whole.model) if validation and losses else {}
+    final = Whole(network, head, model)
+    for step, losses, whole in train_joint(final, faces, plan.hash, out / "joint.safetensors", stamp=made_with):
         final = whole
-        yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
-    plot_log(out / "log.jsonl", out / "training.png")
-    yield from finish(final, faces, plan, out, name, validation, sources, terms)
+        if losses:
+            figures = validation.figures(whole.network, model=whole.model, settings=plan.hash) if validation else {}
+            yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
+    if log.path.is_file():  # stages of no steps report nothing
+        plot_log(log.path, out / "training.png")
+    training = {
+        "data": sources,
+        "crops": len(faces),
+        "people": len(np.unique(faces.identity)),
+        "terms": terms,
+        "settings": made_with,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "dhh": __version__,
+        "torch": str(torch.__version__),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+    yield from finish(final, plan.hash, out, name, training, validation)
+
+
+def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
+    """The photos of the bank: at most ``photos``, of people who have two or more, as many of each as can be."""
+    people = rows_by_person(faces.identity)
+    rng = np.random.default_rng([settings.seed, 6])
+    turns = [(turn, rng.random(), row) for rows in people for turn, row in enumerate(rng.permutation(rows).tolist())]
+    return take(faces, np.array(sorted(row for _, _, row in sorted(turns)[: settings.photos])))
 
 
 def finish(
     final: Whole,
-    faces: FacePack,
-    plan: Plan,
+    settings: HashSettings,
     out: Path,
-    name: str | None,
+    name: str,
+    training: dict[str, Any],
     validation: Validation | None,
-    sources: list[dict[str, Any]],
-    terms: str,
 ) -> Iterator[str]:
-    """Export, measure what was exported, write its record."""
-    name = name or f"dhh-{plan.hash.bits}"
-    backbone, model = final.network.folded(), final.model
-    record: dict[str, Any] = {
-        "input": {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"},
-        "model": {
-            "backbone": "table2",
-            "features": model.still.in_features,
-            "eps": model.eps,
-            "divide": model.divide,
-            "homogeneous": True,
-            "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
-        },
-        "training": {
-            "data": sources,
-            "crops": len(faces),
-            "people": len(np.unique(faces.identity)),
-            "terms": terms,
-            "settings": asdict(plan),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "dhh": __version__,
-            "torch": str(torch.__version__),
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        },
-        "metrics": {},
-    }
-    tensors, onnx = to_safetensors(backbone, model), to_onnx(backbone)
-    path = write_weights(out, name, bits=plan.hash.bits, safetensors=tensors, onnx=onnx, record=record)
-    if validation:
-        scores = evaluate(validation.pack_path, validation.protocol_path, str(path))
-        record["metrics"] = {
-            "data": validation.pack_path.name,
-            "measure": "mean average precision, ties by expectation",
-            "figures": [asdict(score) for score in scores],
+    """Export every length, measure what was exported, write its record."""
+    backbone = final.network.folded()
+    onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
+    for length in settings.lengths:
+        layers = final.model.layers(settings.rows(length))
+        record: dict[str, Any] = {
+            "input": {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"},
+            "model": {
+                "backbone": "table2",
+                "features": settings.features,
+                "eps": layers.eps,
+                "divide": layers.divide,
+                "homogeneous": True,
+                "mirror": True,
+                "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
+            },
+            "training": training,
+            "metrics": {},
         }
-        path = write_weights(out, name, bits=plan.hash.bits, safetensors=tensors, onnx=onnx, record=record)
-        for score in scores:
-            yield f"{score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
-    yield f"wrote {path}"
+        stem = f"{name}-{length}"
+
+        write = partial(
+            write_weights,
+            out,
+            stem,
+            bits=length,
+            safetensors=hash_safetensors(layers, onnx),
+            onnx=onnx,
+            network=name,
+            backbone=tensors,
+        )
+        path = write(record=record)
+        if validation:
+            scores = evaluate(validation.pack_path, validation.protocol_path, str(path))
+            record["metrics"] = {
+                "data": validation.pack_path.name,
+                "measure": "mean average precision, ties by expectation",
+                "figures": [asdict(score) for score in scores],
+            }
+            path = write(record=record)
+            for score in scores:
+                yield f"{stem}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
+        yield f"wrote {path}"
 
 
 class Log:
@@ -249,8 +319,3 @@ class Log:
 def _save(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
     data = save({k: v.contiguous() for k, v in tensors.items()}, {"settings": json.dumps(settings, sort_keys=True)})
     write_atomically(path, data)
-
-
-def _bank_settings(plan: Plan) -> dict[str, Any]:
-    """What the bank depends on: codes of every length share it."""
-    return {"pretrain": asdict(plan.pretrain), "gain": plan.hash.gain, "rest": plan.hash.rest, "seed": plan.hash.seed}
