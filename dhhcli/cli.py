@@ -145,6 +145,9 @@ def train(
     ] = None,
     hash_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the hash layers on cached features.")] = None,
     joint_steps: Annotated[int | None, typer.Option(min=0, help="Steps of everything jointly.")] = None,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop a stage after so many reports without a better figure; 0: never.")
+    ] = 0,
     terms: Annotated[str, typer.Option(help="Terms of the data, written into the record.")] = "not stated",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")] = None,
@@ -164,6 +167,7 @@ def train(
         terms=terms,
         threads=threads,
         start_from=backbone_from,
+        patience=patience,
     ):
         print_notes([line])
 

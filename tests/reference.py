@@ -59,6 +59,7 @@ LEARNING = (
     "losses",
     "batches",
     "checkpoint",
+    "earlystop",
     "pretrain",
     "condition",
     "itq",

@@ -54,10 +54,9 @@ def trained(
     """Run (stopping after some reports) and return the reports and the last weights."""
     seen: list[PretrainReport] = []
     weights: dict[str, Tensor] = {}
-    for report, backbone, heads in pretrain(pack, settings, folder, stamp=asdict(settings), checkpoint_every=every):
+    for report, averaged in pretrain(pack, settings, folder, stamp=asdict(settings), checkpoint_every=every):
         seen.append(report)
-        weights = {f"backbone.{k}": v.clone() for k, v in backbone.state_dict().items()}
-        weights |= {f"heads.{k}": v.clone() for k, v in heads.state_dict().items()}
+        weights = {name: value.clone() for name, value in averaged.state_dict().items()}
         if len(seen) == reports:
             break
     return seen, weights

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from dhhcli.errors import PackError, TrainingError
+from dhhcli.errors import PackError, TrainingError, UsageError
 from dhhcli.evaluate import Score, evaluate
 from dhhcli.features import FeatureExtractor
 from dhhcli.hashing import hash_stills, hash_tracks
@@ -21,8 +22,8 @@ from dhhcli.learning.bank import FeatureBank, pad
 from dhhcli.learning.checkpoint import read_averaged
 from dhhcli.learning.hashtrain import HashSettings, train_hash
 from dhhcli.learning.model import HashModel
-from dhhcli.learning.pretrain import PretrainSettings
-from dhhcli.learning.train import Plan, few_photos, run
+from dhhcli.learning.pretrain import PretrainSettings, pretrain
+from dhhcli.learning.train import Plan, Validation, few_photos, run
 from dhhcli.packs import read_pack
 from dhhcli.weights import load_hash_layers, load_weights
 
@@ -217,6 +218,32 @@ def test_a_start_that_is_no_checkpoint_is_said(data: Path, tmp_path: Path, conte
 def test_a_start_that_is_missing_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"pretrain\.safetensors of another run"):
         list(run([data / "train.h5"], tmp_path / "run", PLAN, start_from=tmp_path / "start"))
+
+
+def test_patience_stops_both_stages_at_their_best(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures made to fall: each stage ends after one more report, with the weights of its first."""
+    monkeypatch.setattr("dhhcli.learning.joint.REPORT_EVERY", 1)
+    falling = iter(np.linspace(0.9, 0.1, 50))
+
+    def figures(*_: object, **__: object) -> dict[str, float]:
+        value = float(next(falling))
+        return {"map_still_set": value, "map_16_still_set": value}
+
+    monkeypatch.setattr(Validation, "figures", figures)
+    monkeypatch.setattr("dhhcli.learning.train.pretrain", partial(pretrain, checkpoint_every=1))
+    plan = replace(PLAN, pretrain=replace(PLAN.pretrain, steps=8))
+    words = {"validate": data / "val.h5", "protocol": data / "protocol.json", "patience": 1}
+    lines = list(run([data / "train.h5"], tmp_path / "run", plan, **words))  # type: ignore[arg-type]
+    steps = [line.partition(":")[0] for line in lines if line.startswith(("backbone", "joint"))]
+    assert steps == [*(f"backbone {i}/8" for i in range(1, 7)), "joint 1/3", "joint 2/3"]  # from step 5 on at 24 pixels
+    again = list(run([data / "train.h5"], tmp_path / "run", plan, **words))  # type: ignore[arg-type]
+    assert not [line for line in again if line.startswith(("backbone", "joint"))]
+    assert [line for line in again if "mAP" in line] == [line for line in lines if "mAP" in line]
+
+
+def test_patience_needs_figures(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--validate and --protocol"):
+        list(run([data / "train.h5"], tmp_path / "run", PLAN, patience=3))
 
 
 def test_log_and_plot_are_written(trained: Path) -> None:

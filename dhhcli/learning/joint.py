@@ -21,6 +21,7 @@ from .bank import pad
 from .batches import Pair, draw_frames, draw_pairs, drawn_ahead, rows_by_person
 from .checkpoint import load_checkpoint, save_checkpoint
 from .condition import Conditioned
+from .earlystop import EarlyStop
 from .hashtrain import HashSettings, code_losses, identities, torch_generator, total
 from .model import HashModel
 from .pretrain import relational
@@ -46,7 +47,13 @@ def picture_batch(
 
 
 def train_joint(
-    whole: Whole, pack: FacePack, settings: HashSettings, checkpoint: Path, *, stamp: dict[str, Any]
+    whole: Whole,
+    pack: FacePack,
+    settings: HashSettings,
+    checkpoint: Path,
+    *,
+    stamp: dict[str, Any],
+    stop: EarlyStop | None = None,
 ) -> Iterator[tuple[int, dict[str, float], Whole]]:
     """Stage 2, yielding every 100 steps and at the end; resumes from ``checkpoint``.
 
@@ -59,6 +66,7 @@ def train_joint(
         settings: see ``HashSettings``.
         checkpoint: path of the checkpoint.
         stamp: what the checkpoint must have been made with: the settings of this and earlier stages, and the data.
+        stop: the caller notes its figures there between reports; when it is over, the best weights are the last ones.
 
     Raises:
         TrainingError: the checkpoint is damaged or was made with other settings or data.
@@ -82,8 +90,11 @@ def train_joint(
     )
     rates = [float(group["lr"]) for group in optimiser.param_groups]
     start = load_checkpoint(checkpoint, stamp, whole, average, optimiser)
-    if start >= settings.joint_steps:
-        yield start, {}, cast(Whole, average.module)
+    averaged = cast(Whole, average.module)
+    if start >= settings.joint_steps or (stop and stop.over()):
+        if stop and stop.figures():
+            stop.restore(averaged)
+        yield start, {}, averaged
         return
     people = rows_by_person(pack.identity)
     teacher = torch.from_numpy(pack.teacher)
@@ -136,5 +147,10 @@ def train_joint(
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.joint_steps:
             save_checkpoint(checkpoint, step + 1, stamp, whole, average, optimiser)
-            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}, cast(Whole, average.module)
+            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}, averaged
             sums, reported = {}, step + 1
+            if stop and stop.over():
+                break
+    if stop and stop.figures():
+        stop.restore(averaged)
+        yield step + 1, {}, averaged

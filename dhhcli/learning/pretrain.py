@@ -29,6 +29,7 @@ from ..packs import FacePack
 from .backbone import FEATURES, Backbone, to_input
 from .batches import drawn_ahead
 from .checkpoint import load_checkpoint, read_averaged, save_checkpoint
+from .earlystop import EarlyStop
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,10 @@ def pretrain(
     *,
     stamp: dict[str, Any],
     start_from: Path | None = None,
+    stop: EarlyStop | None = None,
     checkpoint_every: int = 250,
     device: str = "cpu",
-) -> Iterator[tuple[PretrainReport, Backbone, PretrainHeads]]:
+) -> Iterator[tuple[PretrainReport, Pretraining]]:
     """Train, yielding every ``checkpoint_every`` steps (and at the end) a report and the averaged weights.
 
     Resumes from ``folder/pretrain.safetensors`` when it is there and was made with the same settings; a run
@@ -164,6 +166,7 @@ def pretrain(
         stamp: what the checkpoint must have been made with: the settings, and the data.
         start_from: another run's checkpoint; its averaged weights are where this run starts (heads included when
             that run had the same people).
+        stop: the caller notes its figures there between reports; when it is over, the best weights are the last ones.
         checkpoint_every: steps.
         device: "cpu" or "cuda".
 
@@ -197,9 +200,11 @@ def pretrain(
     )
     checkpoint = folder / "pretrain.safetensors"
     start = load_checkpoint(checkpoint, stamp, model, average, optimiser)
-    if start >= settings.steps:
+    if start >= settings.steps or (stop and stop.over()):
+        if stop and stop.figures():
+            stop.restore(averaged)
         report = PretrainReport(start, settings.steps, size_at(start - 1, settings), {})
-        yield report, averaged.backbone, averaged.heads
+        yield report, averaged
         return
     identity = torch.from_numpy(pack.identity)
     sums: dict[str, float] = {}
@@ -236,4 +241,9 @@ def pretrain(
             save_checkpoint(checkpoint, step + 1, stamp, model, average, optimiser)
             report = PretrainReport(step + 1, settings.steps, crops.shape[1], {k: v / count for k, v in sums.items()})
             sums, count = {}, 0
-            yield report, averaged.backbone, averaged.heads
+            yield report, averaged
+            if stop and stop.over():
+                break
+    if stop and stop.figures():
+        stop.restore(averaged)
+        yield PretrainReport(step + 1, settings.steps, crops.shape[1], {}), averaged

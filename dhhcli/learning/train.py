@@ -39,6 +39,7 @@ from .bank import FeatureBank, empty_bank, extract, fill_bank
 from .batches import rows_by_person
 from .checkpoint import read_tensors
 from .condition import Conditioned, layout
+from .earlystop import EarlyStop
 from .export import backbone_safetensors, hash_safetensors, to_onnx
 from .hashtrain import HashSettings, train_hash
 from .joint import Whole, train_joint
@@ -138,6 +139,7 @@ def run(
     terms: str = "not stated",
     threads: int | None = None,
     start_from: Path | None = None,
+    patience: int = 0,
 ) -> Iterator[str]:
     """Train, or go on training, in folder ``out``; yields a line for every report.
 
@@ -150,6 +152,8 @@ def run(
         torch.set_num_threads(threads)
     if bool(validate) != bool(protocol):
         raise UsageError("--validate and --protocol go together: people to measure on, and how")
+    if patience and not validate:
+        raise UsageError("--patience stops by the figures on other people: give --validate and --protocol")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -174,14 +178,18 @@ def run(
             raise TrainingError(
                 f"{start_from}: cannot be read ({error.strerror}); name a pretrain.safetensors of another run"
             ) from None
-    stages = pretrain(faces, plan.pretrain, out, stamp=made_with, start_from=start_from)
-    for report, backbone, heads in stages:
-        student, head = backbone, heads.teacher
+    if patience:
+        made_with["patience"] = patience
+    stop = EarlyStop(out / "pretrain-best.safetensors", patience, made_with) if patience else None
+    for report, pretrained in pretrain(faces, plan.pretrain, out, stamp=made_with, start_from=start_from, stop=stop):
+        student, head = pretrained.backbone, pretrained.heads.teacher
         if report.losses:
-            figures = validation.figures(backbone, report.size) if validation else {}
+            figures = validation.figures(student, report.size) if validation else {}
+            if stop and report.size == plan.pretrain.sizes[-1][1]:  # smaller crops are not what will be looked at
+                stop.note(figures["map_still_set"], pretrained)
             yield log.write("backbone", report.step, report.steps, report.losses | figures)
 
-    made_with |= {"hash": asdict(plan.hash)}
+    made_with = made_with | {"hash": asdict(plan.hash)}
     some = few_photos(faces, plan.hash)
     plain = extract(student, np.stack([centre(picture) for picture in some.pictures]), bf16=False)
     network = Conditioned(
@@ -214,10 +222,16 @@ def run(
         model.load_state_dict(stored)
 
     final = Whole(network, head, model)
-    for step, losses, whole in train_joint(final, faces, plan.hash, out / "joint.safetensors", stamp=made_with):
+    stop = EarlyStop(out / "joint-best.safetensors", patience, made_with) if patience else None
+    for step, losses, whole in train_joint(
+        final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop
+    ):
         final = whole
         if losses:
             figures = validation.figures(whole.network, model=whole.model, settings=plan.hash) if validation else {}
+            if stop:
+                codes = [value for key, value in figures.items() if key.split("_")[1].isdigit()]
+                stop.note(sum(codes) / len(codes), whole)
             yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
     if log.path.is_file():  # stages of no steps report nothing
         plot_log(log.path, out / "training.png")
