@@ -58,6 +58,7 @@ LEARNING = (
     "model",
     "losses",
     "batches",
+    "devices",
     "checkpoint",
     "earlystop",
     "pretrain",

@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -218,6 +222,65 @@ def test_a_start_that_is_no_checkpoint_is_said(data: Path, tmp_path: Path, conte
 def test_a_start_that_is_missing_is_said(data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"pretrain\.safetensors of another run"):
         list(run([data / "train.h5"], tmp_path / "run", PLAN, start_from=tmp_path / "start"))
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[1])
+from dataclasses import replace
+from dhhcli.learning.train import Plan, run
+from test_train import PLAN
+torch.set_num_threads(1)
+plan = Plan(replace(PLAN.pretrain, steps=int(sys.argv[4])), PLAN.hash)
+for line in run([Path(sys.argv[2])], Path(sys.argv[3]), plan):
+    print(line)
+"""
+
+
+def two_processes(data: Path, out: Path, backbone_steps: int) -> list[list[str]]:
+    """Train as torchrun would start it; what each process printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "CUDA_VISIBLE_DEVICES": ""}
+    here = str(Path(__file__).parent)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", CHILD, here, data / "train.h5", out, str(backbone_steps)],
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=Path(here).parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = [child.communicate(timeout=300) for child in children]
+    assert [child.returncode for child in children] == [0, 0], printed
+    return [words.splitlines() for words, _ in printed]
+
+
+def test_two_processes_train_like_one(data: Path, tmp_path: Path) -> None:
+    """Half a batch each, gradients averaged; only the first says and writes anything.
+
+    Pre-training takes the statistics of batch normalisation from each process's own share, so equality is asked of
+    the other stages (no step of pre-training), and of pre-training that it runs.
+    """
+    first, second = two_processes(data, tmp_path / "two", 0)
+    assert "2 processes of 1 threads" in first[0]
+    assert second == []
+    plan = Plan(replace(PLAN.pretrain, steps=0), PLAN.hash)
+    list(run([data / "train.h5"], tmp_path / "one", plan))
+    before = load_file(tmp_path / "one" / "hash.safetensors")
+    alone, both = (load_file(tmp_path / run / "joint.safetensors") for run in ("one", "two"))
+    for part in ("still.weight", "still.bias", "track.weight", "track.bias"):
+        change = alone[f"model.model.{part}"] - before[part]
+        assert change.norm() > 0
+        assert (both[f"model.model.{part}"] - alone[f"model.model.{part}"]).norm() < 0.02 * change.norm(), part
+    first, _ = two_processes(data, tmp_path / "whole", 2)
+    assert [line for line in first if line.startswith("backbone 2/2: classify")]
 
 
 def test_patience_stops_both_stages_at_their_best(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

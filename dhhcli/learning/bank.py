@@ -31,11 +31,12 @@ class FeatureBank:
 def extract(network: nn.Module, crops: npt.NDArray[np.uint8], *, bf16: bool = True, batch: int = 256) -> Tensor:
     """Crops (n, s, s, 3) uint8 -> features (n, d) float32, evaluation mode."""
     network.eval()
+    device = next(network.parameters()).device
     parts = []
     for first in range(0, len(crops), batch):
-        inputs = to_input(torch.from_numpy(crops[first : first + batch]))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            parts.append(network(inputs.contiguous(memory_format=torch.channels_last)).float())
+        inputs = to_input(torch.from_numpy(crops[first : first + batch]).to(device))
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            parts.append(network(inputs.contiguous(memory_format=torch.channels_last)).float().cpu())
     return torch.cat(parts)
 
 
@@ -89,7 +90,7 @@ def bank_batch(
 
 def pad(tracks: list[Tensor], frames: int) -> tuple[Tensor, Tensor]:
     """Tracks of (m_i, d) -> (n, frames, d) with zero frames behind, and the m_i (n,)."""
-    padded = torch.zeros(len(tracks), frames, tracks[0].shape[1])
+    padded = tracks[0].new_zeros(len(tracks), frames, tracks[0].shape[1])
     for row, track in enumerate(tracks):
         padded[row, : len(track)] = track
-    return padded, torch.tensor([len(track) for track in tracks])
+    return padded, torch.tensor([len(track) for track in tracks], device=padded.device)

@@ -107,7 +107,7 @@ def code_losses(stills: Tensor, tracks: Tensor, ids: Tensor, settings: HashSetti
             there = contrast(still, track, ids, ids, settings.scale)
             each["contrast"] = (there + contrast(track, still, ids, ids, settings.scale)) / 2
         for name, value in each.items():
-            losses[name] = losses.get(name, torch.zeros(())) + value / len(settings.lengths)
+            losses[name] = losses.get(name, torch.zeros_like(value)) + value / len(settings.lengths)
     return losses
 
 

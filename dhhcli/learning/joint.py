@@ -21,6 +21,7 @@ from .bank import pad
 from .batches import Pair, draw_frames, draw_pairs, drawn_ahead, rows_by_person
 from .checkpoint import load_checkpoint, save_checkpoint
 from .condition import Conditioned
+from .devices import Devices, agree, average_gradients, first_says, gather, halves_pay, same_weights
 from .earlystop import EarlyStop
 from .hashtrain import HashSettings, code_losses, identities, torch_generator, total
 from .model import HashModel
@@ -54,6 +55,7 @@ def train_joint(
     *,
     stamp: dict[str, Any],
     stop: EarlyStop | None = None,
+    devices: Devices | None = None,
 ) -> Iterator[tuple[int, dict[str, float], Whole]]:
     """Stage 2, yielding every 100 steps and at the end; resumes from ``checkpoint``.
 
@@ -67,12 +69,15 @@ def train_joint(
         checkpoint: path of the checkpoint.
         stamp: what the checkpoint must have been made with: the settings of this and earlier stages, and the data.
         stop: the caller notes its figures there between reports; when it is over, the best weights are the last ones.
+        devices: what to run on (default: the CPU, one process); every process works on its share of each batch.
 
     Raises:
         TrainingError: the checkpoint is damaged or was made with other settings or data.
     """
+    devices = devices or Devices(torch.device("cpu"))
+    device = devices.device
     network, model = whole.network, whole.model
-    whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     whole.eval()  # batch normalisation; dropout has a generator of its own
     average = AveragedModel(
         whole,
@@ -89,7 +94,8 @@ def train_joint(
         weight_decay=settings.weight_decay,
     )
     rates = [float(group["lr"]) for group in optimiser.param_groups]
-    start = load_checkpoint(checkpoint, stamp, whole, average, optimiser)
+    start = agree(load_checkpoint(checkpoint, stamp, whole, average, optimiser), devices, "the step to go on from")
+    same_weights(whole, devices)
     averaged = cast(Whole, average.module)
     if start >= settings.joint_steps or (stop and stop.over()):
         if stop and stop.figures():
@@ -101,6 +107,7 @@ def train_joint(
     known = torch.isfinite(teacher).all(dim=1)
     sums: dict[str, float] = {}
     reported = start
+    bf16: bool | None = None  # measured at the first step
 
     def draw(step: int) -> tuple[list[Pair], npt.NDArray[np.uint8], list[int], torch.Generator]:
         rng = np.random.default_rng([settings.seed, 4, step])
@@ -118,14 +125,19 @@ def train_joint(
         share = step / settings.joint_steps
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * min(1.0, (step + 1) / settings.joint_warmup) * 0.5 * (1 + math.cos(math.pi * share))
-        inputs = to_input(torch.from_numpy(crops)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.bf16):
+        own = torch.from_numpy(crops[devices.share(len(crops)).rows])
+        inputs = to_input(own.to(device)).contiguous(memory_format=torch.channels_last)
+        if bf16 is None:
+            bf16 = settings.bf16 and halves_pay(
+                network.backbone, inputs, checkpoint.with_name("precision.json"), devices
+            )
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             plain = network.backbone(inputs)
-        plain = plain.float()
+        plain = gather(plain.float(), devices, len(crops))
         stills, *tracks = torch.split(network.lay_out(plain), [len(pairs), *lengths])
         padded, counts = pad(list(tracks), settings.joint_frames)
         codes = model.hash_stills(stills, generator), model.hash_tracks(padded, counts, generator)
-        losses = code_losses(*codes, identities(pairs), settings)
+        losses = code_losses(*codes, identities(pairs).to(device), settings)
         loss = total(losses, settings)
         rows = [pair.still for pair in pairs] + [
             row
@@ -134,22 +146,24 @@ def train_joint(
         ]
         taught = known[rows]
         if taught.sum() > 1:
-            student, target = whole.teacher(plain[taught]), teacher[rows][taught]
+            student, target = whole.teacher(plain[taught.to(device)]), teacher[rows][taught].to(device)
             losses["distil"] = (student - target).square().sum(dim=1).mean()
             losses["relate"] = relational(student, target)
             loss = loss + settings.keep_teacher * (losses["distil"] + losses["relate"])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        average_gradients(whole, devices)
         nn.utils.clip_grad_norm_(whole.parameters(), settings.joint_clip)
         optimiser.step()
         average.update_parameters(whole)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.joint_steps:
-            save_checkpoint(checkpoint, step + 1, stamp, whole, average, optimiser)
+            if devices.first:
+                save_checkpoint(checkpoint, step + 1, stamp, whole, average, optimiser)
             yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}, averaged
             sums, reported = {}, step + 1
-            if stop and stop.over():
+            if stop and first_says(devices.first and stop.over(), devices):
                 break
     if stop and stop.figures():
         stop.restore(averaged)

@@ -46,7 +46,8 @@ class HashModel(nn.Module):
         # nn.Dropout draws from torch's global generator only
         if generator is None or not self.dropout:
             return x
-        return x * (torch.rand(x.shape, generator=generator) >= self.dropout) / (1 - self.dropout)
+        kept = torch.rand(x.shape, generator=generator) >= self.dropout  # the generator is the CPU's
+        return x * kept.to(x.device) / (1 - self.dropout)
 
     @torch.no_grad()
     def tracks_like_stills(self, scale: float, homogeneous: int) -> None:

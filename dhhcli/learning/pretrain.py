@@ -29,6 +29,7 @@ from ..packs import FacePack
 from .backbone import FEATURES, Backbone, to_input
 from .batches import drawn_ahead
 from .checkpoint import load_checkpoint, read_averaged, save_checkpoint
+from .devices import Devices, agree, average_gradients, first_says, gather, halves_pay, same_weights
 from .earlystop import EarlyStop
 
 
@@ -51,7 +52,7 @@ class PretrainSettings:
     ema: float = 0.998
     seed: int = 0
     batch_norm: bool = True
-    bf16: bool = True
+    bf16: bool = True  # where it is faster (devices.halves_pay)
 
 
 class PretrainHeads(nn.Module):
@@ -152,7 +153,7 @@ def pretrain(
     start_from: Path | None = None,
     stop: EarlyStop | None = None,
     checkpoint_every: int = 250,
-    device: str = "cpu",
+    devices: Devices | None = None,
 ) -> Iterator[tuple[PretrainReport, Pretraining]]:
     """Train, yielding every ``checkpoint_every`` steps (and at the end) a report and the averaged weights.
 
@@ -168,12 +169,14 @@ def pretrain(
             that run had the same people).
         stop: the caller notes its figures there between reports; when it is over, the best weights are the last ones.
         checkpoint_every: steps.
-        device: "cpu" or "cuda".
+        devices: what to run on (default: the CPU, one process); every process works on its share of each batch.
 
     Raises:
         TrainingError: the checkpoint in ``folder`` is damaged, or was made with other settings or data; or
             ``start_from`` is no such checkpoint.
     """
+    devices = devices or Devices(torch.device("cpu"))
+    device = devices.device
     people = int(pack.identity.max()) + 1
     with torch.random.fork_rng(devices=[]):  # torch's layers start from its global generator, which is put back
         torch.manual_seed(settings.seed)
@@ -199,7 +202,8 @@ def pretrain(
         lr=settings.rate,
     )
     checkpoint = folder / "pretrain.safetensors"
-    start = load_checkpoint(checkpoint, stamp, model, average, optimiser)
+    start = agree(load_checkpoint(checkpoint, stamp, model, average, optimiser), devices, "the step to go on from")
+    same_weights(model, devices)
     if start >= settings.steps or (stop and stop.over()):
         if stop and stop.figures():
             stop.restore(averaged)
@@ -209,14 +213,18 @@ def pretrain(
     identity = torch.from_numpy(pack.identity)
     sums: dict[str, float] = {}
     count = 0
+    bf16: bool | None = None  # measured at the first step
     model.train()
     for step, (crops, rows) in drawn_ahead(lambda step: draw_batch(pack, step, settings), start, settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, settings)
-        inputs = to_input(torch.from_numpy(crops).to(device)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=settings.bf16):
+        own = torch.from_numpy(crops[devices.share(len(crops)).rows])
+        inputs = to_input(own.to(device)).contiguous(memory_format=torch.channels_last)
+        if bf16 is None:
+            bf16 = settings.bf16 and halves_pay(model.backbone, inputs, folder / "precision.json", devices)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             features = model.backbone(inputs)
-        features = features.float()
+        features = gather(features.float(), devices, len(crops))
         heads = model.heads
         losses = {
             "classify": settings.classify
@@ -231,6 +239,7 @@ def pretrain(
         loss = torch.stack(list(losses.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        average_gradients(model, devices)
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         average.update_parameters(model)
@@ -238,11 +247,12 @@ def pretrain(
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         count += 1
         if (step + 1) % checkpoint_every == 0 or step + 1 == settings.steps:
-            save_checkpoint(checkpoint, step + 1, stamp, model, average, optimiser)
+            if devices.first:
+                save_checkpoint(checkpoint, step + 1, stamp, model, average, optimiser)
             report = PretrainReport(step + 1, settings.steps, crops.shape[1], {k: v / count for k, v in sums.items()})
             sums, count = {}, 0
             yield report, averaged
-            if stop and stop.over():
+            if stop and first_says(devices.first and stop.over(), devices):
                 break
     if stop and stop.figures():
         stop.restore(averaged)

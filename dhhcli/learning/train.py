@@ -39,6 +39,7 @@ from .bank import FeatureBank, empty_bank, extract, fill_bank
 from .batches import rows_by_person
 from .checkpoint import read_tensors
 from .condition import Conditioned, layout
+from .devices import Devices, open_devices
 from .earlystop import EarlyStop
 from .export import backbone_safetensors, hash_safetensors, to_onnx
 from .hashtrain import HashSettings, train_hash
@@ -158,17 +159,37 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
+    with open_devices() as devices:
+        lines = _train(
+            data, out, plan, devices, name, validate, protocol, terms=terms, start_from=start_from, patience=patience
+        )
+        yield from (line for line in lines if devices.first)
+
+
+def _train(
+    data: Sequence[Path],
+    out: Path,
+    plan: Plan,
+    devices: Devices,
+    name: str,
+    validate: Path | None,
+    protocol: Path | None,
+    *,
+    terms: str,
+    start_from: Path | None,
+    patience: int,
+) -> Iterator[str]:
     packs = [read_pack(path) for path in data]
     sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
     faces = merge_packs(packs)
     del packs  # decoded twice otherwise: 19 kB a crop
     if not rows_by_person(faces.identity):
         raise PackError(f"{data[0]}: nobody has two photos; training needs people seen more than once")
-    validation = (
-        Validation(validate, protocol, read_pack(validate), read_protocol(protocol)) if validate and protocol else None
-    )
-    log = Log(out / "log.jsonl")
-    yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {torch.get_num_threads()} threads"
+    validation = None
+    if validate and protocol and devices.first:
+        validation = Validation(validate, protocol, read_pack(validate), read_protocol(protocol))
+    log = Log(out / "log.jsonl", kept=devices.first)
+    yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {devices.words()}"
 
     made_with: dict[str, Any] = {"data": fingerprint(faces), "pretrain": asdict(plan.pretrain)}
     if start_from is not None:
@@ -181,11 +202,15 @@ def run(
     if patience:
         made_with["patience"] = patience
     stop = EarlyStop(out / "pretrain-best.safetensors", patience, made_with) if patience else None
-    for report, pretrained in pretrain(faces, plan.pretrain, out, stamp=made_with, start_from=start_from, stop=stop):
+    for report, pretrained in pretrain(
+        faces, plan.pretrain, out, stamp=made_with, start_from=start_from, stop=stop, devices=devices
+    ):
         student, head = pretrained.backbone, pretrained.heads.teacher
         if report.losses:
             figures = validation.figures(student, report.size) if validation else {}
-            if stop and report.size == plan.pretrain.sizes[-1][1]:  # smaller crops are not what will be looked at
+            if (
+                stop and devices.first and report.size == plan.pretrain.sizes[-1][1]
+            ):  # smaller crops are not what will be looked at
                 stop.note(figures["map_still_set"], pretrained)
             yield log.write("backbone", report.step, report.steps, report.losses | figures)
 
@@ -201,14 +226,15 @@ def run(
             shrink=plan.hash.shrink,
             power=plan.hash.power,
         ),
-    )
+    ).to(devices.device)
     bank = empty_bank(len(some), plan.hash.features)
     stored = read_tensors(out / "bank.safetensors", made_with)
     if stored is None:
-        for done in fill_bank(bank, network.folded(), some, seed=plan.hash.seed):
+        for done in fill_bank(bank, network.folded().to(devices.device), some, seed=plan.hash.seed):
             if done % 4096 == 0:
                 yield f"features of imitated frames: {done} of {len(some)} photos"
-        _save(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
+        if devices.first:
+            _save(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
     else:
         bank = FeatureBank(stored["looks"], stored["shots"])
 
@@ -217,22 +243,25 @@ def run(
     if stored is None:
         for step, losses in train_hash(model, bank, some.identity, plan.hash):
             yield log.write("hash", step, plan.hash.hash_steps, losses)
-        _save(out / "hash.safetensors", model.state_dict(), made_with)
+        if devices.first:
+            _save(out / "hash.safetensors", model.state_dict(), made_with)
     else:
         model.load_state_dict(stored)
 
     final = Whole(network, head, model)
     stop = EarlyStop(out / "joint-best.safetensors", patience, made_with) if patience else None
     for step, losses, whole in train_joint(
-        final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop
+        final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop, devices=devices
     ):
         final = whole
         if losses:
             figures = validation.figures(whole.network, model=whole.model, settings=plan.hash) if validation else {}
-            if stop:
+            if stop and devices.first:
                 codes = [value for key, value in figures.items() if key.split("_")[1].isdigit()]
                 stop.note(sum(codes) / len(codes), whole)
             yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
+    if not devices.first:
+        return
     if log.path.is_file():  # stages of no steps report nothing
         plot_log(log.path, out / "training.png")
     training = {
@@ -244,7 +273,7 @@ def run(
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "dhh": __version__,
         "torch": str(torch.__version__),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {devices.words()}",
     }
     yield from finish(final, plan.hash, out, name, training, validation)
 
@@ -313,8 +342,8 @@ def finish(
 class Log:
     """One JSON object a report, appended; a line of words back."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.began = path, time.monotonic()
+    def __init__(self, path: Path, *, kept: bool = True) -> None:
+        self.path, self.kept, self.began = path, kept, time.monotonic()
 
     def write(self, stage: str, step: int, steps: int, values: dict[str, float]) -> str:
         """Append a report and put it into words."""
@@ -324,8 +353,9 @@ class Log:
             "steps": steps,
             "seconds": round(time.monotonic() - self.began, 1),
         }
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry | values) + "\n")
+        if self.kept:  # of several processes, by the first
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry | values) + "\n")
         words = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
         return f"{stage} {step}/{steps}: {words}"
 
