@@ -149,8 +149,13 @@ def evaluate(pack_path: Path, protocol_path: Path, weights_name: str | None = No
     extract = FeatureExtractor(weights.onnx_path, threads=os.cpu_count() or 1)
     layers = load_hash_layers(weights)
     features = protocol_features(faces, people, extract, mirror=weights.mirror)
+    return all_scores(features, layers, homogeneous=bool(weights.record["model"]["homogeneous"]), seed=seed)
+
+
+def all_scores(features: ProtocolFeatures, layers: HashLayers, *, homogeneous: bool, seed: int = 0) -> list[Score]:
+    """Codes, the features behind them, random codes."""
     return [
         *code_scores(features, layers),
-        *feature_scores(features, homogeneous=bool(weights.record["model"]["homogeneous"])),
+        *feature_scores(features, homogeneous=homogeneous),
         *random_scores(features, layers.bits, np.random.default_rng(seed)),
     ]

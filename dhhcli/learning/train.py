@@ -28,13 +28,14 @@ from torch import Tensor, nn
 from .. import __version__
 from ..codes import binarise, hamming, pack
 from ..errors import PackError, TrainingError, UsageError
-from ..evaluate import evaluate
+from ..evaluate import ProtocolFeatures, all_scores, protocol_features
+from ..features import FeatureExtractor
 from ..files import write_atomically
 from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
 from ..packs import FacePack, Person, fingerprint, merge_packs, read_pack, read_protocol, take
-from ..weights import write_weights
+from ..weights import load_hash_layers, load_weights, write_weights
 from .bank import FeatureBank, empty_bank, extract, fill_bank
 from .batches import rows_by_person
 from .checkpoint import read_tensors
@@ -127,6 +128,11 @@ class Validation:
                     hamming(still_codes, still_codes), who[:, None] == who[None], others
                 )
         return found
+
+    def features(self, onnx: Path) -> ProtocolFeatures:
+        """Features of the whole protocol by the network as it ships."""
+        extract = FeatureExtractor(onnx, threads=torch.get_num_threads())
+        return protocol_features(self.faces, self.people, extract, mirror=True)
 
 
 def run(
@@ -297,6 +303,7 @@ def finish(
     """Export every length, measure what was exported, write its record."""
     backbone = final.network.folded()
     onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
+    features: ProtocolFeatures | None = None  # the same for every length
     for length in settings.lengths:
         layers = final.model.layers(settings.rows(length))
         record: dict[str, Any] = {
@@ -327,7 +334,8 @@ def finish(
         )
         path = write(record=record)
         if validation:
-            scores = evaluate(validation.pack_path, validation.protocol_path, str(path))
+            features = features or validation.features(path.with_name(f"{name}.onnx"))
+            scores = all_scores(features, load_hash_layers(load_weights(path)), homogeneous=True)
             record["metrics"] = {
                 "data": validation.pack_path.name,
                 "measure": "mean average precision, ties by expectation",
