@@ -1,12 +1,15 @@
 """reference: the command line and the modules -> the generated parts of README (written by cog, checked by a test)."""
 
 import ast
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer.main
 
 from dhhcli.cli import app
+from dhhcli.codes import code_bytes
 
 PACKAGE = Path(__file__).parent.parent / "dhhcli"
 
@@ -94,6 +97,29 @@ def commands() -> Iterator[str]:
 
 def _default(value: object) -> str:
     return "" if value is None or isinstance(value, bool) or callable(value) else f" [{value}]"
+
+
+def figures() -> Iterator[str]:
+    """What the shipped weights reach, as a Markdown table; the figures are those of their records."""
+    directions = [("still", "set"), ("set", "still"), ("still", "shot"), ("shot", "still"), ("still", "still")]
+    yield "| | " + " | ".join(f"{query} → {database}" for query, database in directions) + " | bytes a track |"
+    yield "|---" * (len(directions) + 2) + "|"
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (PACKAGE.parent / "weights").glob("*.json")]
+    records.sort(key=lambda record: record["bits"])
+
+    def row(name: str, record: dict[str, Any], representation: str, size: int) -> str:
+        scores = {
+            (figure["query"], figure["database"]): figure["mean_ap"]
+            for figure in record["metrics"]["figures"]
+            if figure["representation"] == representation
+        }
+        return f"| {name} | " + " | ".join(f"{scores[direction]:.3f}" for direction in directions) + f" | {size} |"
+
+    for record in records:
+        yield row(f"`{record['name']}`", record, "codes", code_bytes(record["bits"]))
+    d = records[-1]["model"]["features"] - bool(records[-1]["model"]["homogeneous"])
+    yield row(f"the features behind them ({d} floats, cosine)", records[-1], "features", 4 * d)
+    yield row("random codes", records[-1], "random", code_bytes(records[-1]["bits"]))
 
 
 def file_map() -> Iterator[str]:
