@@ -3,7 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.linalg
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from dhhcli.covariance import EPS, log_covariance
@@ -85,29 +88,62 @@ def test_gradcheck_at_the_default_eps(shape: tuple[int, int, int]) -> None:
     assert torch.autograd.gradcheck(lambda x: logcov.log_covariance(x, counts=counts), (D,), atol=1e-5)
 
 
-def equation_13(D: Matrix, A: Matrix, eps: float) -> Matrix:
+@pytest.mark.parametrize("name", [name for name in SPECTRA if name != "below eps"])  # where scipy doubts itself
+@pytest.mark.parametrize("m", [3, 5, 9])  # d = 5
+def test_is_the_matrix_logarithm(name: str, m: int) -> None:
+    D = with_spectrum(SPECTRA[name], m, 5)
+    expected = scipy.linalg.logm(D[0].numpy().T @ D[0].numpy() + EPS * np.eye(5))
+    np.testing.assert_allclose(logcov.log_covariance_matrix(D)[0], expected, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=25)
+@given(order=st.permutations(range(6)), d=st.sampled_from([3, 8]), seed=st.integers(0, 1000))
+def test_the_order_of_the_frames_does_not_matter(order: list[int], d: int, seed: int) -> None:
+    """Nor to the gradient, whose rows follow the frames; with more frames than features as with fewer."""
+    D, A = normal(6, d, seed=seed), normal(d, d, seed=seed + 1)
+    torch.testing.assert_close(
+        logcov.log_covariance(D[order][None]), logcov.log_covariance(D[None]), atol=1e-10, rtol=0
+    )
+    exact = gradient(D, A)
+    torch.testing.assert_close(gradient(D[order], A), exact[order], atol=1e-9 * float(exact.abs().max()), rtol=0)
+
+
+def test_vector_and_matrix_are_each_other() -> None:
+    """Packing is an isometry, and unpacking its inverse and transpose."""
+    Y = normal(2, 6, 6)
+    Y = Y + Y.mT
+    vectors = logcov.pack_triangle(Y)
+    assert vectors.shape == (2, 21)
+    torch.testing.assert_close(logcov.unpack_triangle(vectors), Y)
+    torch.testing.assert_close(vectors.square().sum(dim=1), Y.square().sum(dim=(1, 2)))
+    v = normal(2, 21, seed=1)
+    torch.testing.assert_close((vectors * v).sum(), (Y * logcov.unpack_triangle(v)).sum())
+
+
+def equation_13(D: Matrix, A: Matrix, eps: float, *, guarded: bool = True) -> Matrix:
     """The paper's gradient d<A, Y>/dD, Y = V log(S^T S + eps I) V^T, D = U S V^T, A symmetric.
 
     dL/dV = 2 A V log(S^T S + eps I) and dL/dS = 2 S (S^T S + eps I)^-1 V^T A V, carried to D by
     U (2 S (K^T o (V^T dL/dV))_sym + (dL/dS)_diag) V^T with K_ij = 1 / (s_i^2 - s_j^2), 0 on the diagonal.
-    Pairs of two null directions are multiplied by a zero row of S, so their K does not matter.
+    Pairs of two null directions are multiplied by a zero row of S, so their K does not matter. ``guarded``: K is 0
+    where two squares are exactly equal, as implementations have it; else as printed. In the precision of D.
     """
     m, d = D.shape
     U, s, Vt = np.linalg.svd(D, full_matrices=True)
-    S = np.zeros((m, d))
+    S = np.zeros((m, d), D.dtype)
     S[np.arange(len(s)), np.arange(len(s))] = s
-    squares = np.zeros(d)
+    squares = np.zeros(d, D.dtype)
     squares[: len(s)] = s**2
-    K = np.zeros((d, d))
+    K = np.zeros((d, d), D.dtype)
     for i in range(d):
         for j in range(d):
-            if squares[i] != squares[j]:
+            if i != j and (squares[i] != squares[j] or not guarded):
                 K[i, j] = 1 / (squares[i] - squares[j])
     V = Vt.T
     dV = 2 * A @ V @ np.diag(np.log(squares + eps))
     dS = 2 * S @ np.diag(1 / (squares + eps)) @ V.T @ A @ V
     inner = K.T * (V.T @ dV)
-    only_diagonal = np.zeros((m, d))
+    only_diagonal = np.zeros((m, d), D.dtype)
     np.fill_diagonal(only_diagonal, np.diag(dS))
     return np.asarray(U @ (2 * S @ ((inner + inner.T) / 2) + only_diagonal) @ Vt)
 
@@ -136,6 +172,31 @@ def test_stays_right_where_equation_13_blows_up() -> None:
     apart = with_spectrum((2.0, 1.0 + 1e-3, 1.0 - 1e-3), 3, 5)[0]
     meeting = with_spectrum((2.0, 1.0, 1.0), 3, 5)[0]
     assert (gradient(meeting, A) - gradient(apart, A)).abs().max() < 0.02 * gradient(apart, A).abs().max()
+
+
+def test_equation_13_as_printed_is_no_number_where_singular_values_meet() -> None:
+    """Three orthogonal frames of one length: 1 / 0. Ours is the limit, here -2 A / (1 + eps) without cross terms."""
+    D, A = np.eye(3, 5), normal(5, 5, seed=2).numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        printed = equation_13(D, A + A.T, EPS, guarded=False)
+    assert np.isnan(printed).any()
+    ours = gradient(torch.from_numpy(D), torch.from_numpy(A + A.T))
+    assert torch.isfinite(ours).all()
+    assert 0 < float(ours.abs().max()) < 100
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4, 1e-5])
+def test_equation_13_loses_its_digits_as_singular_values_meet(gap: float) -> None:
+    """In float32, as networks are trained: its error grows like 1 / gap, ours does not."""
+    D = with_spectrum((4.0, 3.0 + gap, 3.0), 3, 5)[0]
+    A = normal(5, 5, seed=2)
+    A = A + A.T
+    exact = gradient(D, A)
+    paper = equation_13(D.float().numpy(), A.float().numpy(), EPS)
+    size = float(exact.norm())
+    assert float((gradient(D.float(), A.float()) - exact).norm()) < 2e-6 * size + 1e-6
+    lost = float((torch.from_numpy(paper) - exact).norm()) / size
+    assert lost > 2e-9 / gap
 
 
 @pytest.mark.parametrize("gap", [0.0, 1e-14, 1e-10, 1e-7, 4e-6, 6e-6, 1e-4, 1e-2])

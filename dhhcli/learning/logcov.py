@@ -8,9 +8,15 @@ meet. f is analytic, so the derivative of F = f(G), G = U diag(l) U^T, has the D
 
 with A the symmetrised upstream gradient: finite for identical frames, zero frames and a single frame. Frames
 that are all zero change nothing, so videos of different length are padded with zeros.
+
+Most of the time goes into products with d x d matrices. In the basis of the eigenvectors, W = U^T D, there are two,
+Y = log(eps) I + B^T B with B_i = sqrt(f(l_i)) W_i going forwards and W A going backwards, and both may run in the
+precision of the features: every row of W keeps its own scale, so nothing of the size of 1 / eps cancels. The m x m
+part is in float64.
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -51,78 +57,130 @@ def loewner(values: Tensor, eps: float) -> Tensor:
     return torch.where(meet, spectral_derivative(middle, eps), difference)
 
 
-class SpectralFunction(torch.autograd.Function):
-    """G (b, m, m) symmetric positive semi-definite -> f(G), float64."""
+class LogCovariance(torch.autograd.Function):
+    """D (b, m, d) -> upper triangle of log(D^T D + eps I), (b, d (d + 1) / 2), in the dtype of D."""
 
     @staticmethod
-    def forward(ctx: Any, G: Tensor, eps: float) -> Tensor:
-        values, vectors = torch.linalg.eigh(G)
-        values = values.clamp_min(0.0)  # rounding leaves -1e-17 where there is 0
-        ctx.save_for_backward(values, vectors)
-        ctx.eps = eps
-        F: Tensor = (vectors * spectral(values, eps)[..., None, :]) @ vectors.mT
-        return F
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        values, vectors = ctx.saved_tensors
-        return _daleckii_krein(vectors, loewner(values, ctx.eps), gradients[0]), None
-
-
-class SpectralLogarithm(torch.autograd.Function):
-    """C (b, d, d) symmetric positive semi-definite -> log(C + eps I), float64."""
-
-    @staticmethod
-    def forward(ctx: Any, C: Tensor, eps: float) -> Tensor:
-        values, vectors = torch.linalg.eigh(C)
-        values = values.clamp_min(0.0)
-        ctx.save_for_backward(values, vectors)
-        ctx.eps = eps
-        Y: Tensor = (vectors * torch.log(values + eps)[..., None, :]) @ vectors.mT
-        return Y
+    def forward(ctx: Any, features: Tensor, eps: float) -> Tensor:
+        _, m, d = features.shape
+        D = features.double()
+        if m <= d:
+            values, vectors = torch.linalg.eigh(D @ D.mT)
+            values = values.clamp_min(0.0)  # rounding leaves -1e-17 where there is 0
+            W = vectors.mT @ D  # (b, m, d), row i of length sqrt(l_i)
+            B = (spectral(values, eps).sqrt()[..., None] * W).to(features.dtype)
+            triangles = _triangles_of_squares(B)
+            triangles[:, _diagonal(d)] += math.log(eps)
+            ctx.save_for_backward(values, vectors, W)
+        else:  # the Gram matrix would be the larger one
+            values, vectors = torch.linalg.eigh(D.mT @ D)
+            values = values.clamp_min(0.0)
+            Y = (vectors * torch.log(values + eps)[..., None, :]) @ vectors.mT
+            triangles = pack_triangle(Y.to(features.dtype))
+            ctx.save_for_backward(values, vectors, D)
+        ctx.eps, ctx.by_frames = eps, m <= d
+        return triangles
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        values, vectors = ctx.saved_tensors
-        a, b = values[..., :, None], values[..., None, :]
-        # (log(a + eps) - log(b + eps)) / (a - b) is f(|a - b|) with min(a, b) + eps for eps: nothing cancels
-        K = spectral((a - b).abs(), torch.minimum(a, b) + ctx.eps)
-        return _daleckii_krein(vectors, K, gradients[0]), None
+        values, vectors, saved = ctx.saved_tensors
+        dtype = gradients[0].dtype
+        if ctx.by_frames:
+            P = _products_with_triangles(saved.to(dtype), gradients[0]).double()  # W A, (b, m, d)
+            inner = loewner(values, ctx.eps) * (P @ saved.mT)  # (b, m, m)
+            gradient = 2 * vectors @ (spectral(values, ctx.eps)[..., None] * P + inner @ saved)
+        else:
+            a, b = values[..., :, None], values[..., None, :]
+            # (log(a + eps) - log(b + eps)) / (a - b) is f(|a - b|) with min(a, b) + eps for eps: nothing cancels
+            K = spectral((a - b).abs(), torch.minimum(a, b) + ctx.eps)
+            A = unpack_triangle(gradients[0]).double()
+            gradient = 2 * saved @ vectors @ (K * (vectors.mT @ A @ vectors)) @ vectors.mT
+        return gradient.to(dtype), None
 
 
-def _daleckii_krein(vectors: Tensor, K: Tensor, upstream: Tensor) -> Tensor:
-    A = (upstream + upstream.mT) / 2
-    gradient: Tensor = vectors @ (K * (vectors.mT @ A @ vectors)) @ vectors.mT
-    return gradient
+@cache
+def _places(d: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where the triangle lies in a flat d x d matrix and with which weights, and the way back."""
+    rows, columns, weights = (torch.from_numpy(part) for part in triangle(d))
+    back = torch.zeros(d, d, dtype=torch.int64)
+    back[rows, columns] = torch.arange(len(rows))
+    back[columns, rows] = torch.arange(len(rows))
+    shares = torch.full((d, d), 1 / math.sqrt(2), dtype=torch.float64).fill_diagonal_(1.0)
+    return (
+        (rows * d + columns).to(device),
+        weights.to(device, dtype),
+        back.flatten().to(device),
+        shares.flatten().to(device, dtype),
+    )
 
 
-def log_covariance_matrix(features: Tensor, *, eps: float = EPS) -> Tensor:
-    """Y = log(D^T D + eps I): (b, m, d) -> (b, d, d), computed in float64, given in the dtype of the features.
+def _diagonal(d: int) -> Tensor:
+    """Where the diagonal lies in the vector of a triangle."""
+    i = torch.arange(d)
+    return i * d - i * (i - 1) // 2
 
-    For m > d the eigen-decomposition is of D^T D (the Gram matrix would be the larger one).
-    """
-    _, m, d = features.shape
-    D = features.double()
-    if m > d:
-        Y: Tensor = SpectralLogarithm.apply(D.mT @ D, eps)  # type: ignore[no-untyped-call]
-        return Y.to(features.dtype)
-    F: Tensor = SpectralFunction.apply(D @ D.mT, eps)  # type: ignore[no-untyped-call]
-    # All of it in float64: where frames agree f(G) holds 1 / eps, which D cancels, forwards and backwards.
-    identity = torch.eye(d, dtype=D.dtype, device=features.device)
-    return (D.mT @ (F @ D) + math.log(eps) * identity).to(features.dtype)
+
+CHUNK = 4  # matrices at a time, through one buffer that stays in the cache: writing 30 of them to memory costs more
+
+
+def _triangles_of_squares(B: Tensor) -> Tensor:
+    """``pack_triangle(B^T B)``: (b, m, d) -> (b, d (d + 1) / 2)."""
+    b, _, d = B.shape
+    places, weights, _, _ = _places(d, B.dtype, B.device)
+    triangles = B.new_empty(b, d * (d + 1) // 2)
+    buffer = B.new_empty(CHUNK, d, d)
+    for first in range(0, b, CHUNK):
+        part = B[first : first + CHUNK]
+        Y = torch.bmm(part.mT, part, out=buffer[: len(part)])
+        torch.index_select(Y.flatten(1), 1, places, out=triangles[first : first + CHUNK])
+        triangles[first : first + CHUNK] *= weights
+    return triangles
+
+
+def _products_with_triangles(W: Tensor, triangles: Tensor) -> Tensor:
+    """``W @ unpack_triangle(triangles)``: (b, m, d) and (b, d (d + 1) / 2) -> (b, m, d)."""
+    b, _, d = W.shape
+    _, _, back, shares = _places(d, W.dtype, W.device)
+    products = torch.empty_like(W)
+    buffer = W.new_empty(CHUNK, d * d)
+    for first in range(0, b, CHUNK):
+        part = W[first : first + CHUNK]
+        A = torch.index_select(triangles[first : first + CHUNK], 1, back, out=buffer[: len(part)])
+        A *= shares
+        torch.bmm(part, A.view(-1, d, d), out=products[first : first + CHUNK])
+    return products
+
+
+def pack_triangle(Y: Tensor) -> Tensor:
+    """Symmetric (b, d, d) -> upper triangle, off-diagonals times sqrt(2): (b, d (d + 1) / 2)."""
+    places, weights, _, _ = _places(Y.shape[-1], Y.dtype, Y.device)
+    return Y.flatten(1).index_select(1, places) * weights
+
+
+def unpack_triangle(vectors: Tensor) -> Tensor:
+    """Inverse of ``pack_triangle`` and, the map being an isometry, its transpose: (b, d (d + 1) / 2) -> (b, d, d)."""
+    d = (math.isqrt(8 * vectors.shape[1] + 1) - 1) // 2
+    _, _, back, shares = _places(d, vectors.dtype, vectors.device)
+    return (vectors.index_select(1, back) * shares).view(-1, d, d)
 
 
 def log_covariance(features: Tensor, *, eps: float = EPS, counts: Tensor | None = None) -> Tensor:
-    """Upper triangle of Y, off-diagonals times sqrt(2): (b, m, d) -> (b, d (d + 1) / 2).
+    """Upper triangle of Y, off-diagonals times sqrt(2): (b, m, d) -> (b, d (d + 1) / 2), in the features' dtype.
+
+    With m > d the decomposition is that of D^T D, so that long videos may be given as such.
 
     Args:
-        features: (b, m, d); rows of zeros are padding.
+        features: (b, m, d) float32 or float64; rows of zeros are padding.
         eps: added to the diagonal of D^T D.
         counts: (b,) number of frames to divide D^T D by (a deviation from the paper); None: not divided.
     """
     if counts is not None:
         features = features / counts.to(features.dtype).sqrt()[:, None, None]
-    rows, columns, weights = triangle(features.shape[-1])
-    Y = log_covariance_matrix(features, eps=eps)
-    scale = torch.as_tensor(weights, dtype=Y.dtype, device=Y.device)
-    return Y[:, torch.as_tensor(rows), torch.as_tensor(columns)] * scale
+    with torch.autocast(features.device.type, enabled=False):
+        vectors: Tensor = LogCovariance.apply(features, eps)  # type: ignore[no-untyped-call]
+    return vectors
+
+
+def log_covariance_matrix(features: Tensor, *, eps: float = EPS) -> Tensor:
+    """Y = log(D^T D + eps I): (b, m, d) -> (b, d, d)."""
+    return unpack_triangle(log_covariance(features, eps=eps))
