@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
+from dhhcli.packs import FacePack
 from dhhcli.video import Frame, _Scaler
 
 Picture = npt.NDArray[np.uint8]
@@ -161,3 +162,27 @@ def moving_face(
             picture[y0:y1, x0:x1] = small[y0 - top : y1 - top, x0 - left : x1 - left]
         pictures.append(picture)
     return pictures
+
+
+def toy_pack(people: int = 5, photos: int = 4, seed: int = 0) -> FacePack:
+    """A face pack of so many people with so many photos each: a pattern of its own for everybody, with noise."""
+    rng = np.random.default_rng(seed)
+    identity = np.repeat(np.arange(people), photos)
+    patterns = rng.integers(0, 200, (people, 5, 5, 3)).repeat(16, axis=1).repeat(16, axis=2)
+    pictures = (patterns[identity] + rng.integers(0, 50, (len(identity), 80, 80, 3))).astype(np.uint8)
+    n = len(identity)
+    sizes, teacher = np.full(n, 64, np.float32), np.full((n, 128), np.nan, np.float32)
+    return FacePack(Path("toy.h5"), pictures, identity, tuple(str(i) for i in range(people)), sizes, teacher)
+
+
+def write_pack(path: Path, people: int, photos: int, seed: int) -> Path:
+    """The same as a file, without a teacher."""
+    import h5py
+
+    pack = toy_pack(people, photos, seed)
+    coded = [cv2.imencode(".jpg", picture)[1].ravel() for picture in pack.pictures]
+    with h5py.File(path, "w") as file:
+        file["jpeg"] = np.concatenate(coded)
+        file["offset"] = np.cumsum([0, *(len(jpeg) for jpeg in coded)])
+        file["identity"] = pack.identity.astype(np.int32)
+    return path

@@ -60,13 +60,13 @@ def draw_pairs(
 
 
 def draw_frames(
-    pack: FacePack, pair: Pair, frames: int, rng: np.random.Generator
+    pack: FacePack, pair: Pair, frames: int, rng: np.random.Generator, *, size: int = 64
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The pair's pictures, still (64, 64, 3) and track (m, 64, 64, 3), as film or a photo might show them."""
-    still = imitate_frames(pack.pictures[pair.still], 1, rng, strength=float(rng.random()))[0]
+    """The pair's pictures, still (s, s, 3) and track (m, s, s, 3), as film or a photo might show them."""
+    still = imitate_frames(pack.pictures[pair.still], 1, rng, size=size, strength=float(rng.random()))[0]
     if len(pair.track) == 1:
-        return still, imitate_frames(pack.pictures[pair.track[0]], frames, rng)
-    return still, np.concatenate([imitate_frames(pack.pictures[row], 1, rng) for row in pair.track])
+        return still, imitate_frames(pack.pictures[pair.track[0]], frames, rng, size=size)
+    return still, np.concatenate([imitate_frames(pack.pictures[row], 1, rng, size=size) for row in pair.track])
 
 
 def drawn_ahead(draw: Callable[[int], T], start: int, steps: int) -> Iterator[tuple[int, T]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..covariance import EPS, triangle
 from ..hashing import HashLayers
 from .backbone import FEATURES
+from .devices import Share
 from .logcov import log_covariance
 
 
@@ -33,20 +34,34 @@ class HashModel(nn.Module):
         self.track = nn.Linear(features * (features + 1) // 2, bits)
         self.dropout = dropout
 
-    def hash_stills(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(n, d) -> (n, K); with a generator, as in training: dropout drawn from it."""
-        return torch.sigmoid(self.still(self._drop(features, generator)))
+    def hash_stills(
+        self, features: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+    ) -> Tensor:
+        """(n, d) -> (n, K); with a generator (of the CPU), as in training: dropout drawn from it.
 
-    def hash_tracks(self, features: Tensor, counts: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(n, m, d) padded with zero frames, true numbers of frames (n,) -> (n, K); generator as above."""
+        ``share``: these are only some of the batch's rows; dropout is drawn for all of them, so that several processes
+        together draw what one would have drawn.
+        """
+        return torch.sigmoid(self.still(self._drop(features, generator, share)))
+
+    def hash_tracks(
+        self,
+        features: Tensor,
+        counts: Tensor,
+        generator: torch.Generator | None = None,
+        share: Share | None = None,
+    ) -> Tensor:
+        """(n, m, d) padded with zero frames, true numbers of frames (n,) -> (n, K); the rest as above."""
         vectors = log_covariance(features, eps=self.eps, counts=counts if self.divide else None)
-        return torch.sigmoid(self.track(self._drop(vectors, generator)))
+        return torch.sigmoid(self.track(self._drop(vectors, generator, share)))
 
-    def _drop(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _drop(self, x: Tensor, generator: torch.Generator | None, share: Share | None) -> Tensor:
         # nn.Dropout draws from torch's global generator only
         if generator is None or not self.dropout:
             return x
-        kept = torch.rand(x.shape, generator=generator) >= self.dropout  # the generator is the CPU's
+        # the generator is the CPU's
+        draws = torch.rand((share.whole if share else len(x), x.shape[1]), generator=generator)
+        kept = draws[share.rows if share else slice(None)] >= self.dropout
         return x * kept.to(x.device) / (1 - self.dropout)
 
     @torch.no_grad()
