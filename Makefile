@@ -4,7 +4,7 @@ VENV := .venv
 DHH := $(VENV)/bin/dhh
 DEMO := demo
 
-.PHONY: demo test check docs clean
+.PHONY: demo test bench check docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest
+
+bench: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -s tests/bench/*.py
 
 check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
