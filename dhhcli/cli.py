@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,13 @@ WeightsName = Annotated[
     str | None,
     typer.Option("--weights", envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record."),
 ]
+
+
+class Recipe(StrEnum):
+    """How to train: ours, or as the paper does (learning/paper.py)."""
+
+    dhh = "dhh"
+    paper = "paper"
 
 
 def _version(wanted: bool) -> None:
@@ -137,6 +145,9 @@ def train(
     name: Annotated[str, typer.Option(help="Weights are called NAME-BITS.")] = "dhh",
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
+    recipe: Annotated[
+        Recipe, typer.Option(help="dhh: ours. paper: as published, to compare with; a network for each length.")
+    ] = Recipe.dhh,
     backbone_from: Annotated[
         Path | None, typer.Option(help="pretrain.safetensors of another run: the backbone starts there.")
     ] = None,
@@ -148,19 +159,28 @@ def train(
     patience: Annotated[
         int, typer.Option(min=0, help="Stop a stage after so many reports without a better figure; 0: never.")
     ] = 0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change another setting of the recipe; may be repeated."),
+    ] = None,
     terms: Annotated[str, typer.Option(help="Terms of the data, written into the record.")] = "not stated",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")] = None,
 ) -> None:
     """Train a network on face crops with identities. Run again to go on after an interruption."""
-    from .learning.train import Plan, run
+    from .learning.recipes import train_by
     from .report.output import print_notes
 
-    plan = Plan.of(bits or [48], seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
-    for line in run(
+    for line in train_by(
+        recipe,
         data,
         out,
-        plan,
+        bits or [48],
+        seed=seed,
+        changes=changes or (),
+        backbone_steps=backbone_steps,
+        hash_steps=hash_steps,
+        joint_steps=joint_steps,
         name=name,
         validate=validate,
         protocol=protocol,
@@ -185,6 +205,32 @@ def evaluate(
     from .report.output import print_scores
 
     print_scores(evaluate_weights(pack, protocol, weights, seed=seed), as_json=json)
+
+
+@app.command()
+def ablate(
+    pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", "-d", help="Face pack to train hash layers on; may be given several times.")
+    ],
+    protocol: Annotated[Path, typer.Option(help="Retrieval protocol (JSON): queries, sets and shots.")],
+    weights: WeightsName = None,
+    bits: Annotated[int, typer.Option(min=8, max=512, help="Length of the codes.")] = 48,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of every variant.")] = 300,
+    people: Annotated[int, typer.Option(min=2, help="How many people to train on, at most.")] = 400,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+) -> None:
+    """What the parts of the method are worth: hash layers without one or another, on the features of some weights."""
+    from .learning.ablate import AblationSettings
+    from .learning.ablate import ablate as ablate_weights
+    from .report.output import print_notes, print_scores
+
+    settings = AblationSettings(bits=bits, steps=steps, seed=seed)
+    outcomes = ablate_weights(
+        data, pack, protocol, weights, settings, people=people, note=lambda line: print_notes([line])
+    )
+    print_scores(outcomes, as_json=json)
 
 
 @app.command()

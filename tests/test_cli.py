@@ -430,7 +430,7 @@ def test_version_and_help(dhh: Run) -> None:
 
     assert dhh("--version").stdout == f"dhh {__version__}\n"
     shown = dhh("--help").stdout
-    for command in ("encode", "query", "index", "train", "evaluate", "sample"):
+    for command in ("encode", "query", "index", "train", "evaluate", "ablate", "sample"):
         assert command in shown
         assert dhh(command, "--help").exit_code == 0
 

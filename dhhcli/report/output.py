@@ -11,6 +11,7 @@ from .text import json_lines, tsv
 
 if TYPE_CHECKING:
     from ..evaluate import Score
+    from ..learning.ablate import Outcome
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -35,8 +36,8 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
         _write(tsv(rows))
 
 
-def print_scores(scores: "Sequence[Score]", *, as_json: bool) -> None:
-    """Lines of an evaluation; nothing for no scores."""
+def print_scores(scores: "Sequence[Score] | Sequence[Outcome]", *, as_json: bool) -> None:
+    """Lines of an evaluation or of ablations; nothing for no scores."""
     if not scores:
         return
     if as_json:
