@@ -199,6 +199,19 @@ def test_equation_13_loses_its_digits_as_singular_values_meet(gap: float) -> Non
     assert lost > 2e-9 / gap
 
 
+def test_equation_13_explodes_where_frames_are_repeated() -> None:
+    """Every frame twice, as film on television shows it: singular values of rounding, which nearly meet one another.
+
+    Guarded against exact equality, equation 13 stays a number in float32, and is one of the wrong size.
+    """
+    D, A = normal(6, 20).repeat(2, 1), normal(20, 20, seed=2)
+    A = A + A.T
+    exact = gradient(D.float().double(), A)
+    paper = torch.from_numpy(equation_13(D.float().numpy(), A.float().numpy(), EPS))
+    assert float((paper - exact).norm()) > 1e3 * float(exact.norm())
+    assert float((gradient(D.float(), A.float()) - exact).norm()) < 1e-5 * float(exact.norm())
+
+
 @pytest.mark.parametrize("gap", [0.0, 1e-14, 1e-10, 1e-7, 4e-6, 6e-6, 1e-4, 1e-2])
 @pytest.mark.parametrize("middle", [0.0, 1e-9, 8e-7, 1e-6, 1e-3, 1.0, 100.0])
 def test_divided_differences_lose_no_digits(middle: float, gap: float) -> None:
