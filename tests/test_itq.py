@@ -1,9 +1,9 @@
-"""learning/itq.py against what can be checked by looking everywhere."""
+"""itq.py against what can be checked by looking everywhere."""
 
 import numpy as np
 import pytest
 
-from dhhcli.learning.itq import itq, rotation
+from dhhcli.itq import itq, rotation
 
 
 def loss(

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.metrics import average_precision, cosine_distances, mean_average_precision, squared_distances
+from dhhcli.metrics import (
+    average_precision,
+    cosine_distances,
+    expected_hits,
+    mean_average_precision,
+    ranking,
+    squared_distances,
+)
 
 Vector = npt.NDArray[np.int64]
 Items = list[tuple[int, bool]]  # distance, relevant
@@ -112,3 +119,45 @@ def test_distances_are_those_of_two_loops() -> None:
             cosine = sum(x * y) / math.sqrt(sum(x * x)) / math.sqrt(sum(y * y))
             assert cosine_distances(a, b)[i, j] == pytest.approx(1 - cosine, abs=1e-12)
     assert (squared_distances(a, a) >= 0).all()
+
+
+def slow_hits(items: Items) -> list[float]:
+    """Relevant items among the first k places, k = 1..n: the mean over every order that is sorted by distance."""
+    orders = [
+        [items[i][1] for i in order]
+        for order in itertools.permutations(range(len(items)))
+        if all(items[i][0] <= items[j][0] for i, j in itertools.pairwise(order))
+    ]
+    return [sum(sum(order[:k]) for order in orders) / len(orders) for k in range(1, len(items) + 1)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6))
+def test_expected_hits_are_the_mean_over_all_orders_of_the_ties(items: Items) -> None:
+    assert expected_hits(*split(items)).tolist() == pytest.approx(slow_hits(items))
+
+
+def test_the_curve_is_the_mean_over_queries_that_have_anything_relevant() -> None:
+    distances = np.array([[0, 1, 1, 2], [2, 1, 0, 0], [1, 2, 3, 4]])
+    relevant = np.array([[0, 1, 0, 1], [1, 0, 0, 1], [0, 0, 0, 0]], bool)
+    found = ranking(distances, relevant)
+    lists = [
+        slow_hits(list(zip(d.tolist(), r.tolist(), strict=True))) for d, r in zip(distances, relevant, strict=True)
+    ]
+    for k in range(1, 5):
+        assert found.precision[k - 1] == pytest.approx(sum(hits[k - 1] / k for hits in lists[:2]) / 2)
+        assert found.recall[k - 1] == pytest.approx(sum(hits[k - 1] / hits[-1] for hits in lists[:2]) / 2)
+        assert found.precision_at(k) == pytest.approx(found.precision[k - 1])
+    assert found.recall[-1] == 1
+    assert found.precision_at(8) == pytest.approx(2 / 8)  # two relevant items, and four places that hold nothing
+
+
+def test_the_curve_leaves_out_what_is_not_kept() -> None:
+    distances = np.array([[0, 3, 2], [3, 0, 1], [2, 1, 0]])
+    people = np.array([0, 0, 1])
+    found = ranking(distances, people[:, None] == people[None], ~np.eye(3, dtype=bool))
+    np.testing.assert_allclose(found.precision, [0, 1 / 2])
+    np.testing.assert_allclose(found.recall, [0, 1])
+    nothing = ranking(distances, np.zeros((3, 3), bool))
+    assert len(nothing.precision) == 0
+    assert math.isnan(nothing.precision_at(1))

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ..covariance import triangle
+from ..itq import itq
 from .bank import FeatureBank, bank_batch, pad
 from .batches import Pair, draw_pairs, rows_by_person
-from .itq import itq
 from .logcov import log_covariance
 from .losses import contrast, heterogeneous_triplets
 from .model import HashModel
