@@ -194,17 +194,43 @@ def train(
 
 @app.command()
 def evaluate(
-    pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
-    protocol: Annotated[Path, typer.Option(help="Retrieval protocol (JSON): queries, sets and shots.")],
-    weights: WeightsName = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random codes that are shown for comparison.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    data: Annotated[
+        Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.", metavar="DATA")
+    ],
+    protocol: Annotated[
+        Path | None, typer.Option(help="Retrieval protocol (JSON) on a pack: queries, sets and shots.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
+    ] = False,
+    fit: Annotated[Path | None, typer.Option(help="Training pack that ITQ and LSH are fitted on.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the precision-recall curves (.png).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write every table and curve (JSON).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random codes and of fitting the baselines.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables or TSV.")] = False,
 ) -> None:
-    """Mean average precision of codes, of the features behind them and of chance, in all directions."""
-    from .evaluate import evaluate as evaluate_weights
-    from .report.output import print_scores
+    """Retrieval and verification figures of codes and of the features behind them."""
+    from .evaluation import Request, evaluate_request, write_evaluation
+    from .report.output import print_notes, print_tables
 
-    print_scores(evaluate_weights(pack, protocol, weights, seed=seed), as_json=json)
+    request = Request(data, tuple(weights or ()), protocol=protocol, compare=compare, fit=fit, seed=seed)
+    if plot:
+        from .report.curves import check_picture
+
+        check_picture(plot)
+    found = evaluate_request(request)
+    print_notes(found.notes)
+    if plot:
+        from .report.curves import plot_curves
+
+        plot_curves(plot, found.results)
+    if out:
+        write_evaluation(out, found)
+    print_tables(found.tables(), as_json=json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""evaluate: weights + face pack + protocol -> mean average precision in four directions, beside what codes cost.
+"""evaluate: weights + face pack + protocol -> retrieval figures of codes, of the features behind them, of chance.
 
 Per person the protocol names stills (queries), sets (several photos: a hard video) and shots (one photo each, expanded
 to 20 frames by imitation.py with the row number as seed). Everything runs on the network and the numpy layers that
@@ -6,24 +6,31 @@ to 20 frames by imitation.py with the row number as seed). Everything runs on th
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .codes import binarise, hamming, pack
-from .errors import PackError
+from .directions import Group, Result, results
 from .features import Extract, FeatureExtractor, still_features
 from .hashing import HashLayers, hash_stills, hash_tracks
 from .imitation import centre, imitate_frames
-from .metrics import cosine_distances, mean_average_precision
-from .packs import FacePack, Person, read_pack, read_protocol
-from .weights import load_hash_layers, load_weights, resolve_weights
+from .metrics import cosine_distances
+from .packs import FacePack, Person, check_protocol, read_pack, read_protocol
+from .weights import Weights, load_hash_layers, load_weights, resolve_weights
 
 SHOT_FRAMES = 20
+DIRECTIONS = (
+    ("still", "set"),
+    ("still", "shot"),
+    ("set", "still"),
+    ("shot", "still"),
+    ("still", "still"),
+    ("set", "set"),
+)
 
 Features = npt.NDArray[np.float32]
 
@@ -42,7 +49,7 @@ class ProtocolFeatures:
 
 @dataclass(frozen=True)
 class Score:
-    """One line of the table: mAP of one representation in one direction."""
+    """What a weights record keeps of a line: mAP of one representation in one direction."""
 
     representation: str  # "codes", "features", "random"
     query: str  # "still", "set", "shot"
@@ -71,85 +78,95 @@ def protocol_features(
     )
 
 
-def code_scores(features: ProtocolFeatures, layers: HashLayers) -> Iterator[Score]:
-    """mAP of the binary codes, Hamming distance, ties by expectation."""
-    kinds = {
-        "still": hash_stills(layers, features.stills),
-        "set": hash_tracks(layers, features.sets),
-        "shot": hash_tracks(layers, features.shots),
-    }
-    packed = {kind: pack(binarise(soft)) for kind, soft in kinds.items()}
-    yield from _directions("codes", packed, features, hamming)
+def code_results(features: ProtocolFeatures, layers: HashLayers, weights: str = "") -> list[Result]:
+    """The binary codes: Hamming distance, ties by expectation."""
+    kinds = (
+        hash_stills(layers, features.stills),
+        hash_tracks(layers, features.sets),
+        hash_tracks(layers, features.shots),
+    )
+    groups = _groups(features, [pack(binarise(soft)) for soft in kinds])
+    return results(weights, "codes", groups, hamming, DIRECTIONS)
 
 
-def feature_scores(features: ProtocolFeatures, *, homogeneous: bool) -> Iterator[Score]:
-    """mAP of the real-valued features behind the codes: cosine, mean over frames.
+def feature_results(features: ProtocolFeatures, *, homogeneous: bool, weights: str = "") -> list[Result]:
+    """The real-valued features behind the codes: cosine, mean over frames.
 
     ``homogeneous``: the last feature is the constant 1 and says nothing about who it is; it is left out.
     """
     cut = slice(None, -1) if homogeneous else slice(None)
-    kinds = {
-        "still": features.stills[:, cut],
-        "set": np.stack([frames.mean(axis=0) for frames in features.sets])[:, cut],
-        "shot": np.stack([frames.mean(axis=0) for frames in features.shots])[:, cut],
+    kinds = [features.stills[:, cut], mean_over_frames(features.sets)[:, cut], mean_over_frames(features.shots)[:, cut]]
+    return results(weights, "features", _groups(features, kinds), cosine_distances, DIRECTIONS)
+
+
+def random_results(features: ProtocolFeatures, bits: int, rng: np.random.Generator, weights: str = "") -> list[Result]:
+    """Random codes of the same length: the floor."""
+    kinds = [pack(rng.random((len(kind), bits)) < 0.5) for kind in (features.stills, features.sets, features.shots)]
+    return results(weights, "random", _groups(features, kinds), hamming, DIRECTIONS)
+
+
+def mean_over_frames(tracks: Sequence[Features]) -> Features:
+    """Tracks (m_i, d) -> (t, d)."""
+    return np.stack([frames.mean(axis=0) for frames in tracks]) if tracks else np.empty((0, 1), np.float32)
+
+
+def _groups(features: ProtocolFeatures, kinds: Sequence[npt.NDArray[np.generic]]) -> dict[str, Group]:
+    people = (features.still_people, features.set_people, features.shot_people)
+    return {
+        name: Group(*both) for name, both in zip(("still", "set", "shot"), zip(kinds, people, strict=True), strict=True)
     }
-    yield from _directions("features", kinds, features, cosine_distances)
+
+
+def code_scores(features: ProtocolFeatures, layers: HashLayers) -> Iterator[Score]:
+    """mAP of the binary codes, Hamming distance, ties by expectation."""
+    return map(_score, code_results(features, layers))
+
+
+def feature_scores(features: ProtocolFeatures, *, homogeneous: bool) -> Iterator[Score]:
+    """mAP of the real-valued features behind the codes (``feature_results``)."""
+    return map(_score, feature_results(features, homogeneous=homogeneous))
 
 
 def random_scores(features: ProtocolFeatures, bits: int, rng: np.random.Generator) -> Iterator[Score]:
     """mAP of random codes of the same length: the floor."""
-
-    def draw(n: int) -> npt.NDArray[np.uint8]:
-        return pack(rng.random((n, bits)) < 0.5)
-
-    kinds = {
-        "still": draw(len(features.stills)),
-        "set": draw(len(features.sets)),
-        "shot": draw(len(features.shots)),
-    }
-    yield from _directions("random", kinds, features, hamming)
+    return map(_score, random_results(features, bits, rng))
 
 
-def _directions(
-    representation: str,
-    kinds: Mapping[str, npt.NDArray[Any]],
-    features: ProtocolFeatures,
-    distance: Callable[..., npt.NDArray[Any]],
-) -> Iterator[Score]:
-    people = {"still": features.still_people, "set": features.set_people, "shot": features.shot_people}
-    for query, database in (
-        ("still", "set"),
-        ("still", "shot"),
-        ("set", "still"),
-        ("shot", "still"),
-        ("still", "still"),
-        ("set", "set"),
-    ):
-        relevant = people[query][:, None] == people[database][None]
-        keep = ~np.eye(len(relevant), dtype=bool) if query == database else None  # nobody finds themselves
-        if not (relevant if keep is None else relevant & keep).any():
-            continue  # a protocol with one still a person says nothing about still -> still
-        score = mean_average_precision(distance(kinds[query], kinds[database]), relevant, keep)
-        yield Score(representation, query, database, score, *relevant.shape)
+def _score(result: Result) -> Score:
+    line = result.line
+    return Score(line.representation, line.query, line.database, line.mean_ap, line.queries, line.items)
+
+
+def is_homogeneous(weights: Weights) -> bool:
+    """Whether the last feature is the constant 1."""
+    return bool(weights.record["model"].get("homogeneous", False))
+
+
+def read_both(pack_path: Path, protocol_path: Path) -> tuple[FacePack, tuple[Person, ...]]:
+    """A pack and a protocol on it.
+
+    Raises:
+        PackError: pack or protocol cannot be read, or do not belong together.
+    """
+    people = read_protocol(protocol_path)
+    faces = read_pack(pack_path)
+    check_protocol(protocol_path, faces, people)
+    return faces, people
 
 
 def evaluate(pack_path: Path, protocol_path: Path, weights_name: str | None = None, *, seed: int = 0) -> list[Score]:
-    """The whole table for some weights: codes, the features behind them, random codes.
+    """mAP for some weights: codes, the features behind them, random codes.
 
     Raises:
         PackError: pack or protocol cannot be read, or do not belong together.
         WeightsError: the weights cannot be used.
     """
-    people = read_protocol(protocol_path)
-    faces = read_pack(pack_path)
-    last = max((row for p in people for row in (*p.queries, *p.shots, *sum(p.sets, ()))), default=-1)
-    if last >= len(faces):
-        raise PackError(f"{protocol_path}: names row {last}, but {pack_path} has {len(faces)} crops; pair them rightly")
+    faces, people = read_both(pack_path, protocol_path)
     weights = load_weights(resolve_weights(weights_name))
     extract = FeatureExtractor(weights.onnx_path, threads=os.cpu_count() or 1)
     layers = load_hash_layers(weights)
     features = protocol_features(faces, people, extract, mirror=weights.mirror)
-    return all_scores(features, layers, homogeneous=bool(weights.record["model"]["homogeneous"]), seed=seed)
+    return all_scores(features, layers, homogeneous=is_homogeneous(weights), seed=seed)
 
 
 def all_scores(features: ProtocolFeatures, layers: HashLayers, *, homogeneous: bool, seed: int = 0) -> list[Score]:

@@ -147,3 +147,23 @@ def read_protocol(path: Path) -> tuple[Person, ...]:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PackError(f"{path}: not a protocol file ({error}); expected JSON with a list 'people'") from None
+
+
+def check_protocol(path: Path, faces: FacePack, people: tuple[Person, ...]) -> None:
+    """See that a protocol's rows are rows of a pack.
+
+    Args:
+        path: the protocol file, for the message.
+        faces: the pack it is used on.
+        people: what it says.
+
+    Raises:
+        PackError: it names nobody, a set without photos, or a row that the pack does not have.
+    """
+    if not any(person.queries for person in people):
+        raise PackError(f"{path}: names no queries, so there is nothing to look for; expected 'queries' per person")
+    if any(not photos for person in people for photos in person.sets):
+        raise PackError(f"{path}: holds a set without photos; every set needs at least one row")
+    for row in (row for person in people for row in (*person.queries, *person.shots, *sum(person.sets, ()))):
+        if not 0 <= row < len(faces):
+            raise PackError(f"{path}: names row {row}, but {faces.path} has {len(faces)} crops; pair them rightly")

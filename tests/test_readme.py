@@ -48,10 +48,10 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
         ("torch", {"learning/"}),
         ("av", {"video.py", "sample.py"}),
         ("faiss", {"index.py"}),
-        ("h5py", {"shardfile.py", "packs.py"}),
+        ("h5py", {"shardfile.py", "packs.py", "sessions.py"}),
         ("scenedetect", {"shots.py"}),
         ("onnxruntime", {"faces.py", "features.py"}),
-        ("matplotlib", {"sample.py", "learning/plot.py"}),
+        ("matplotlib", {"sample.py", "learning/plot.py", "report/curves.py"}),
     ],
 )
 def test_each_heavy_package_has_its_home(package: str, homes: set[str]) -> None:

@@ -2,16 +2,16 @@
 
 import dataclasses
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .rows import Row
 from .text import json_lines, tsv
 
 if TYPE_CHECKING:
-    from ..evaluate import Score
-    from ..learning.ablate import Outcome
+    from _typeshed import DataclassInstance
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -36,15 +36,28 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
         _write(tsv(rows))
 
 
-def print_scores(scores: "Sequence[Score] | Sequence[Outcome]", *, as_json: bool) -> None:
-    """Lines of an evaluation or of ablations; nothing for no scores."""
-    if not scores:
-        return
+def print_tables(tables: "Mapping[str, Sequence[DataclassInstance]]", *, as_json: bool) -> None:
+    """Tables of an evaluation: an empty line between two, or as JSON lines that say their table; nothing for none."""
     if as_json:
-        _write(json.dumps(dataclasses.asdict(score)) for score in scores)
+        _write(_object(line, table=name) for name, lines in tables.items() for line in lines)
         return
-    names = [field.name for field in dataclasses.fields(scores[0])]
-    cells = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in dataclasses.astuple(s)] for s in scores]
+    for number, lines in enumerate(lines for lines in tables.values() if lines):
+        if number:
+            _write([""])
+        _print_table(lines)
+
+
+def print_scores(scores: "Sequence[DataclassInstance]", *, as_json: bool) -> None:
+    """Lines of one table; nothing for no scores."""
+    if as_json:
+        _write(_object(score) for score in scores)
+    elif scores:
+        _print_table(scores)
+
+
+def _print_table(lines: "Sequence[DataclassInstance]") -> None:
+    names = [column.name for column in dataclasses.fields(lines[0])]
+    cells = [[_cell(value) for value in dataclasses.astuple(line)] for line in lines]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -55,6 +68,20 @@ def print_scores(scores: "Sequence[Score] | Sequence[Outcome]", *, as_json: bool
         Console().print(table)
     else:
         _write("\t".join(row) for row in [names, *cells])
+
+
+def _object(line: "DataclassInstance", **first: str) -> str:
+    return json.dumps(first | {key: _json(value) for key, value in dataclasses.asdict(line).items()})
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _json(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _write(lines: Iterable[str]) -> None:
