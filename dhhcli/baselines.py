@@ -7,7 +7,7 @@ another thing is the average or the minimum over all pairs of frames, as the pap
 that of the mean feature's code. Real-valued features stand beside them, with the mean over 1, 15 or 30 frames.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -99,7 +99,7 @@ def evenly(frames: Floats, m: int) -> Floats:
 def baseline_results(
     weights: str,
     stills: tuple[Floats, npt.NDArray[np.integer]],
-    videos: dict[str, tuple[Sequence[Floats], npt.NDArray[np.integer]]],
+    videos: Mapping[str, tuple[Sequence[Floats], npt.NDArray[np.integer]]],
     hashes: Sequence[Linear],
     pairs: Sequence[tuple[str, str]],
 ) -> Iterator[Result]:

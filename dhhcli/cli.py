@@ -195,7 +195,8 @@ def train(
 @app.command()
 def evaluate(
     data: Annotated[
-        Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.", metavar="DATA")
+        Path,
+        typer.Argument(help="Face pack (HDF5), folder with a folder per person, or codes file; people not trained on."),
     ],
     protocol: Annotated[
         Path | None, typer.Option(help="Retrieval protocol (JSON) on a pack: queries, sets and shots.")
@@ -208,6 +209,10 @@ def evaluate(
         bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
     ] = False,
     fit: Annotated[Path | None, typer.Option(help="Training pack that ITQ and LSH are fitted on.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Who is where in a codes file (TSV): video, shot, person [, track].")
+    ] = None,
+    photos: Annotated[Path | None, typer.Option(help="With --labels: a folder per person, photos to ask with.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw the precision-recall curves (.png).")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write every table and curve (JSON).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random codes and of fitting the baselines.")] = 0,
@@ -217,7 +222,16 @@ def evaluate(
     from .evaluation import Request, evaluate_request, write_evaluation
     from .report.output import print_notes, print_tables
 
-    request = Request(data, tuple(weights or ()), protocol=protocol, compare=compare, fit=fit, seed=seed)
+    request = Request(
+        data,
+        tuple(weights or ()),
+        protocol=protocol,
+        compare=compare,
+        fit=fit,
+        labels=labels,
+        photos=photos,
+        seed=seed,
+    )
     if plot:
         from .report.curves import check_picture
 

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,24 +20,30 @@ import numpy.typing as npt
 from .baselines import baseline_results, fit_features, fit_itq, fit_lsh, still_layer
 from .codes import binarise, hamming, pack
 from .directions import Group, Line, Result, results
-from .errors import PackError, UsageError
+from .errors import PackError, PhotoError, UsageError
 from .evaluate import (
     DIRECTIONS,
     ProtocolFeatures,
     code_results,
     feature_results,
     is_homogeneous,
+    mean_over_frames,
     protocol_features,
     random_results,
     read_both,
 )
+from .faces import FaceDetector
 from .features import Extract, FeatureExtractor, still_features
 from .files import write_atomically
-from .hashing import HashLayers, hash_stills
+from .folders import people_files, read_people, still_crop
+from .hashing import HashLayers, hash_stills, hash_tracks
 from .imitation import centre
+from .labels import label_results, read_labels
 from .metrics import cosine_distances
+from .network import load_network
 from .packs import FacePack, Person, read_pack
 from .sessions import FramesLine, frames_lines, has_sessions, read_sessions, session_features, session_results
+from .shards import check_model, open_shard
 from .verification import Verification, verify
 from .weights import Weights, load_hash_layers, load_weights, resolve_weights
 
@@ -125,6 +132,8 @@ class Request:
     protocol: Path | None = None
     compare: bool = False
     fit: Path | None = None
+    labels: Path | None = None
+    photos: Path | None = None
     seed: int = 0
 
 
@@ -137,7 +146,110 @@ def evaluate_request(request: Request) -> Evaluation:
     """
     if request.compare != (request.fit is not None):
         raise UsageError("--compare and --fit go together: ITQ and LSH are fitted on a training pack")
+    if request.photos and not request.labels:
+        raise UsageError("--photos are asked of a codes file; name its label file with --labels")
+    if request.labels:
+        if request.protocol or request.compare or request.data.is_dir():
+            raise UsageError("--labels belong to a codes file: no folder, no --protocol, no --compare")
+        return evaluate_codes(request.data, request.labels, request.photos, request.weights)
+    if request.data.is_dir():
+        if request.protocol:
+            raise UsageError("--protocol belongs to a face pack, not to a folder")
+        return evaluate_folder(request.data, request.weights, fit=request.fit, seed=request.seed)
     return evaluate_pack(request.data, request.weights, protocol=request.protocol, fit=request.fit, seed=request.seed)
+
+
+def evaluate_codes(codes: Path, labels: Path, photos: Path | None = None, names: Sequence[str] = ()) -> Evaluation:
+    """Figures on a codes file with labels.
+
+    Args:
+        codes: made by encode.
+        labels: label file (labels.py).
+        photos: a folder per person with photos that are asked.
+        names: the one set of weights that made the codes; default the shipped ones.
+
+    Raises:
+        UsageError: several weights, or neither photos nor tracks to ask with.
+        MissingPathError, PackError, ShardError, WeightsError: a file cannot be used, or is not the other's.
+    """
+    if len(names) > 1:
+        raise UsageError("codes are of one set of weights; give --weights once")
+    with open_shard(codes) as shard:
+        known = read_labels(labels, shard)
+        if photos is None and known[0].track is None:
+            raise UsageError(f"{labels}: has no column 'track', so nothing to ask with; add one, or give --photos")
+        network = load_network(names[0] if names else None, tracks=False, threads=os.cpu_count() or 1)
+        check_model(shard, network.tag)
+        asked, notes = None, []
+        if photos is not None:
+            whose, crops = [], []
+            for person, path in people_files(photos):
+                try:
+                    crop = still_crop(path, network.detector)
+                except PhotoError as error:
+                    notes.append(f"skipped: {path}: {str(error).removeprefix(f'{path}: ')}")
+                    continue
+                if crop is None:
+                    notes.append(f"skipped: {path}: no face found")
+                    continue
+                whose.append(person)
+                crops.append(crop)
+            if not crops:
+                raise PackError(f"{photos}: no photo with a face in its folders")
+            absent = sorted({*whose} - {label.person for label in known})
+            notes += [f"{person}: no label, so their photos have nothing to find" for person in absent]
+            soft = hash_stills(network.layers, still_features(network.extract, np.stack(crops), mirror=network.mirror))
+            asked = soft, whose
+        found = label_results(shard, known, asked, network.name)
+    if not found:
+        raise PackError(f"{labels}: nobody asked for is labelled; folders of --photos must be called as the people are")
+    return Evaluation(tuple(found), notes=tuple(notes))
+
+
+def evaluate_folder(folder: Path, names: Sequence[str] = (), *, fit: Path | None = None, seed: int = 0) -> Evaluation:
+    """Figures on a folder per person: every photo asks for all others and for all tracks, and tracks for both.
+
+    Raises:
+        MissingPathError, PackError: the folder is not of that form, or shows nobody twice.
+        WeightsError: the weights cannot be used.
+    """
+    fitted = read_pack(fit) if fit is not None else None
+    loaded, backbones = load_all(names), Backbones()
+    faces = read_people(folder, FaceDetector(threads=backbones.threads))
+    ends = np.cumsum([len(crops) for crops in faces.tracks])[:-1]
+    found: list[Result] = []
+    pairs: list[PairsLine] = []
+    for one in loaded:
+        stills = backbones.once(one.weights, "stills", partial(_mirrored, faces.stills, one.weights.mirror))
+        tracks: tuple[Floats, ...] = ()
+        if faces.tracks:
+            frames = backbones.once(one.weights, "tracks", lambda extract: extract(np.concatenate(faces.tracks)))
+            tracks = tuple(np.split(frames, ends))
+        kinds = {
+            "codes": (hash_stills(one.layers, stills), hash_tracks(one.layers, tracks)),
+            "features": (one.cut(stills), one.cut(mean_over_frames(tracks))),
+        }
+        for name, vectors in kinds.items():
+            groups = {
+                kind: Group(pack(binarise(each)) if name == "codes" else each, people)
+                for kind, each, people in zip(
+                    ("still", "track"), vectors, (faces.still_people, faces.track_people), strict=True
+                )
+                if len(people)
+            }
+            found += results(one.name, name, groups, hamming if name == "codes" else cosine_distances)
+        if fitted is not None and tracks and len(stills):
+            ways = (("still", "track"), ("track", "still"), ("track", "track"))
+            videos = {"track": (tracks, faces.track_people)}
+            found += _baselines(one, backbones, fitted, seed, (stills, faces.still_people), videos, ways)
+        pairs += _pairs(one, stills, faces.still_people)
+    if not found:
+        raise PackError(f"{folder}: nobody is shown twice, so there is nothing to find")
+    return Evaluation(tuple(found), tuple(pairs), notes=faces.notes)
+
+
+def _mirrored(crops: npt.NDArray[np.uint8], mirror: bool, extract: Extract) -> Floats:
+    return still_features(extract, crops, mirror=mirror)
 
 
 def load_all(names: Sequence[str]) -> list[Loaded]:
@@ -146,7 +258,7 @@ def load_all(names: Sequence[str]) -> list[Loaded]:
     Raises:
         WeightsError: one of them cannot be used.
     """
-    paths = dict.fromkeys(resolve_weights(name) for name in (names or [None]))
+    paths = dict.fromkeys([resolve_weights(name) for name in names] or [resolve_weights()])
     loaded = []
     for path in paths:
         weights = load_weights(path)
@@ -241,9 +353,7 @@ def _by_sessions(
     pairs: list[PairsLine] = []
     for one in loaded:
         mirror = one.weights.mirror
-        features = backbones.once(
-            one.weights, "sessions", lambda extract, m=mirror: session_features(faces, sessions, extract, mirror=m)
-        )
+        features = backbones.once(one.weights, "sessions", partial(session_features, faces, sessions, mirror=mirror))
         found += session_results(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
         if fitted is not None:
             found += _baselines(

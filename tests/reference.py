@@ -40,6 +40,8 @@ FLOW = (
     "evaluation",
     "evaluate",
     "sessions",
+    "folders",
+    "labels",
     "baselines",
     "itq",
     "directions",
