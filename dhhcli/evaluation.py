@@ -8,7 +8,7 @@ one backbone, so features are computed once a backbone (by the SHA-256 of its ON
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -397,7 +397,7 @@ def _baselines(
     fitted: FacePack,
     seed: int,
     stills: tuple[Floats, npt.NDArray[np.int64]],
-    videos: dict[str, tuple[Sequence[Floats], npt.NDArray[np.int64]]],
+    videos: Mapping[str, tuple[Sequence[Floats], npt.NDArray[np.int64]]],
     ways: Sequence[tuple[str, str]],
 ) -> Iterable[Result]:
     mirror = one.weights.mirror
