@@ -1,12 +1,15 @@
 """directions.py on distances that can be counted by hand."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from dhhcli.directions import Group, directions, results
 
+Vector = npt.NDArray[np.float64]
 
-def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+
+def distance(a: Vector, b: Vector) -> Vector:
     return np.asarray(abs(a[:, None] - b[None]))
 
 

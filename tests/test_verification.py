@@ -78,7 +78,7 @@ def test_verify_against_plain_loops() -> None:
     def accuracy(side: int, t: float) -> float:
         own = [(alike, d) for a, b, alike, d in pairs if a == b == side]
         same, other = [d for alike, d in own if alike], [d for alike, d in own if not alike]
-        return (sum(d <= t for d in same) / len(same) + sum(d > t for d in other) / len(other)) / 2
+        return float((sum(d <= t for d in same) / len(same) + sum(d > t for d in other) / len(other)) / 2)
 
     grid = np.arange(-0.5, distances.max() + 1)  # whole distances: every threshold there is, lowest first
     chosen = [max(grid, key=lambda t: (round(accuracy(side, t), 12), -t)) for side in (0, 1)]
