@@ -35,7 +35,7 @@ from .evaluate import (
 from .faces import FaceDetector
 from .features import Extract, FeatureExtractor, still_features
 from .files import write_atomically
-from .folders import people_files, read_people, still_crop
+from .gallery import people_files, read_people, still_crop
 from .hashing import HashLayers, hash_stills, hash_tracks
 from .imitation import centre
 from .labels import label_results, read_labels

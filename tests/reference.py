@@ -40,7 +40,7 @@ FLOW = (
     "evaluation",
     "evaluate",
     "sessions",
-    "folders",
+    "gallery",
     "labels",
     "baselines",
     "itq",

@@ -1,4 +1,4 @@
-"""folders: folder per person of photos and videos -> crops of stills (q, 64, 64, 3) and of each track (m, 64, 64, 3).
+"""gallery: folder per person of photos and videos -> crops of stills (q, 64, 64, 3) and of each track (m, 64, 64, 3).
 
 Photos go the way of ``query`` (their largest face), videos that of ``encode`` (every track of a video is taken to be
 the person whose folder it lies in; at most 30 frames of it). What cannot be read, or shows no face, is listed.
