@@ -79,12 +79,13 @@ def encode(
 ) -> None:
     """Index the people in videos: one binary code per face track."""
     from .encode import encode as encode_videos
+    from .encode import weights_for
     from .network import load_network
     from .report.progress import EncodeProgress, stderr_console
     from .sources import require_videos
 
     found = require_videos(videos)
-    network = load_network(weights)
+    network = load_network(weights_for(out, weights))
     with EncodeProgress(found, stderr_console()) as progress:
         for event in encode_videos(found.videos, out, network, thumbnails=thumbnails, on_step=progress.step):
             progress.done(event)
@@ -140,7 +141,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints, log and plot.")],
     bits: Annotated[
         list[int] | None,
-        typer.Option(min=8, max=512, help="Length of the codes; several are trained together. [48]"),
+        typer.Option(min=8, max=512, help="Length of the codes; several are trained together. [128]"),
     ] = None,
     name: Annotated[str, typer.Option(help="Weights are called NAME-BITS.")] = "dhh",
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
@@ -175,7 +176,7 @@ def train(
         recipe,
         data,
         out,
-        bits or [48],
+        bits or [128],
         seed=seed,
         changes=changes or (),
         backbone_steps=backbone_steps,

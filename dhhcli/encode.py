@@ -28,6 +28,7 @@ from .shots import Shot, ShotDetector
 from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag
 from .tracks import FaceTrack, FaceTracker, Observation, sample
 from .video import Frame, Video, open_video
+from .weights import shipped_as
 
 LOOK_EVERY = Fraction(1, 5)  # seconds between looks for faces: exactly one track for 100-103 of 103 person-shots
 FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30 evenly, one code a track
@@ -262,6 +263,21 @@ def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, VideoRecord]:
     with shard:
         check_model(shard, tag)
         return {video.path: video for video in shard.videos}
+
+
+def weights_for(codes_path: Path, name: str | None) -> str | None:
+    """Which weights to add with: the named ones, else the shipped ones that made the codes file, if there are any.
+
+    Raises:
+        ShardError: the file is damaged.
+    """
+    if name is not None:
+        return name
+    try:
+        with open_shard(codes_path) as shard:
+            return shipped_as(shard.tag.fingerprint)
+    except MissingPathError:
+        return None
 
 
 def recorded_path(path: Path) -> Path:

@@ -17,6 +17,7 @@ from .network import Network, load_network
 from .report.rows import Row, result_rows
 from .search import search
 from .shards import Shard, check_model, open_shard
+from .weights import shipped_as
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def find_person(
     if face > 1 and len(photos) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
     with open_shard(codes_path) as shard:
-        network = load_network(weights, tracks=False)
+        network = load_network(weights or shipped_as(shard.tag.fingerprint), tracks=False)
         check_model(shard, network.tag)
         codes = [photo_code(photo, network, number=face) for photo in photos]
         notes = [_choice(code) for code in codes if code.faces > 1]

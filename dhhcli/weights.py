@@ -1,7 +1,7 @@
 """weights: record (JSON) + safetensors + ONNX -> verified network and hash layers, or a one-line error.
 
-``dhh-48.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
-was trained on, under which terms and what it reaches. ``dhh-48.safetensors`` holds both hash layers. ``dhh.onnx`` is
+``dhh-128.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
+was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` holds both hash layers. ``dhh.onnx`` is
 the backbone for onnxruntime, shared by the codes of every length that were trained together, and ``dhh.safetensors``
 the same for torch. Safetensors and ONNX hold numbers only: loading weights runs nobody's code.
 """
@@ -23,7 +23,7 @@ from .hashing import HashLayers
 FORMAT = "dhh-weights"
 FORMAT_VERSION = 2  # 1 kept the backbone beside the hash layers in one safetensors file; it reads alike
 READABLE = (1, FORMAT_VERSION)
-DEFAULT = "dhh-48"
+DEFAULT = "dhh-128"
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,22 @@ def shipped_folder() -> Path:
 
 
 def resolve_weights(name: str | None = None) -> Path:
-    """Path of a record: a .json, or the name of shipped weights; default $DHH_WEIGHTS, then ``dhh-48``."""
+    """Path of a record: a .json, or the name of shipped weights; default $DHH_WEIGHTS, then ``dhh-128``."""
     name = name or os.environ.get("DHH_WEIGHTS") or DEFAULT
     if name.endswith(".json") or os.sep in name:
         return Path(name if name.endswith(".json") else f"{name}.json")
     return shipped_folder() / f"{name}.json"
+
+
+def shipped_as(fingerprint: str) -> str | None:
+    """Name of the shipped weights with this fingerprint: whoever has their codes need not name them again."""
+    for path in sorted(shipped_folder().glob("*.json")):
+        try:
+            if json.loads(path.read_text(encoding="utf-8"))["files"]["safetensors"]["sha256"] == fingerprint:
+                return path.stem
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # whoever asks for that one is told what is wrong with it
+    return None
 
 
 def load_weights(record_path: Path) -> Weights:

@@ -286,7 +286,7 @@ def test_train_refuses_what_cannot_work_before_it_starts(dhh: Run, tmp_path: Pat
 
 def test_encode_refuses_codes_of_other_weights(encoded: Path, sample: Sample, dhh: Run, other_weights: Path) -> None:
     before = encoded.read_bytes()
-    one_line(dhh("encode", sample.film, "--out", encoded, "--weights", other_weights), 1, "another model", "48 bits")
+    one_line(dhh("encode", sample.film, "--out", encoded, "--weights", other_weights), 1, "another model", "128 bits")
     assert encoded.read_bytes() == before
 
 
@@ -398,6 +398,18 @@ def test_query_refuses_bad_codes_files(dhh: Run, sample: Sample, tmp_path: Path,
     one_line(dhh("query", photo), 1, "codes.h5")
 
 
+def test_codes_of_shipped_weights_find_them_again(sample: Sample, dhh: Run) -> None:
+    """Encoded with weights that are not the default; neither query nor a second encode needs to be told."""
+    first = dhh("encode", sample.film, "--weights", "dhh-24")
+    assert first.exit_code == 0
+    answer = dhh("query", sample.photos[0], "--json")
+    assert answer.exit_code == 0
+    assert json.loads(answer.stdout.splitlines()[0])["bits"] == 24
+    again = dhh("encode", sample.film)
+    assert again.exit_code == 0
+    assert "1 unchanged" in again.stderr
+
+
 def test_query_refuses_other_weights(encoded: Path, sample: Sample, dhh: Run, other_weights: Path) -> None:
     one_line(
         dhh("query", sample.photos[0], "--codes", encoded, "--weights", other_weights),
@@ -405,7 +417,7 @@ def test_query_refuses_other_weights(encoded: Path, sample: Sample, dhh: Run, ot
         "another model",
         "32 bits",
     )
-    one_line(dhh("query", sample.photos[0], "--codes", encoded, "--weights", "nosuch"), 1, "no such weights", "dhh-48")
+    one_line(dhh("query", sample.photos[0], "--codes", encoded, "--weights", "nosuch"), 1, "no such weights", "dhh-128")
 
 
 # --------------------------------------------------------------------------------------------- being a good program

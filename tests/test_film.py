@@ -11,16 +11,13 @@ FILM = Path(__file__).parent.parent.parent / "shared" / "data" / "film"
 pytestmark = pytest.mark.skipif(not FILM.is_dir(), reason="needs the film clips of the optional folder ../shared/data")
 
 
-def test_a_press_photo_finds_the_actor_in_film(dhh: Callable[..., Result]) -> None:
+def test_press_photos_find_the_actor_in_film(dhh: Callable[..., Result]) -> None:
     """The clip cuts between two people; both of its actors' shots are known by eye."""
     encoded = dhh("encode", FILM / "clips" / "08.mp4")
     assert encoded.exit_code == 0, encoded.stderr
     assert "9 shots" in encoded.stderr
-    for photo, shots in (
-        ("JohnTravolta/03.jpg", {"1", "4", "6", "8"}),
-        ("GlynnisOConnor/02.jpg", {"3", "5", "7", "9"}),
-    ):
-        answer = dhh("query", FILM / "photos" / photo, "--top", "4")
+    for actor, shots in (("JohnTravolta", {"1", "4", "6", "8"}), ("GlynnisOConnor", {"3", "5", "7", "9"})):
+        answer = dhh("query", *sorted((FILM / "photos" / actor).glob("*.jpg")), "--top", "4")
         assert answer.exit_code == 0, answer.stderr
         found = {line.split("\t")[4] for line in answer.stdout.splitlines()[1:]}
-        assert len(found & shots) >= 3, (photo, found)
+        assert len(found & shots) >= 3, (actor, found)

@@ -240,7 +240,7 @@ def test_a_record_that_does_not_say_how_to_use_the_layers_is_refused(tmp_path: P
 def test_names_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
     monkeypatch.delenv("DHH_WEIGHTS", raising=False)
-    assert resolve_weights() == tmp_path / "dhh-48.json"
+    assert resolve_weights() == tmp_path / "dhh-128.json"
     assert resolve_weights("dhh-24") == tmp_path / "dhh-24.json"
     assert resolve_weights("mine.json") == Path("mine.json")
     assert resolve_weights("some/where/mine") == Path("some/where/mine.json")
@@ -250,7 +250,7 @@ def test_names_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DHH_WEIGHTS", str(tmp_path / "own.json"))
     assert resolve_weights() == tmp_path / "own.json"
     monkeypatch.setenv("DHH_WEIGHTS", "")
-    assert resolve_weights() == tmp_path / "dhh-48.json"
+    assert resolve_weights() == tmp_path / "dhh-128.json"
 
 
 def test_a_write_that_fails_leaves_the_old_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

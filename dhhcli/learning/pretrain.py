@@ -37,7 +37,7 @@ from .earlystop import EarlyStop
 class PretrainSettings:
     """One pre-training run; saved beside its weights and compared on resume."""
 
-    steps: int = 23000
+    steps: int = 28000
     batch: int = 64
     rate: float = 1.5e-3
     weight_decay: float = 0.02
