@@ -71,6 +71,7 @@ class PackWriter:
         except OSError as error:
             raise PackError(f"{path}: cannot be made ({_line(error)}); name another place for the pack") from None
         self._names: dict[str, int] = {}
+        self._tracks = 0
         self._skipped: list[bytes] = []
         self._jpegs: list[npt.NDArray[np.uint8]] = []
         self._rows: list[Row] = []
@@ -102,6 +103,11 @@ class PackWriter:
     def identity(self, person: str) -> int:
         """The number of a person, counted in the order in which they come."""
         return self._names.setdefault(person, len(self._names))
+
+    def new_track(self) -> int:
+        """The number of another track."""
+        self._tracks += 1
+        return self._tracks - 1
 
     def add(self, crop: npt.NDArray[np.uint8], row: Row) -> None:
         """Append a crop (80, 80, 3) and what is known of it."""

@@ -84,8 +84,8 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
         raise PackError(f"{path}: identity {identity.max()} of {len(names)} names; the pack is damaged")
     if track.shape != (n,) or track.min(initial=-1) < -1:
         raise PackError(f"{path}: track {track.shape}, least {track.min(initial=-1)}; expected ({n},) from -1 up")
-    of_film = np.flatnonzero(track >= 0)
-    if len(np.unique(track[of_film])) != len(np.unique(np.stack([track, identity])[:, of_film], axis=1).T):
+    seen = np.unique(np.stack([track, identity])[:, track >= 0], axis=1)[0]  # each track once a person
+    if len(np.unique(seen)) != len(seen):
         raise PackError(f"{path}: a track shows several people; the pack is damaged")
     index = np.arange(n)[rows]
     pictures = np.empty((len(index), 64 + 2 * MARGIN, 64 + 2 * MARGIN, 3), np.uint8)
