@@ -186,7 +186,7 @@ def test_nobody_with_two_photos_is_said(data: Path, tmp_path: Path) -> None:
         for name in ("jpeg", "offset", "teacher"):
             source.copy(name, file)
         file["identity"] = np.arange(PEOPLE * PHOTOS, dtype=np.int32)
-    with pytest.raises(PackError, match="nobody has two photos"):
+    with pytest.raises(PackError, match="nobody has two photos or clips"):
         list(run([tmp_path / "lonely.h5"], tmp_path / "run", PLAN))
 
 
