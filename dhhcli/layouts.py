@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+from . import __version__
 from .errors import MissingPathError, PackError
 from .sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_files
 
@@ -70,15 +71,16 @@ class Listing:
     ignored: tuple[Path, ...]
 
     def fingerprint(self) -> str:
-        """SHA-256 over everything listed: names, sizes and times of the files."""
-        digest = hashlib.sha256()
+        """SHA-256 over everything listed (names, sizes and times of the files) and the version of dhh."""
+        digest = hashlib.sha256(__version__.encode())
         for item in self.items:
             try:
                 stat = item.path.stat()
                 state = (stat.st_size, stat.st_mtime_ns)
             except OSError:
                 state = (-1, -1)
-            digest.update(repr((item, state)).encode("utf-8", "surrogateescape"))
+            within = replace(item, path=item.path.relative_to(self.source))
+            digest.update(repr((within, state)).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
