@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from .errors import DhhError
+from .layouts import Layout
 
 
 class Commands(TyperGroup):
@@ -137,7 +138,7 @@ def index(
 
 @app.command()
 def train(
-    data: Annotated[list[Path], typer.Option("--data", "-d", help="Face pack (HDF5); may be given several times.")],
+    data: Annotated[list[Path], typer.Option("--data", "-d", help="Face pack (HDF5) or folder of people; repeatable.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints, log and plot.")],
     bits: Annotated[
         list[int] | None,
@@ -191,6 +192,26 @@ def train(
         patience=patience,
     ):
         print_notes([line])
+
+
+@app.command()
+def pack(
+    sources: Annotated[list[Path], typer.Argument(help="Folders of people's photos, frames or clips.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Face pack (HDF5) to write.")],
+    layout: Annotated[Layout, typer.Option(help="How the folders are laid out; auto looks.")] = Layout.AUTO,
+) -> None:
+    """Cut the faces out of folders of people, into one face pack for training."""
+    from .folders import pack_folders
+    from .layouts import list_people
+    from .report.packing import PackProgress
+    from .report.progress import stderr_console
+
+    listings = [list_people(source, layout) for source in sources]
+    progress = PackProgress(listings, stderr_console())
+    for event in pack_folders(listings, out):
+        progress.done(event)
+    progress.conclude(out)
+    raise typer.Exit(progress.exit_code)
 
 
 @app.command()

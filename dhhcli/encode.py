@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .codes import binarise, code_bytes, pack
-from .crops import align, sharpness, thumbnail
+from .crops import SIZE, align, sharpness, thumbnail
 from .errors import DhhError, MissingPathError
 from .faces import FaceDetector
 from .hashing import hash_tracks
@@ -72,9 +72,9 @@ class Skipped:
 
 
 def shot_tracks(
-    video: Video, detector: FaceDetector, *, thumbnails: bool, on_frame: Callable[[Frame], None]
+    video: Video, detector: FaceDetector, *, thumbnails: bool, on_frame: Callable[[Frame], None], margin: int = 0
 ) -> Iterator[tuple[Shot, list[FaceTrack]]]:
-    """Shots of a video in order, each with its face tracks.
+    """Shots of a video in order, each with its face tracks; ``margin``: pixels around the crops (see ``observe``).
 
     A dissolve is recognised some frames after it began, so observations wait until their frame is settled.
     """
@@ -93,7 +93,7 @@ def shot_tracks(
             yield shot, tracker.finish()
         if frame.time >= next_look or finished:
             next_look = frame.time + LOOK_EVERY
-            waiting.append((frame.index, observe(frame, detector, thumbnails=thumbnails)))
+            waiting.append((frame.index, observe(frame, detector, thumbnails=thumbnails, margin=margin)))
         track_before(shots.settled)
         on_frame(frame)
     for shot in shots.finish():
@@ -101,14 +101,15 @@ def shot_tracks(
         yield shot, tracker.finish()
 
 
-def observe(frame: Frame, detector: FaceDetector, *, thumbnails: bool) -> list[Observation]:
-    """Every face of a frame with its aligned crop (64, 64, 3)."""
+def observe(frame: Frame, detector: FaceDetector, *, thumbnails: bool, margin: int = 0) -> list[Observation]:
+    """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3)."""
     picture = frame.bgr()
     observations = []
     for face in detector.detect(picture):
-        crop = align(picture, face.landmarks)
+        crop = align(picture, face.landmarks, margin=margin)
         small = thumbnail(picture, face.box) if thumbnails else b""
-        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(crop), small))
+        middle = crop[margin : margin + SIZE, margin : margin + SIZE]
+        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small))
     return observations
 
 

@@ -7,7 +7,7 @@ Exit codes of every command (also in README):
 1     an error: nothing was written, the one line on stderr says what and what to do
 2     wrong usage (unknown option, missing argument)
 3     ``query``: searched, and nobody was found
-4     ``encode``: finished, but some inputs were skipped or are incomplete (each is listed)
+4     ``encode``, ``pack``: finished, but skipped some inputs or found them incomplete (listed)
 130   interrupted (Ctrl-C)
 ====  =====================================================================================
 

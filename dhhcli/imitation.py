@@ -70,6 +70,12 @@ def imitate_frames(
     The drift is a stationary first-order random walk (correlation 0.8 from one sampled frame to the next),
     because neighbouring frames of film look alike and far ones do not.
     """
+    return imitate_shot(np.broadcast_to(picture, (m, *picture.shape)), rng, size=size, strength=strength)
+
+
+def imitate_shot(pictures: Picture, rng: np.random.Generator, *, size: int = 64, strength: float = 1.0) -> Picture:
+    """``imitate_frames`` of pictures (m, 80, 80, 3) that are frames of one track already: one look, one drift."""
+    m = len(pictures)
     look = draw_look(rng, strength)
     sigma = np.array([SHIFT, SHIFT, ROTATION, SCALE, 0.04]) * strength
     walk = np.empty((m, 5))
@@ -79,7 +85,7 @@ def imitate_frames(
     frames = np.empty((m, size, size, 3), np.uint8)
     for t, (dx, dy, angle, scale, light) in enumerate(walk * sigma):
         drift = (dx, dy, angle, np.exp(scale), np.exp(light))
-        frames[t] = _develop(picture, look, drift, rng, size, smeared=0.08 * strength)
+        frames[t] = _develop(pictures[t], look, drift, rng, size, smeared=0.08 * strength)
     return frames
 
 

@@ -1,13 +1,13 @@
 """packs: HDF5 face pack -> pictures (n, 80, 80, 3) uint8 BGR, identities (n,), teacher embeddings (n, 128).
 
 A pack is one HDF5 file of 80x80 JPEG crops laid end to end (``jpeg``, ``offset``) with one row a crop in
-``identity``, ``identity_name``, ``face_px`` and ``teacher``. The middle 64x64 pixels of a picture are what
-the network sees; the 8 pixel margin is room for shift, scale and rotation.
+``identity``, ``identity_name``, ``face_px``, ``teacher`` and ``track`` (packfile.py writes such files). The middle
+64x64 pixels of a picture are what the network sees; the 8 pixel margin is room for shift, scale and rotation.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from .errors import PackError
 
 MARGIN = 8  # pixels around the network's 64x64
+FORMAT_VERSION = 1  # of packs that say which; older ones do not
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,12 @@ class FacePack:
     names: tuple[str, ...]
     face_px: npt.NDArray[np.float32]  # (n,) side of the face box in the original photo, pixels
     teacher: npt.NDArray[np.float32]  # (n, 128); rows of NaN where the teacher gave nothing
+    track: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) of film; -1: a still
+
+    def __post_init__(self) -> None:
+        """Nothing known of tracks: every crop is a still."""
+        if not len(self.track):
+            object.__setattr__(self, "track", np.full(len(self.identity), -1, np.int64))
 
     def __len__(self) -> int:
         return len(self.identity)
@@ -46,6 +53,11 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
         raise PackError(f"{path}: no such face pack; name an HDF5 file of face crops with --data")
     try:
         with h5py.File(path, "r") as file:
+            version = int(file.attrs.get("format_version", FORMAT_VERSION))
+            if version != FORMAT_VERSION:
+                raise PackError(
+                    f"{path}: face pack of format {version}, this dhh reads {FORMAT_VERSION}; use a newer dhh"
+                )
             jpeg = file["jpeg"][:]
             offset = file["offset"][:].astype(np.int64)
             identity = file["identity"][:].astype(np.int64)
@@ -56,6 +68,7 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
             teacher = (
                 file["teacher"][:].astype(np.float32) if "teacher" in file else np.full((n, 128), np.nan, np.float32)
             )
+            track = file["track"][:].astype(np.int64) if "track" in file else np.full(n, -1)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PackError(f"{path}: not a face pack ({error}); expected HDF5 with jpeg, offset, identity") from None
     if jpeg.dtype != np.uint8 or {jpeg.ndim, offset.ndim, identity.ndim, face_px.ndim} != {1}:
@@ -69,6 +82,11 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
         raise PackError(f"{path}: teacher {teacher.shape}, face_px {face_px.shape}; expected ({n}, 128), ({n},)")
     if n and not 0 <= identity.min() <= identity.max() < len(names):
         raise PackError(f"{path}: identity {identity.max()} of {len(names)} names; the pack is damaged")
+    if track.shape != (n,) or track.min(initial=-1) < -1:
+        raise PackError(f"{path}: track {track.shape}, least {track.min(initial=-1)}; expected ({n},) from -1 up")
+    seen = np.unique(np.stack([track, identity])[:, track >= 0], axis=1)[0]  # each track once a person
+    if len(np.unique(seen)) != len(seen):
+        raise PackError(f"{path}: a track shows several people; the pack is damaged")
     index = np.arange(n)[rows]
     pictures = np.empty((len(index), 64 + 2 * MARGIN, 64 + 2 * MARGIN, 3), np.uint8)
     for row, i in enumerate(index):
@@ -77,7 +95,7 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
             found = "no JPEG" if picture is None else f"shape {picture.shape}"
             raise PackError(f"{path}: crop {i} is {found}, expected a {pictures.shape[1:]} JPEG")
         pictures[row] = picture
-    return FacePack(path, pictures, identity[index], names, face_px[index], teacher[index])
+    return FacePack(path, pictures, identity[index], names, face_px[index], teacher[index], track[index])
 
 
 def _text(name: Any) -> str:
@@ -85,8 +103,9 @@ def _text(name: Any) -> str:
 
 
 def merge_packs(packs: list[FacePack]) -> FacePack:
-    """Lay packs end to end; identities of different packs stay different people."""
+    """Lay packs end to end; identities and tracks of different packs stay different people and tracks."""
     shift = np.cumsum([0] + [len(pack.names) for pack in packs[:-1]])
+    later = np.cumsum([0] + [pack.track.max(initial=-1) + 1 for pack in packs[:-1]])
     return FacePack(
         path=packs[0].path,
         pictures=np.concatenate([pack.pictures for pack in packs]),
@@ -94,6 +113,9 @@ def merge_packs(packs: list[FacePack]) -> FacePack:
         names=tuple(name for pack in packs for name in pack.names),
         face_px=np.concatenate([pack.face_px for pack in packs]),
         teacher=np.concatenate([pack.teacher for pack in packs]),
+        track=np.concatenate(
+            [np.where(pack.track < 0, -1, pack.track + by) for pack, by in zip(packs, later, strict=True)]
+        ),
     )
 
 
@@ -105,13 +127,14 @@ def take(pack: FacePack, rows: npt.NDArray[np.integer]) -> FacePack:
         identity=pack.identity[rows],
         face_px=pack.face_px[rows],
         teacher=pack.teacher[rows],
+        track=pack.track[rows],
     )
 
 
 def fingerprint(pack: FacePack) -> str:
-    """SHA-256 over pictures, identities and teacher: what a training run was made with."""
+    """SHA-256 over pictures, identities, teacher and, where there are any, tracks: what a run was trained on."""
     digest = hashlib.sha256()
-    for name in ("pictures", "identity", "teacher"):
+    for name in ("pictures", "identity", "teacher", *(("track",) if (pack.track >= 0).any() else ())):
         array = np.ascontiguousarray(getattr(pack, name))
         digest.update(repr((name, array.shape, array.dtype.str)).encode())
         digest.update(array.data)

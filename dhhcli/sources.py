@@ -1,4 +1,4 @@
-"""sources: files and folders -> video files, and what was passed over."""
+"""sources: files and folders -> files of wanted suffixes (videos, photos), and what was passed over."""
 
 import os
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset((
     ".vob", ".webm", ".wmv", ".y4m",
 ))
 # fmt: on
+PHOTO_SUFFIXES: frozenset[str] = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,19 @@ class VideoList:
 
 
 def find_videos(paths: Iterable[Path]) -> VideoList:
-    """Video files under ``paths``: folders recursively in sorted order, files as named, whatever their
+    """``find_files`` of a video's suffixes. Raises MissingPathError as that does."""
+    return VideoList(*find_files(paths, VIDEO_SUFFIXES))
+
+
+def find_files(paths: Iterable[Path], suffixes: frozenset[str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """(files, ignored) under ``paths``: folders recursively in sorted order, files as named, whatever their
     suffix.
 
     In folders, hidden entries, folders that cannot be read and files of other suffixes are ignored and
     listed. A file that is reached twice (also over a symbolic link) is taken once. The result may be empty.
     Raises MissingPathError when a named path does not exist or a named folder cannot be read.
     """
-    videos: dict[str, Path] = {}  # real path -> path
+    files: dict[str, Path] = {}  # real path -> path
     ignored: dict[str, Path] = {}
     seen: set[str] = set()
     for path in paths:
@@ -41,15 +47,17 @@ def find_videos(paths: Iterable[Path]) -> VideoList:
                 os.scandir(path).close()
             except OSError as error:
                 raise MissingPathError(f"{path}: folder cannot be read: {error.strerror or error}") from error
-            _walk(path, videos, ignored, seen)
+            _walk(path, suffixes, files, ignored, seen)
         elif path.exists():
-            videos.setdefault(os.path.realpath(path), path)
+            files.setdefault(os.path.realpath(path), path)
         else:
             raise MissingPathError(f"{path}: no such file or folder")
-    return VideoList(tuple(videos.values()), tuple(path for real, path in ignored.items() if real not in videos))
+    return tuple(files.values()), tuple(path for real, path in ignored.items() if real not in files)
 
 
-def _walk(folder: Path, videos: dict[str, Path], ignored: dict[str, Path], seen: set[str]) -> None:
+def _walk(
+    folder: Path, suffixes: frozenset[str], files: dict[str, Path], ignored: dict[str, Path], seen: set[str]
+) -> None:
     real = os.path.realpath(folder)
     if real in seen:  # a symbolic link into a folder above
         return
@@ -63,9 +71,9 @@ def _walk(folder: Path, videos: dict[str, Path], ignored: dict[str, Path], seen:
         if entry.name.startswith("."):
             ignored.setdefault(os.path.realpath(entry), entry)
         elif entry.is_dir():
-            _walk(entry, videos, ignored, seen)
-        elif entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
-            videos.setdefault(os.path.realpath(entry), entry)
+            _walk(entry, suffixes, files, ignored, seen)
+        elif entry.suffix.lower() in suffixes and entry.is_file():
+            files.setdefault(os.path.realpath(entry), entry)
         else:
             ignored.setdefault(os.path.realpath(entry), entry)
 

@@ -28,8 +28,9 @@ PATIENCE = 4  # detection steps that a track survives unseen
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Observation:
-    """One face in one frame. crop: aligned, (64, 64, 3) uint8 BGR. sharpness: of the crop. thumbnail: JPEG
-    of the face with its surroundings, longest side 112 px, or b"".
+    """One face in one frame. crop: aligned, (64, 64, 3) uint8 BGR, or with a margin around that (for
+    training). sharpness: of the 64 x 64. thumbnail: JPEG of the face with its surroundings, longest side
+    112 px, or b"".
     """
 
     frame: int

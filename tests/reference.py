@@ -47,6 +47,9 @@ FLOW = (
     "directions",
     "metrics",
     "verification",
+    "layouts",
+    "folders",
+    "packfile",
     "packs",
     "imitation",
     "weights",
@@ -62,6 +65,7 @@ REPORT = (
     "sheet",
     "curves",
     "progress",
+    "packing",
     "output",
 )
 LEARNING = (

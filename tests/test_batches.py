@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dhhcli.imitation import centre
-from dhhcli.learning.batches import Pair, draw_frames, draw_pairs, rows_by_person
+from dhhcli.learning.batches import REAL_STRENGTH, Pair, draw_frames, draw_pairs, rows_by_person, takes
 from dhhcli.packs import FacePack
 
 Identity = npt.NDArray[np.int64]
@@ -118,3 +118,86 @@ def test_pictures_come_from_the_pairs_own_rows(monkeypatch: pytest.MonkeyPatch) 
     assert track[:, 0, 0, 0].tolist() == [50, 80]
     _, shot = draw_frames(pack, Pair(1, 5, (6,)), 3, np.random.default_rng(0))
     assert shot[:, 0, 0, 0].tolist() == [70, 70, 70]
+
+
+# ------------------------------------------------------------------------------------------------- real tracks
+
+
+def draw_filmed(identity: Identity, track: Identity, seed: int, *, pairs: int = 5, frames: int = 4) -> list[Pair]:
+    people = rows_by_person(identity, track=track)
+    rng = np.random.default_rng(seed)
+    return draw_pairs(people, identity, count=3, pairs=pairs, frames=frames, rng=rng, track=track)
+
+
+def takes_by_loop(rows: list[int], track: list[int]) -> list[list[int]]:
+    found: dict[int, list[int]] = {}
+    for row in rows:
+        found.setdefault(track[row] if track[row] >= 0 else -1 - row, []).append(row)
+    return list(found.values())
+
+
+filmed_rows = st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2)), min_size=2, max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(filmed_rows)
+def test_a_track_counts_as_one_photo(drawn: list[tuple[int, int]]) -> None:
+    identity = np.array([who for who, _ in drawn])
+    track = np.array([-1 if number < 0 else 10 * who + number for who, number in drawn])
+    expected = []
+    for person in sorted({who for who, _ in drawn}):
+        rows = [row for row, (who, _) in enumerate(drawn) if who == person]
+        by_loop = takes_by_loop(rows, track.tolist())
+        assert sorted(take.tolist() for take in takes(np.array(rows), track)) == sorted(by_loop)
+        if len(by_loop) >= 2:
+            expected.append(rows)
+    assert [rows.tolist() for rows in rows_by_person(identity, track=track)] == expected
+
+
+@settings(deadline=None, max_examples=80)
+@given(filmed_rows, st.integers(0, 10**6), st.integers(1, 6))
+def test_the_still_is_never_of_the_pairs_own_track(drawn: list[tuple[int, int]], seed: int, frames: int) -> None:
+    identity = np.array([who for who, _ in drawn])
+    track = np.array([-1 if number < 0 else 10 * who + number for who, number in drawn])
+    for pair in draw_filmed(identity, track, seed, frames=frames):
+        assert {int(identity[row]) for row in (pair.still, *pair.track)} == {pair.identity}
+        assert pair.still not in pair.track
+        assert 1 <= len(pair.track) <= frames
+        assert track[pair.still] < 0 or track[pair.still] not in track[list(pair.track)]
+        numbers = [int(track[row]) for row in pair.track]
+        if pair.real:
+            assert len(set(numbers)) == 1
+            assert numbers[0] >= 0
+            assert len(pair.track) == min(frames, int((track == numbers[0]).sum())) > 1
+            assert list(pair.track) == sorted(pair.track)
+        else:  # unlike photos: of each take at most one
+            filmed = [number for number in numbers if number >= 0]
+            assert len(filmed) == len(set(filmed))
+
+
+def test_half_of_the_tracks_of_filmed_people_are_real_and_all_frames_are_drawn() -> None:
+    identity = np.zeros(24, np.int64)
+    track = np.array([-1] * 4 + [0] * 10 + [1] * 10)
+    drawn = [pair for seed in range(100) for pair in draw_filmed(identity, track, seed, pairs=4)]
+    assert np.mean([pair.real for pair in drawn]) == pytest.approx(0.5, abs=0.07)
+    assert {row for pair in drawn if pair.real for row in pair.track} == set(range(4, 24))
+    assert {pair.still for pair in drawn} == set(range(24))
+    assert {len(pair.track) for pair in drawn if not pair.real} == {1, 2, 3, 4}
+
+
+def test_without_film_the_draw_is_the_same_as_ever() -> None:
+    identity = np.repeat(np.arange(5), 4)
+    assert draw_filmed(identity, np.full(20, -1), 3) == draw(identity, 3)
+
+
+def test_a_real_track_is_developed_mildly_and_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pack, seen = plain_pack(), []
+
+    def note(pictures: npt.NDArray[np.uint8], _: object, *, size: int, strength: float) -> npt.NDArray[np.uint8]:
+        seen.append((pictures[:, 0, 0, 0].tolist(), size, strength))
+        return pictures[:, 8:72, 8:72]
+
+    monkeypatch.setattr("dhhcli.learning.batches.imitate_shot", note)
+    _, track = draw_frames(pack, Pair(0, 0, (1, 2, 3), real=True), 9, np.random.default_rng(0))
+    assert track.shape == (3, 64, 64, 3)
+    assert seen == [([20, 30, 40], 64, REAL_STRENGTH)]

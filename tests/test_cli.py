@@ -284,6 +284,50 @@ def test_train_refuses_what_cannot_work_before_it_starts(dhh: Run, tmp_path: Pat
     one_line(dhh("evaluate", "a.h5", "--protocol", "p.json"), 1, "p.json")
 
 
+# ----------------------------------------------------------------------------------------------- training data
+
+
+def made_people(sample: Sample, folder: Path) -> Path:
+    """A folder per person: two photos, one of which shows nobody, and a file that belongs to no one."""
+    for photo in sample.photos:
+        (folder / photo.stem).mkdir(parents=True)
+        (folder / photo.stem / "1.jpg").write_bytes(photo.read_bytes())
+    cv2.imwrite(str(folder / "collins" / "2.png"), scene(1, 320, 240))
+    (folder / "notes.txt").write_text("mine")
+    return folder
+
+
+def test_pack_says_what_it_took_and_what_not(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+    people = made_people(sample, tmp_path / "people")
+    result = dhh("pack", "people", "--out", "faces.h5")
+    assert result.exit_code == 4
+    assert result.stdout == ""
+    first, totals, skipped, ignored, size = result.stderr.splitlines()
+    assert first == "people: 2 people, 3 photos (a folder per person)"
+    assert totals == "3 files: 2 gave 2 crops, 1 skipped"
+    assert skipped == "skipped: people/collins/2.png: no face found"
+    assert ignored == "ignored: people/notes.txt: not part of this layout"
+    assert size == f"faces.h5: {(tmp_path / 'faces.h5').stat().st_size:,} bytes"
+    (people / "collins" / "2.png").unlink()
+    assert dhh("pack", "people", "--out", "whole.h5", "--layout", "images").exit_code == 0
+    again = dhh("pack", "people", "--out", "whole.h5")
+    assert again.exit_code == 1
+    assert again.stderr.splitlines()[-1].startswith("dhh: error: whole.h5: is there already")
+
+
+def test_pack_refuses_what_cannot_be_packed(dhh: Run, tmp_path: Path) -> None:
+    one_line(dhh("pack", "nowhere", "--out", "faces.h5"), 1, "nowhere: no such folder")
+    (tmp_path / "people" / "ann").mkdir(parents=True)
+    one_line(dhh("pack", "people", "--out", "faces.h5"), 1, "people: nothing found", "a folder per person")
+    one_line(dhh("pack", "people", "--out", "faces.h5", "--layout", "ytc"), 1, "0193_01_001_al_gore.avi")
+    cv2.imwrite("people/ann/sky.png", scene(1, 320, 240))
+    nobody = dhh("pack", "people", "--out", "faces.h5")
+    assert nobody.exit_code == 1
+    assert nobody.stderr.splitlines()[-1].endswith("faces.h5: not written, no face was found in any of 1 files")
+    assert dhh("pack", "people", "--out", "faces.h5", "--layout", "films").exit_code == 2
+    assert not (tmp_path / "faces.h5").exists()
+
+
 def test_encode_refuses_codes_of_other_weights(encoded: Path, sample: Sample, dhh: Run, other_weights: Path) -> None:
     before = encoded.read_bytes()
     one_line(dhh("encode", sample.film, "--out", encoded, "--weights", other_weights), 1, "another model", "128 bits")

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dhhcli.imitation import centre, draw_look, imitate_frames
+from dhhcli.imitation import centre, draw_look, imitate_frames, imitate_shot
 
 Picture = npt.NDArray[np.uint8]
 
@@ -150,3 +150,17 @@ def test_looks_stay_within_their_limits() -> None:
         assert look.gamma > 0
         assert look.gain > 0
         assert len(look.tint) == 3
+
+
+def test_a_shot_of_pictures_has_one_look_and_keeps_its_order() -> None:
+    """Untouched but for the mirror: every picture in its place, all mirrored or none."""
+    pictures = np.stack([noise(seed) for seed in range(4)])
+    for mirrored in (False, True):
+        shot = imitate_shot(pictures, np.random.default_rng(seed_of(mirrored=mirrored)), strength=0.0)
+        expected = np.stack([centre(picture[:, ::-1] if mirrored else picture) for picture in pictures])
+        np.testing.assert_array_equal(shot, expected)
+
+
+def test_frames_of_a_photo_are_a_shot_of_it_repeated() -> None:
+    shot = imitate_shot(np.stack([blob()] * 3), np.random.default_rng(5))
+    np.testing.assert_array_equal(imitate_frames(blob(), 3, np.random.default_rng(5)), shot)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from dhhcli.errors import PackError
-from dhhcli.packs import Person, merge_packs, read_pack, read_protocol
+from dhhcli.packs import Person, fingerprint, merge_packs, read_pack, read_protocol, take
 
 N = 5
 
@@ -43,7 +43,8 @@ def replace(name: str, data: Any) -> Callable[[Path], None]:
 
     def damage(path: Path) -> None:
         with h5py.File(path, "a") as file:
-            del file[name]
+            if name in file:
+                del file[name]
             if data is not None:
                 file[name] = data
 
@@ -105,6 +106,11 @@ def a_group_for_jpeg(path: Path) -> None:
         file.create_group("jpeg")
 
 
+def newer(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["format_version"] = 2
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -126,6 +132,10 @@ def a_group_for_jpeg(path: Path) -> None:
         (replace("teacher", np.zeros((N, 64), np.float16)), "teacher"),
         (replace("teacher", np.zeros((N - 1, 128), np.float16)), "teacher"),
         (replace("face_px", np.zeros(2, np.float32)), "face_px"),
+        (replace("track", np.zeros(N - 1, np.int32)), "track"),
+        (replace("track", np.full(N, -2, np.int32)), "from -1 up"),
+        (replace("track", np.zeros(N, np.int32)), "a track shows several people"),
+        (newer, "format 2"),
         (small_jpegs, r"crop 0 is shape \(64, 64, 3\)"),
         (broken_jpeg, "crop 3 is no JPEG"),
     ],
@@ -148,6 +158,19 @@ def test_merged_packs_keep_their_people_apart(tmp_path: Path) -> None:
     np.testing.assert_array_equal(merged.pictures[N : 2 * N], pack.pictures)
     np.testing.assert_array_equal(merged.teacher[2 * N :], pack.teacher)
     assert len(merged.face_px) == 3 * N
+
+
+def test_tracks_are_read_and_stay_apart(tmp_path: Path) -> None:
+    path = write_pack(tmp_path / "faces.h5")
+    plain = read_pack(path)
+    assert plain.track.tolist() == [-1] * N
+    replace("track", np.array([0, -1, 0, 1, -1], np.int32))(path)
+    pack = read_pack(path)
+    assert pack.track.tolist() == [0, -1, 0, 1, -1]
+    assert read_pack(path, slice(2, None)).track.tolist() == [0, 1, -1]
+    assert take(pack, np.array([3, 0])).track.tolist() == [1, 0]
+    assert merge_packs([pack, plain, pack]).track.tolist() == [0, -1, 0, 1, -1, *[-1] * N, 2, -1, 2, 3, -1]
+    assert fingerprint(pack) != fingerprint(plain)
 
 
 def test_reads_a_protocol(tmp_path: Path) -> None:

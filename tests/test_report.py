@@ -14,6 +14,9 @@ from rich.console import Console
 
 from dhhcli.encode import Encoded, Skipped, Step, Unchanged
 from dhhcli.errors import DhhError
+from dhhcli.folders import Missed, Packed
+from dhhcli.layouts import Item, Layout, Listing
+from dhhcli.report.packing import PackProgress
 from dhhcli.report.progress import EncodeProgress, Summary
 from dhhcli.report.rows import Row
 from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
@@ -185,3 +188,52 @@ def test_a_terminal_shows_speed_and_share(tmp_path: Path) -> None:
         progress._live.refresh()
     assert "a.mp4" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "50%" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def packing(events: list[Packed | Missed], out: Path, ignored: int = 0) -> tuple[list[str], int]:
+    items = (
+        Item("ann", Path("s/ann/1.jpg")),
+        Item("ann", Path("s/ann/2.mp4"), is_video=True),
+        *(Item("bo", Path(f"s/bo/t/{i}.jpg"), track="t", frame=i) for i in range(2)),
+    )
+    listing = Listing(Path("s"), Layout.PB, items, tuple(Path(f"s/{i}.txt") for i in range(ignored)))
+    stream = io.StringIO()
+    progress = PackProgress([listing], Console(file=stream, width=40))
+    for event in events:
+        progress.done(event)
+    progress.conclude(out)
+    return stream.getvalue().splitlines(), progress.exit_code
+
+
+def test_packing_says_totals_and_names_everything_left_out(tmp_path: Path) -> None:
+    out = tmp_path / "faces.h5"
+    out.write_bytes(bytes(1234))
+    events: list[Packed | Missed] = [
+        Packed(Path("s/ann/1.jpg"), 1, others=2),
+        Packed(Path("s/ann/2.mp4"), 30, others=1, warnings=("stopped at 00:00:02.0",)),
+        Missed(Path("s/bo/t/0.jpg"), "no face found"),
+        Packed(Path("s/bo/t/1.jpg"), 1),
+    ]
+    lines, code = packing(events, out, ignored=22)
+    assert code == 4
+    assert lines == [
+        "s: 2 people, 1 photos, 1 clips, 2 frames of 1 tracks (layout pb)",
+        "4 files: 3 gave 32 crops, 1 skipped; 3 other faces or tracks in them left out",
+        "incomplete: s/ann/2.mp4: stopped at 00:00:02.0",
+        "skipped: s/bo/t/0.jpg: no face found",
+        *(f"ignored: s/{i}.txt: not part of this layout" for i in range(20)),
+        "ignored: 2 more files that are not part of this layout",
+        f"{out}: 1,234 bytes",
+    ]
+
+
+def test_packing_is_fine_when_everything_gave_crops_and_talks_on_long_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "faces.h5"
+    out.write_bytes(b"")
+    events: list[Packed | Missed] = [Packed(Path("s/x.jpg"), 1)] * 4
+    assert packing(events, out)[1] == 0
+    monkeypatch.setattr("dhhcli.report.packing.QUIET_SECONDS", 0.0)
+    lines, _ = packing(events, out)
+    assert lines[1:4] == [f"{i}/4 files, {i} crops, 0 skipped" for i in (1, 2, 3)]

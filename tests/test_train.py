@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save
+from synthetic import astronaut, grace_hopper
 
 from dhhcli.errors import PackError, TrainingError, UsageError
 from dhhcli.evaluate import Score, evaluate
@@ -186,8 +187,31 @@ def test_nobody_with_two_photos_is_said(data: Path, tmp_path: Path) -> None:
         for name in ("jpeg", "offset", "teacher"):
             source.copy(name, file)
         file["identity"] = np.arange(PEOPLE * PHOTOS, dtype=np.int32)
-    with pytest.raises(PackError, match="nobody has two photos"):
+    with pytest.raises(PackError, match="nobody has two photos or clips"):
         list(run([tmp_path / "lonely.h5"], tmp_path / "run", PLAN))
+
+
+def test_a_folder_of_people_is_packed_and_trained_on(tmp_path: Path) -> None:
+    """Two people, each with a photo and a track of frames; a second run goes on with the faces packed before."""
+    for who, portrait in (("collins", astronaut()), ("hopper", grace_hopper())):
+        (tmp_path / "people" / who / "clip").mkdir(parents=True)
+        for i in range(3):
+            lit = np.clip(portrait * (1 - 0.2 * i), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / "people" / who / "clip" / f"{i}.png"), lit)
+    plan = Plan(replace(PLAN.pretrain, steps=1), replace(PLAN.hash, hash_people=2, hash_steps=1, joint_steps=1))
+    with pytest.raises(PackError, match="nobody has two photos or clips"):
+        list(run([tmp_path / "people"], tmp_path / "none", plan))
+    for who, portrait in (("collins", astronaut()), ("hopper", grace_hopper())):
+        (tmp_path / "people" / who / "other").mkdir()
+        cv2.imwrite(str(tmp_path / "people" / who / "other" / "0.png"), np.ascontiguousarray(portrait[:, ::-1]))
+    lines = list(run([tmp_path / "people"], tmp_path / "run", plan))
+    assert lines[0].startswith("8 crops of 2 people")
+    (kept,) = (tmp_path / "run" / "data").iterdir()
+    assert read_pack(kept).track.tolist() == [0, 0, 0, 1, 2, 2, 2, 3]
+    weights = load_weights(tmp_path / "run" / "dhh-16.json")
+    assert weights.record["training"]["data"] == [{"file": kept.name, "crops": 8}]
+    again = list(run([tmp_path / "people"], tmp_path / "run", plan))
+    assert [line for line in again if line.startswith(("backbone", "hash", "joint"))] == []
 
 
 def test_the_bank_holds_as_many_photos_of_each_as_can_be(data: Path) -> None:

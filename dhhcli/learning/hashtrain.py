@@ -120,13 +120,18 @@ def total(losses: dict[str, Tensor], settings: HashSettings) -> Tensor:
 
 
 def train_hash(
-    model: HashModel, bank: FeatureBank, identity: npt.NDArray[np.int64], settings: HashSettings
+    model: HashModel,
+    bank: FeatureBank,
+    identity: npt.NDArray[np.int64],
+    settings: HashSettings,
+    *,
+    track: npt.NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Stage 1, in place, yielding every 250 steps and at the end."""
+    """Stage 1, in place, yielding every 250 steps and at the end; ``track`` (n,): real tracks (batches.py)."""
     start_from_bank(model, bank, identity, settings)
     if settings.hash_steps == 0:
         return
-    people = rows_by_person(identity)
+    people = rows_by_person(identity, track=track)
     optimiser = torch.optim.AdamW(
         [
             {"params": model.still.parameters(), "lr": settings.still_rate},
@@ -148,6 +153,7 @@ def train_hash(
             pairs=settings.hash_pairs,
             frames=settings.frames,
             rng=rng,
+            track=track,
         )
         stills, tracks = bank_batch(bank, pairs, settings.frames, rng)
         padded, counts = pad(tracks, settings.frames)

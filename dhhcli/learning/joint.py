@@ -102,7 +102,7 @@ def train_joint(
             stop.restore(averaged)
         yield start, {}, averaged
         return
-    people = rows_by_person(pack.identity)
+    people = rows_by_person(pack.identity, track=pack.track)
     teacher = torch.from_numpy(pack.teacher)
     known = torch.isfinite(teacher).all(dim=1)
     sums: dict[str, float] = {}
@@ -118,6 +118,7 @@ def train_joint(
             pairs=settings.joint_pairs,
             frames=settings.joint_frames,
             rng=rng,
+            track=pack.track,
         )
         return pairs, *picture_batch(pack, pairs, settings.joint_frames, rng), torch_generator(rng)
 

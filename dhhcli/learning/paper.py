@@ -188,7 +188,7 @@ class Hashing(nn.Module):
         super().__init__()
         self.backbone, self.model = backbone, model
         self.pack, self.settings, self.devices = pack, settings, devices
-        self.people = rows_by_person(pack.identity)
+        self.people = rows_by_person(pack.identity, track=pack.track)
         self.bf16 = False
 
     def optimiser(self) -> torch.optim.Optimizer:
@@ -202,7 +202,15 @@ class Hashing(nn.Module):
     def draw(self, step: int) -> PairBatch:
         s = self.settings
         rng = np.random.default_rng([s.seed, 7, step])
-        pairs = draw_pairs(self.people, self.pack.identity, count=s.people, pairs=s.pairs, frames=s.frames, rng=rng)
+        pairs = draw_pairs(
+            self.people,
+            self.pack.identity,
+            count=s.people,
+            pairs=s.pairs,
+            frames=s.frames,
+            rng=rng,
+            track=self.pack.track,
+        )
         share = self.devices.share(len(pairs))
         drawn = [
             draw_frames(self.pack, pairs[k], s.frames, np.random.default_rng([s.seed, 7, step, k]), size=s.size)
@@ -254,7 +262,7 @@ def train_paper(
         TrainingError: a checkpoint is damaged or was made with other settings, or a loss is no longer a number.
         UsageError: the pack has fewer than two people of two photos, or there are more processes than items.
     """
-    if len(rows_by_person(pack.identity)) < 2:
+    if len(rows_by_person(pack.identity, track=pack.track)) < 2:
         raise UsageError(
             f"{pack.path}: a triplet needs two people of two photos or more; give another pack with --data"
         )

@@ -15,6 +15,7 @@ import torch
 from .. import __version__
 from ..errors import TrainingError, UsageError
 from ..evaluate import evaluate
+from ..folders import open_faces
 from ..packs import merge_packs, read_pack, read_protocol
 from ..weights import write_weights
 from .backbone import Backbone
@@ -140,7 +141,7 @@ def run_paper(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
-    packs = [read_pack(path) for path in data]
+    packs = [open_faces(path, out / "data") for path in data]
     sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
     faces = merge_packs(packs)
     del packs

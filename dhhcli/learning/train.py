@@ -31,6 +31,7 @@ from ..errors import PackError, TrainingError, UsageError
 from ..evaluate import ProtocolFeatures, all_scores, protocol_features
 from ..features import FeatureExtractor
 from ..files import write_atomically
+from ..folders import open_faces
 from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
@@ -185,12 +186,12 @@ def _train(
     start_from: Path | None,
     patience: int,
 ) -> Iterator[str]:
-    packs = [read_pack(path) for path in data]
+    packs = [open_faces(path, out / "data") for path in data]
     sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
     faces = merge_packs(packs)
     del packs  # decoded twice otherwise: 19 kB a crop
-    if not rows_by_person(faces.identity):
-        raise PackError(f"{data[0]}: nobody has two photos; training needs people seen more than once")
+    if not rows_by_person(faces.identity, track=faces.track):
+        raise PackError(f"{data[0]}: nobody has two photos or clips; training needs people seen more than once")
     validation = None
     if validate and protocol and devices.first:
         validation = Validation(validate, protocol, read_pack(validate), read_protocol(protocol))
@@ -247,7 +248,7 @@ def _train(
     model = HashModel(plan.hash.bits, features=plan.hash.features, divide=plan.hash.divide, dropout=plan.hash.dropout)
     stored = read_tensors(out / "hash.safetensors", made_with)
     if stored is None:
-        for step, losses in train_hash(model, bank, some.identity, plan.hash):
+        for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
             yield log.write("hash", step, plan.hash.hash_steps, losses)
         if devices.first:
             _save(out / "hash.safetensors", model.state_dict(), made_with)
@@ -286,7 +287,7 @@ def _train(
 
 def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
     """The photos of the bank: at most ``photos``, of people who have two or more, as many of each as can be."""
-    people = rows_by_person(faces.identity)
+    people = rows_by_person(faces.identity, track=faces.track)
     rng = np.random.default_rng([settings.seed, 6])
     turns = [(turn, rng.random(), row) for rows in people for turn, row in enumerate(rng.permutation(rows).tolist())]
     return take(faces, np.array(sorted(row for _, _, row in sorted(turns)[: settings.photos])))
