@@ -241,7 +241,8 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables or TSV.")] = False,
 ) -> None:
     """Retrieval and verification figures of codes and of the features behind them."""
-    from .evaluation import Request, evaluate_request, write_evaluation
+    from .evaluation import Request, evaluate_request
+    from .figures import write_evaluation
     from .report.output import print_notes, print_tables
 
     request = Request(

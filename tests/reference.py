@@ -38,6 +38,8 @@ FLOW = (
     "encode",
     "query",
     "evaluation",
+    "packfigures",
+    "figures",
     "evaluate",
     "sessions",
     "gallery",

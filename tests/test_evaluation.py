@@ -16,7 +16,7 @@ from typer.testing import Result
 
 from dhhcli.errors import PackError
 from dhhcli.evaluate import evaluate
-from dhhcli.evaluation import Backbones, load_all
+from dhhcli.figures import Backbones, Evaluation, PairsLine, load_all, write_evaluation
 from dhhcli.packs import check_protocol, read_pack, read_protocol
 from dhhcli.sample import Sample
 from dhhcli.weights import load_weights
@@ -288,8 +288,6 @@ def test_protocols_that_do_not_fit(pack: Path, tmp_path: Path) -> None:
 
 
 def test_nan_is_null_in_json(tmp_path: Path) -> None:
-    from dhhcli.evaluation import Evaluation, PairsLine, write_evaluation
-
     line = PairsLine("w", "codes", math.nan, 1.0, 1.0, 0.0, 1, 2)
     write_evaluation(tmp_path / "e.json", Evaluation(pairs=(line,)))
     written: dict[str, Any] = json.loads((tmp_path / "e.json").read_text())

@@ -8,6 +8,8 @@ from ..directions import Result
 from ..errors import UsageError
 from ..files import write_atomically
 
+STYLES = ("-", "--", ":", "-.")  # ten colours each
+
 
 def check_picture(path: Path) -> None:
     """Raises UsageError unless the path ends in .png: said before anything is computed."""
@@ -26,7 +28,7 @@ def plot_curves(path: Path, results: Sequence[Result]) -> None:
     ways = list(dict.fromkeys((r.line.query, r.line.database) for r in results))
     columns = min(3, max(1, len(ways)))
     rows = max(1, -(-len(ways) // columns))
-    figure, panels = pyplot.subplots(rows, columns, figsize=(5 * columns, 4 * rows), squeeze=False)
+    figure, panels = pyplot.subplots(rows, columns, figsize=(7 * columns, 4.5 * rows), squeeze=False)
     for panel in panels.flat[len(ways) :]:
         panel.set_visible(False)
     for way, panel in zip(ways, panels.flat, strict=False):
@@ -34,9 +36,12 @@ def plot_curves(path: Path, results: Sequence[Result]) -> None:
             line = result.line
             if (line.query, line.database) == way:
                 name = f"{line.weights} {line.representation}"
-                panel.plot(result.curve.recall, result.curve.precision, label=f"{name} {line.mean_ap:.3f}")
+                drawn = len(panel.lines)
+                look = {"color": f"C{drawn % 10}", "linestyle": STYLES[drawn // 10 % len(STYLES)]}
+                label = f"{name} {line.mean_ap:.3f}"
+                panel.plot(result.curve.recall, result.curve.precision, label=label, **look)
         panel.set(title=f"{way[0]} → {way[1]}", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        panel.legend(fontsize=6, loc="lower left", title="mean average precision", title_fontsize=6)
+        panel.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), title="mAP", title_fontsize=7)
     figure.tight_layout()
     picture = BytesIO()
     figure.savefig(picture, dpi=110, format="png")

@@ -1,0 +1,157 @@
+"""packfigures: face pack, with a protocol, with real tracks or bare -> tables and curves, for some weights.
+
+With a protocol: ``evaluate.py``; a pack of real tracks: ``sessions.py``; any other: every crop asks for the others.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .codes import binarise, hamming, pack
+from .directions import Group, Result, results
+from .errors import PackError
+from .evaluate import (
+    DIRECTIONS,
+    ProtocolFeatures,
+    code_results,
+    feature_results,
+    protocol_features,
+    random_results,
+    read_both,
+)
+from .features import Extract, still_features
+from .figures import Backbones, Evaluation, Loaded, PairsLine, fitted_baselines, load_all, pairs_lines
+from .hashing import hash_stills
+from .imitation import centre
+from .metrics import cosine_distances
+from .packs import FacePack, Person, read_pack
+from .sessions import FramesLine, frames_lines, has_sessions, read_sessions, session_features, session_results
+
+Floats = npt.NDArray[np.float32]
+
+
+def evaluate_pack(
+    pack_path: Path,
+    names: Sequence[str] = (),
+    *,
+    protocol: Path | None = None,
+    fit: Path | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Figures on a face pack.
+
+    Args:
+        pack_path: people the network was not trained on.
+        names: weights.
+        protocol: which rows are queries, sets and shots; without one, real tracks if the pack has them, else stills.
+        fit: training pack; with it, the baselines that stand beside the codes are fitted on it and measured.
+        seed: of the random codes, and of drawing and fitting the baselines.
+
+    Raises:
+        PackError: a pack or the protocol cannot be read, or do not belong together.
+        WeightsError: the weights cannot be used.
+    """
+    if protocol is not None:
+        faces, people = read_both(pack_path, protocol)
+    else:
+        faces, people = read_pack(pack_path), ()
+    fitted = read_pack(fit) if fit is not None else None
+    loaded, backbones = load_all(names), Backbones()
+    if protocol is not None:
+        return _by_protocol(faces, people, loaded, backbones, fitted, seed)
+    if has_sessions(pack_path):
+        return _by_sessions(pack_path, faces, loaded, backbones, fitted, seed)
+    if len(np.unique(faces.identity)) in (len(faces), 1):
+        raise PackError(f"{pack_path}: no two crops of one person beside another's; there is nothing to measure")
+    return _stills(faces, loaded, backbones)
+
+
+def _by_protocol(
+    faces: FacePack,
+    people: tuple[Person, ...],
+    loaded: Sequence[Loaded],
+    backbones: Backbones,
+    fitted: FacePack | None,
+    seed: int,
+) -> Evaluation:
+    found: list[Result] = []
+    pairs: list[PairsLine] = []
+    rows = np.unique([row for p in people for row in (*p.queries, *p.shots, *sum(p.sets, ()))])
+    for one in loaded:
+        mirror = one.weights.mirror
+
+        def named(extract: Extract, mirror: bool = mirror) -> ProtocolFeatures:
+            return protocol_features(faces, people, extract, mirror=mirror)
+
+        features = backbones.once(one.weights, "protocol", named)
+        stills = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=mirror))
+        found += code_results(features, one.layers, one.name)
+        found += feature_results(features, homogeneous=one.homogeneous, weights=one.name)
+        found += random_results(features, one.layers.bits, np.random.default_rng(seed), one.name)
+        if fitted is not None:
+            found += fitted_baselines(
+                one,
+                backbones,
+                fitted,
+                seed,
+                (features.stills, features.still_people),
+                {"set": (features.sets, features.set_people), "shot": (features.shots, features.shot_people)},
+                DIRECTIONS,
+            )
+        pairs += pairs_lines(one, stills, faces.identity[rows])
+    return Evaluation(tuple(found), tuple(pairs))
+
+
+def _by_sessions(
+    path: Path,
+    faces: FacePack,
+    loaded: Sequence[Loaded],
+    backbones: Backbones,
+    fitted: FacePack | None,
+    seed: int,
+) -> Evaluation:
+    sessions = read_sessions(path, faces)
+    found: list[Result] = []
+    lines: list[FramesLine] = []
+    pairs: list[PairsLine] = []
+    for one in loaded:
+        mirror = one.weights.mirror
+        features = backbones.once(one.weights, "sessions", partial(session_features, faces, sessions, mirror=mirror))
+        found += session_results(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
+        if fitted is not None:
+            found += fitted_baselines(
+                one,
+                backbones,
+                fitted,
+                seed,
+                (features.stills, features.still_people),
+                {"session": (features.tracks, features.track_people)},
+                (("still", "session"), ("session", "still")),
+            )
+        lines += frames_lines(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
+        pairs += pairs_lines(one, features.stills, features.still_people)
+    return Evaluation(tuple(found), tuple(pairs), tuple(lines))
+
+
+def _stills(faces: FacePack, loaded: Sequence[Loaded], backbones: Backbones) -> Evaluation:
+    """Every crop asks for all others."""
+    found: list[Result] = []
+    pairs: list[PairsLine] = []
+    rows = np.arange(len(faces))
+    for one in loaded:
+        features = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=one.weights.mirror))
+        codes = pack(binarise(hash_stills(one.layers, features)))
+        found += results(one.name, "codes", {"still": Group(codes, faces.identity)}, hamming)
+        found += results(one.name, "features", {"still": Group(one.cut(features), faces.identity)}, cosine_distances)
+        pairs += pairs_lines(one, features, faces.identity)
+    return Evaluation(tuple(found), tuple(pairs))
+
+
+def _still_rows(faces: FacePack, rows: npt.NDArray[np.int64], *, mirror: bool) -> Callable[[Extract], Floats]:
+    def compute(extract: Extract) -> Floats:
+        return still_features(extract, np.stack([centre(faces.pictures[row]) for row in rows]), mirror=mirror)
+
+    return compute
