@@ -182,6 +182,22 @@ def test_other_data_do_not_go_on_with_an_old_run(trained: Path, data: Path) -> N
         list(run([data / "val.h5"], trained, PLAN))
 
 
+def test_a_protocol_of_another_pack_is_said_before_training(data: Path, tmp_path: Path) -> None:
+    people = [{"identity": 0, "queries": [0, 10_000], "sets": [], "shots": []}]
+    (tmp_path / "protocol.json").write_text(json.dumps({"people": people}))
+    with pytest.raises(PackError, match="row 10000"):
+        list(
+            run(
+                [data / "train.h5"],
+                tmp_path / "run",
+                PLAN,
+                validate=data / "val.h5",
+                protocol=tmp_path / "protocol.json",
+            )
+        )
+    assert not (tmp_path / "run" / "pretrain.safetensors").exists()
+
+
 def test_nobody_with_two_photos_is_said(data: Path, tmp_path: Path) -> None:
     with h5py.File(data / "train.h5") as source, h5py.File(tmp_path / "lonely.h5", "w") as file:
         for name in ("jpeg", "offset", "teacher"):

@@ -16,7 +16,7 @@ from .. import __version__
 from ..errors import TrainingError, UsageError
 from ..evaluate import evaluate
 from ..folders import open_faces
-from ..packs import merge_packs, read_pack, read_protocol
+from ..packs import merge_packs
 from ..weights import write_weights
 from .backbone import Backbone
 from .devices import open_devices
@@ -148,7 +148,7 @@ def run_paper(
     with open_devices() as devices:
         validation = None
         if validate and protocol and devices.first:
-            validation = Validation(validate, protocol, read_pack(validate), read_protocol(protocol))
+            validation = Validation.read(validate, protocol)
         log = Log(out / "log.jsonl", kept=devices.first)
         if devices.first:
             yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {devices.words()}"

@@ -35,7 +35,7 @@ from ..folders import open_faces
 from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
-from ..packs import FacePack, Person, fingerprint, merge_packs, read_pack, read_protocol, take
+from ..packs import FacePack, Person, check_protocol, fingerprint, merge_packs, read_pack, read_protocol, take
 from ..weights import load_hash_layers, load_weights, write_weights
 from .bank import FeatureBank, empty_bank, extract, fill_bank
 from .batches import rows_by_person
@@ -91,6 +91,17 @@ class Validation:
     protocol_path: Path
     faces: FacePack
     people: tuple[Person, ...]
+
+    @classmethod
+    def read(cls, pack_path: Path, protocol_path: Path) -> "Validation":
+        """Read both files.
+
+        Raises:
+            PackError: one of them cannot be read, or they do not belong together.
+        """
+        faces, people = read_pack(pack_path), read_protocol(protocol_path)
+        check_protocol(protocol_path, faces, people)
+        return cls(pack_path, protocol_path, faces, people)
 
     def figures(
         self,
@@ -194,7 +205,7 @@ def _train(
         raise PackError(f"{data[0]}: nobody has two photos or clips; training needs people seen more than once")
     validation = None
     if validate and protocol and devices.first:
-        validation = Validation(validate, protocol, read_pack(validate), read_protocol(protocol))
+        validation = Validation.read(validate, protocol)
     log = Log(out / "log.jsonl", kept=devices.first)
     yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {devices.words()}"
 
