@@ -237,3 +237,24 @@ def test_packing_is_fine_when_everything_gave_crops_and_talks_on_long_runs(
     monkeypatch.setattr("dhhcli.report.packing.QUIET_SECONDS", 0.0)
     lines, _ = packing(events, out)
     assert lines[1:4] == [f"{i}/4 files, {i} crops, 0 skipped" for i in (1, 2, 3)]
+
+
+def test_many_curves_fit_beside_their_panel(tmp_path: Path) -> None:
+    """Six weights against a dozen others: the picture grows with its legend (a warning would be an error here)."""
+    from dhhcli.directions import Line, Result
+    from dhhcli.metrics import Ranking
+    from dhhcli.report.curves import plot_curves
+
+    curve = Ranking(*(np.linspace(1, 0, 5) for _ in Ranking.__dataclass_fields__))
+
+    def drawn(lines: int) -> tuple[int, ...]:
+        results = [
+            Result(Line(f"dhh-{k}", "codes", "still", "set", 0.5, 0.5, 0.5, 0.5, None, None, 3, 4), curve)
+            for k in range(lines)
+        ]
+        plot_curves(tmp_path / "curves.png", results)
+        picture = cv2.imread(str(tmp_path / "curves.png"))
+        assert picture is not None
+        return picture.shape
+
+    assert drawn(78)[0] > 2 * drawn(3)[0]

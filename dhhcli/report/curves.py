@@ -28,7 +28,9 @@ def plot_curves(path: Path, results: Sequence[Result]) -> None:
     ways = list(dict.fromkeys((r.line.query, r.line.database) for r in results))
     columns = min(3, max(1, len(ways)))
     rows = max(1, -(-len(ways) // columns))
-    figure, panels = pyplot.subplots(rows, columns, figsize=(7 * columns, 4.5 * rows), squeeze=False)
+    lines = max((sum((r.line.query, r.line.database) == way for r in results) for way in ways), default=0)
+    height = max(4.5, 0.16 * lines + 1)  # inches; so that the legend, a line a curve, stays beside its panel
+    figure, panels = pyplot.subplots(rows, columns, figsize=(7 * columns, height * rows), squeeze=False)
     for panel in panels.flat[len(ways) :]:
         panel.set_visible(False)
     for way, panel in zip(ways, panels.flat, strict=False):
