@@ -96,9 +96,7 @@ class Curve:
         """
         return np.asarray(np.minimum(1.0, photos * self.false_rate[np.asarray(distances)]))
 
-    def log_ratio(
-        self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, photos: float = 1.0
-    ) -> Floats:
+    def log_ratio(self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, photos: float = 1.0) -> Floats:
         """(n,), (n,) -> (n,): log of how many times likelier a pair is if it is of one person.
 
         ``photos``: independent photos k of which these are the nearest. With F and G the shares of pairs of different

@@ -77,10 +77,12 @@ def imitate_frames(
     because neighbouring frames of film look alike and far ones do not. ``side``: pixels across the face as filmed,
     instead of the look's.
     """
-    return imitate_shot(np.broadcast_to(picture, (m, *picture.shape)), rng, size=size, strength=strength)
+    return imitate_shot(np.broadcast_to(picture, (m, *picture.shape)), rng, size=size, strength=strength, side=side)
 
 
-def imitate_shot(pictures: Picture, rng: np.random.Generator, *, size: int = 64, strength: float = 1.0) -> Picture:
+def imitate_shot(
+    pictures: Picture, rng: np.random.Generator, *, size: int = 64, strength: float = 1.0, side: int | None = None
+) -> Picture:
     """``imitate_frames`` of pictures (m, 80, 80, 3) that are frames of one track already: one look, one drift."""
     m = len(pictures)
     look = draw_look(rng, strength)
