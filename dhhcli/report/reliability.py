@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-from ..calibrate import Bin
 from ..files import write_atomically
+from ..heldout import Bin
 from .curves import check_picture
 
 
