@@ -45,18 +45,10 @@ def _false_rate(pairs: Pairs) -> Floats | None:
 
 
 def falling(values: Floats, weights: Floats) -> Floats:
-    """The sequence (n,) that never rises and is nearest to ``values`` in weighted squares: pool adjacent violators
-    (Ayer et al., Annals of Mathematical Statistics 1955).
-    """
-    blocks: list[tuple[float, float, int]] = []
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        block = (value, weight, 1)
-        while blocks and blocks[-1][0] < block[0]:
-            mean, mass, count = blocks.pop()
-            total = mass + block[1]
-            block = ((mean * mass + block[0] * block[1]) / total, total, count + block[2])
-        blocks.append(block)
-    return np.array([mean for mean, _, count in blocks for _ in range(count)])
+    """The sequence (n,) that never rises and is nearest to ``values`` in weighted squares: isotonic regression."""
+    from scipy.optimize import isotonic_regression
+
+    return np.asarray(isotonic_regression(values, weights=weights, increasing=False).x, np.float64)
 
 
 def fit_curve(pairs: Pairs, bits: int, prior: float = PRIOR) -> Curve:
