@@ -256,7 +256,13 @@ def _train(
     else:
         bank = FeatureBank(stored["looks"], stored["shots"])
 
-    model = HashModel(plan.hash.bits, features=plan.hash.features, divide=plan.hash.divide, dropout=plan.hash.dropout)
+    model = HashModel(
+        plan.hash.bits,
+        features=plan.hash.features,
+        eps=plan.hash.eps,
+        divide=plan.hash.divide,
+        dropout=plan.hash.dropout,
+    )
     stored = read_tensors(out / "hash.safetensors", made_with)
     if stored is None:
         for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
