@@ -12,6 +12,7 @@ import numpy as np
 
 from .calibration import PRIOR, Calibration, from_record, to_record
 from .curvefit import fit_curve, how_alike
+from .errors import PackError
 from .features import FeatureExtractor
 from .files import write_atomically
 from .hashing import HashLayers
@@ -86,3 +87,13 @@ def calibrate_weights(
         from_record({"calibration": part}, weights.bits, weights.record_path)  # what cannot be read is not written
         write_calibration(weights, part)
         yield weights, done
+
+
+def calibrated_if_enough(pack_path: Path, records: Sequence[Path]) -> Iterator[str]:
+    """After training: ``calibrate_weights`` where the pack holds enough people; yields what was done, or why not."""
+    try:
+        for weights, done in calibrate_weights(pack_path, [str(path) for path in records]):
+            held = done.held_out[0]
+            yield f"{weights.name}: calibrated, log loss {held.log_loss:.4f}, of the prior {held.log_loss_of_prior:.4f}"
+    except PackError as error:
+        yield f"not calibrated: {error}"

@@ -110,7 +110,7 @@ def query(
     ] = None,
     max_false_rate: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Show only shots as near as somebody else comes at most this often."),
+        typer.Option(min=0, max=1, help="Show only shots so near that somebody else comes as near at most this often."),
     ] = None,
 ) -> None:
     """Rank the shots that show the person in a photo, best first."""

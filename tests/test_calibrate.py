@@ -33,7 +33,7 @@ def extract(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 def layers(seed: int = 0) -> HashLayers:
     rng = np.random.default_rng(seed)
     return HashLayers(
-        rng.normal(size=(16, 4)).astype(np.float32) / 100,
+        rng.normal(0, 0.01, (16, 4)).astype(np.float32),
         np.zeros(16, np.float32),
         rng.normal(size=(16, 10)).astype(np.float32),
         np.zeros(16, np.float32),

@@ -142,9 +142,7 @@ def test_nobody_within_the_limits_is_said(encoded: Path, sample: Sample, dhh: Ru
     assert dhh("query", sample.photos[0], "--codes", encoded, "--min-confidence", "1.5").exit_code == 2
 
 
-def test_weights_that_are_not_calibrated_leave_confidence_empty(
-    sample: Sample, dhh: Run, tmp_path: Path, other_weights: Path
-) -> None:
+def test_weights_that_are_not_calibrated_leave_confidence_empty(sample: Sample, dhh: Run, other_weights: Path) -> None:
     assert dhh("encode", sample.film, "--weights", other_weights).exit_code == 0
     rows = rows_of(dhh("query", sample.photos[0], "--weights", other_weights))
     assert {(row["confidence"], row["false_rate"]) for row in rows} == {("", "")}
