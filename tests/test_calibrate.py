@@ -11,6 +11,7 @@ import pytest
 from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
+from dhhcli.calibrate import calibrated_if_enough
 from dhhcli.calibration import KINDS
 from dhhcli.codes import binarise
 from dhhcli.errors import PackError
@@ -132,6 +133,16 @@ def test_calibrate_writes_into_the_record_and_nothing_else(dhh: Run, own_weights
     assert own_weights.read_bytes() == first  # the same seed
     assert dhh("calibrate", people, "--weights", own_weights, "--prior", "0.2", "--seed", "1").exit_code == 0
     assert json.loads(own_weights.read_text())["calibration"]["prior"] == 0.2
+
+
+def test_training_calibrates_where_there_are_people_enough(own_weights: Path, people: Path, tmp_path: Path) -> None:
+    few = write_pack(tmp_path / "few.h5", 3, 2, 0)
+    (line,) = calibrated_if_enough(few, [own_weights])
+    assert line.startswith(f"not calibrated: {few}: 3 people with two photos or more; calibration needs 20")
+    assert "calibration" not in json.loads(own_weights.read_text())
+    (line,) = calibrated_if_enough(people, [own_weights])
+    assert line.startswith("other-32: calibrated, log loss 0.0")
+    assert "calibration" in json.loads(own_weights.read_text())
 
 
 def test_calibrate_refuses_what_cannot_be_calibrated(dhh: Run, own_weights: Path, tmp_path: Path) -> None:

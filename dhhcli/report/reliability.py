@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 from ..files import write_atomically
 from ..heldout import Bin
 from .curves import check_picture
+
+TICKS: Final = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
 def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
@@ -42,6 +45,9 @@ def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
         title = kind if photos == 1 else f"{kind}, nearest of {photos}"
         panel.set(title=title, xlabel="predicted", ylabel="observed", xscale="logit", yscale="logit")
         panel.set(xlim=(least / 2, 1 - least / 2), ylim=(least / 2, 1 - least / 2))
+        panel.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)
+        panel.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)
+        panel.minorticks_off()
         panel.legend(fontsize=7, loc="upper left")
     figure.tight_layout()
     picture = BytesIO()
