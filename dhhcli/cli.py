@@ -73,25 +73,40 @@ def root(
 
 @app.command()
 def encode(
-    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
+    videos: Annotated[
+        list[Path], typer.Argument(help="Video files and photos, or folders that are searched for them.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
     weights: WeightsName = None,
-    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each track's best face.")] = True,
+    thumbnails: Annotated[
+        bool | None,
+        typer.Option(
+            "--thumbnails/--no-thumbnails",
+            help="Keep a small picture of each track's best face; without either, new files get some and known ones "
+            "stay as they are.",
+        ),
+    ] = None,
+    photos: Annotated[bool, typer.Option(help="Also encode the photos in folders.")] = True,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop the codes of files that are gone.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="With --watch: seconds between two looks.")] = 10.0,
 ) -> None:
-    """Index the people in videos: one binary code per face track."""
-    from .encode import encode as encode_videos
+    """Index the people in videos and photos: one binary code per face track."""
     from .encode import weights_for
     from .network import load_network
-    from .report.progress import EncodeProgress, stderr_console
-    from .sources import require_videos
+    from .report.progress import stderr_console
+    from .watch import encode_once, encode_watching
 
-    found = require_videos(videos)
     network = load_network(weights_for(out, weights))
-    with EncodeProgress(found, stderr_console()) as progress:
-        for event in encode_videos(found.videos, out, network, thumbnails=thumbnails, on_step=progress.step):
-            progress.done(event)
-    progress.conclude(out)
-    raise typer.Exit(progress.exit_code)
+    if watch:
+        encode_watching(
+            videos, out, network, stderr_console(), thumbnails=thumbnails, photos=photos, prune=prune, every=every
+        )
+    raise typer.Exit(
+        encode_once(videos, out, network, stderr_console(), thumbnails=thumbnails, photos=photos, prune=prune)
+    )
 
 
 @app.command()

@@ -77,6 +77,15 @@ class Shard:
         thumbnails = tuple(unit.thumbnail(track) for track in range(len(unit.tracks)))
         return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails)
 
+    def pictures(self) -> list[tuple[int, bool]]:
+        """Per video, how many tracks it has, and whether any of them has a picture."""
+        counts = []
+        for piece in self.pieces:
+            ends = np.concatenate([[piece.origin.track], piece.videos["track_end"]]) - piece.origin.track
+            jpegs = np.concatenate([[piece.origin.jpeg], piece.thumbnail_ends])[ends]
+            counts += [(int(n), bool(size)) for n, size in zip(np.diff(ends), np.diff(jpegs), strict=True)]
+        return counts
+
     def damaged_videos(self) -> tuple[Path, ...]:
         """Paths of the videos whose bytes are not those that were committed; reads everything."""
         return tuple(

@@ -167,7 +167,8 @@ def cut(tables: Tables, first: int, last: int) -> Tables:
     part = view(tables, first, last)
     if part.origin == BEGINNING:
         return part
-    return Tables(**{name: np.concatenate([*joined([part], name)]) for name in NAMES})
+    copies: dict[str, NDArray[Any]] = {name: np.concatenate([*joined([part], name)]) for name in NAMES}
+    return Tables(**copies, origin=BEGINNING)
 
 
 def shifted(rows: NDArray[np.void], **amounts: int) -> NDArray[np.void]:
