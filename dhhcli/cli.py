@@ -152,6 +152,67 @@ def index(
 
 
 @app.command()
+def info(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+) -> None:
+    """What a codes file holds: model, videos, tracks, hours, what is incomplete, skipped or forgotten."""
+    from .inventory import list_entries, take_inventory
+    from .report.inventory import inventory_notes, print_lines, print_pairs
+
+    taken = take_inventory(codes, check=check)
+    if listing:
+        print_lines(list_entries(codes), as_json=json)
+    else:
+        print_pairs(taken, as_json=json)
+    raise typer.Exit(inventory_notes(taken))
+
+
+@app.command()
+def merge(
+    codes: Annotated[list[Path], typer.Argument(help="Codes files of one model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file to write; must not exist.")],
+) -> None:
+    """Put several codes files into one; a video that several hold comes once."""
+    from .merge import merge as merge_codes
+    from .report.output import print_notes
+
+    print_notes(merge_codes(codes, out).lines(out))
+
+
+@app.command()
+def forget(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    video: Annotated[list[Path] | None, typer.Option("--video", help="Forget a whole video; repeatable.")] = None,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", help="Forget a track, by the number query prints; repeatable.")
+    ] = None,
+    photo: Annotated[
+        list[Path] | None, typer.Option("--photo", help="Forget everyone near this photo; with --within; repeatable.")
+    ] = None,
+    within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
+    face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    weights: WeightsName = None,
+) -> None:
+    """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
+    from .forget import Request
+    from .forget import forget as forget_in
+    from .report.inventory import print_lines, removal_note
+    from .report.output import print_notes
+
+    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face)
+    removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run)
+    print_notes(notes)
+    print_lines(removed, as_json=json)
+    print_notes([removal_note(removed, codes, dry_run=dry_run)])
+    raise typer.Exit(0 if removed else 3)
+
+
+@app.command()
 def train(
     data: Annotated[list[Path], typer.Option("--data", "-d", help="Face pack (HDF5) or folder of people; repeatable.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights, checkpoints, log and plot.")],

@@ -31,6 +31,7 @@ class Shard:
     codes: NDArray[np.uint8]  # (n, B)
     pieces: list[Tables]
     tombstones: NDArray[np.void]  # (x,) TOMBSTONE_DTYPE: what was forgotten
+    version: int  # of the codes file's format
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -69,6 +70,11 @@ class Shard:
         """JPEG of a track, b"" when it was encoded without."""
         piece, local = self._locate("tracks", track)
         return piece.thumbnail(local)
+
+    def unit(self, row: int) -> Tables:
+        """The tables of the video in `row` alone, as a view."""
+        piece, local = self._locate("videos", row)
+        return view(piece, local, local + 1)
 
     def encoded_video(self, row: int) -> EncodedVideo:
         """What was committed for the video in `row`, to be committed again, say under a new path."""

@@ -52,6 +52,7 @@ __all__ = [
     "finish",
     "lock",
     "open_shard",
+    "parts_of",
     "remove_videos",
     "replace_all",
 ]
@@ -81,7 +82,13 @@ def open_shard(codes_path: Path) -> Shard:
     pieces = merged(files)
     codes = pieces[0].codes if len(pieces) == 1 else np.concatenate([piece.codes for piece in pieces])
     tag, tombstones = files[-1].tag, main.tombstones if main else NO_TOMBSTONES
-    return Shard(tag, content_hash(tag, pieces, tombstones), files[-1].dhh_version, codes, pieces, tombstones)
+    content = content_hash(tag, pieces, tombstones)
+    return Shard(tag, content, files[-1].dhh_version, codes, pieces, tombstones, files[-1].version)
+
+
+def parts_of(codes_path: Path) -> list[Path]:
+    """The files that wait beside `codes_path` and belong to it."""
+    return _part_paths(_parts_folder(codes_path.resolve()))
 
 
 def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:

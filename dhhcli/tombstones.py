@@ -4,7 +4,7 @@ A tombstone says which video content and, for a track, when and where in its pic
 So a person who was forgotten in one video is not recognised, and not left out, in the next: run `dhh forget` again.
 
 Which track of a video that is encoded again is the forgotten one? The encoder is deterministic, so mostly the one with
-the same times and the same box. Where the encoder has changed: the tracks that share at least half of the shorter time
+the same times and the same box. Where there is none, because the encoder has changed: the tracks that share at least half of the shorter time
 span with it and whose best box overlaps its box; if none does, the one of them that is nearest in the picture. So that
 a forgotten face may take a neighbour with it, and does not come back.
 """
@@ -80,8 +80,15 @@ def _of(fingerprint: str, tombstones: NDArray[np.void]) -> NDArray[np.void]:
 
 def _matches(stone: np.void, tracks: NDArray[np.void]) -> NDArray[np.bool_]:
     """(t,) bool; see the module docstring. Times are ticks; a track of one frame lasts one."""
-    start, end = tracks["start_pts"], np.maximum(tracks["end_pts"], tracks["start_pts"] + 1)
-    first, last = int(stone["start_pts"]), max(int(stone["end_pts"]), int(stone["start_pts"]) + 1)
+    same = (tracks["box"] == stone["box"]).all(axis=1)
+    for name in ("start_pts", "end_pts", "best_pts"):
+        same &= tracks[name] == stone[name]
+    if same.any():
+        return np.asarray(same, bool)
+    start = tracks["start_pts"].astype(np.float64)  # a damaged file's differences do not fit into an int64
+    end = np.maximum(tracks["end_pts"].astype(np.float64), start + 1)
+    first = float(stone["start_pts"])
+    last = max(float(stone["end_pts"]), first + 1)
     shared = np.minimum(end, last) - np.maximum(start, first)
     together = 2 * shared >= np.minimum(end - start, last - first)
     near = together & (_overlap(stone["box"], tracks["box"]) >= OVERLAP)
