@@ -4,9 +4,9 @@ A tombstone says which video content and, for a track, when and where in its pic
 So a person who was forgotten in one video is not recognised, and not left out, in the next: run `dhh forget` again.
 
 Which track of a video that is encoded again is the forgotten one? The encoder is deterministic, so mostly the one with
-the same times and the same box. Where there is none, because the encoder has changed: the tracks that share at least half of the shorter time
-span with it and whose best box overlaps its box; if none does, the one of them that is nearest in the picture. So that
-a forgotten face may take a neighbour with it, and does not come back.
+the same times and the same box. Where there is none, because the encoder has changed: the tracks that share at least
+half of the shorter time span with it and whose best box overlaps its box; if none does, the one of them that is nearest
+in the picture. So a forgotten face may take a neighbour with it, but does not come back.
 """
 
 import time
