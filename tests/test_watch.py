@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,14 +56,11 @@ def test_a_photo_is_found_by_a_photo(encoded: Path, sample: Sample, dhh: Run, tm
     result = dhh("encode", "photos", sample.film)
     assert result.exit_code == 4
     lines = result.stderr.splitlines()
-    assert [line.partition(", about")[0] for line in lines[:3]] == [
+    assert [line.partition(", about")[0] for line in lines[:2]] == [
         "[1/4] photos/both.png: photo, 2 faces",
         "[2/4] photos/sky.jpg: photo, 0 faces",
-        "[3/4] photos/text.tif: skipped: cannot be read as a photo (cannot identify image file 'text.tif'): "
-        "give a JPEG, PNG, TIFF or WebP"
-        if "'text.tif'" in lines[2]
-        else lines[2],
     ]
+    assert lines[2].startswith("[3/4] photos/text.tif: skipped: cannot be read as a photo")
     assert lines[4].startswith("1 video and 3 photos: 2 encoded, 1 unchanged, 1 skipped; 2 face tracks in 2 shots, ")
     assert f"skipped: {Path('photos/text.tif')}: cannot be read as a photo" in result.stderr
     for photo, middle in zip(sample.photos, (768, 256), strict=True):
@@ -165,7 +163,7 @@ def test_time_left_counts_only_what_is_encoded(tmp_path: Path, monkeypatch: pyte
     assert isinstance(console.file, io.StringIO)
     last = console.file.getvalue().splitlines()[-1]
     assert last.endswith("5.0x real time, about 2 min left")
-    assert "left" not in console.file.getvalue().splitlines()[0]
+    assert "about" not in console.file.getvalue().splitlines()[0]
 
 
 # ---------------------------------------------------------------------------------------------------- watch
@@ -178,7 +176,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def encode_video(path: Path, _: object, *, fingerprint: str, **_rest: object) -> Any:
         done.append(path.name)
-        return encoded_video(np.random.default_rng(0), path.resolve(), fingerprint=fingerprint)
+        made = encoded_video(np.random.default_rng(0), path.resolve(), fingerprint=fingerprint)
+        stat = path.stat()
+        return replace(made, video=replace(made.video, size=stat.st_size, mtime_ns=stat.st_mtime_ns))
 
     monkeypatch.setattr(encoding, "encode_video", encode_video)
     monkeypatch.setattr(os, "fsync", lambda _: None)
