@@ -1,6 +1,6 @@
 """shardfile: Tables (codes (t, B), tracks (t,), shots (s,), videos (v,), ...) <-> one HDF5 file, mapped.
 
-The only module that imports h5py. A file is one root group with the seven datasets of `Tables` and, from version 2
+A file is one root group with the seven datasets of `Tables` and, from version 2
 on, the tombstones of what was forgotten; all of them contiguous and unfiltered: a reader maps the file once and all
 arrays are views into it, so nothing is loaded before it is looked at, and no file can inflate to more memory than it
 has bytes. Root attributes: format, format_version, bits, code_bytes, bit_order, model (SHA-256 of the weights, hex),
@@ -26,6 +26,7 @@ from . import __version__
 from .codes import BIT_ORDER, code_bytes
 from .errors import MissingPathError, ShardError
 from .files import sync_folder
+from .skeleton import make_skeleton
 from .tables import (
     NO_TOMBSTONES,
     SHOT_DTYPE,
@@ -71,8 +72,6 @@ def write_file(
     temporary = path.with_name(path.name + ".tmp")
     try:
         _write(temporary, tag, pieces, tombstones)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
         read_file(temporary)
         temporary.replace(path)
         sync_folder(path.parent)
@@ -82,25 +81,32 @@ def write_file(
 
 
 def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void]) -> None:
-    # One fixed version of the format: the same bytes from every HDF5 library, and checksums on the metadata.
-    with h5py.File(path, "w", libver=("v108", "v108"), locking=False) as h5:
-        h5.attrs["format"] = np.bytes_(FORMAT)
-        h5.attrs["format_version"] = FORMAT_VERSION
-        h5.attrs["bits"] = tag.bits
-        h5.attrs["code_bytes"] = code_bytes(tag.bits)
-        h5.attrs["bit_order"] = np.bytes_(BIT_ORDER)
-        h5.attrs["model"] = np.bytes_(tag.fingerprint)
-        h5.attrs["dhh_version"] = np.bytes_(__version__)
-        h5.attrs["content"] = np.bytes_(content_hash(tag, pieces, tombstones))
-        for name, (dtype, row_shape) in _layout(tag).items():
-            rows = sum(len(getattr(piece, name)) for piece in pieces)
-            dataset = h5.create_dataset(name, (rows, *row_shape), dtype, fill_time="never", track_times=False)
-            at = 0
-            for array in joined(pieces, name):
-                if len(array):
-                    dataset[at : at + len(array)] = array
-                at += len(array)
-        h5.create_dataset("tombstones", data=tombstones, track_times=False)
+    attributes = {
+        "format": np.bytes_(FORMAT),
+        "format_version": FORMAT_VERSION,
+        "bits": tag.bits,
+        "code_bytes": code_bytes(tag.bits),
+        "bit_order": np.bytes_(BIT_ORDER),
+        "model": np.bytes_(tag.fingerprint),
+        "dhh_version": np.bytes_(__version__),
+        "content": np.bytes_(content_hash(tag, pieces, tombstones)),
+    }
+    datasets = {
+        name: (dtype, (sum(len(getattr(piece, name)) for piece in pieces), *row_shape))
+        for name, (dtype, row_shape) in _layout(tag).items()
+    }
+    skeleton = make_skeleton(attributes, datasets | {"tombstones": (TOMBSTONE_DTYPE, (len(tombstones),))})
+    with path.open("wb") as file:
+        for offset, page in skeleton.metadata:
+            file.seek(offset)
+            file.write(page)
+        for name, offset in skeleton.offsets.items():
+            file.seek(offset)
+            for array in joined(pieces, name) if name in datasets else [tombstones]:
+                file.write(np.ascontiguousarray(array).data)
+        file.truncate(skeleton.size)  # a page may reach beyond the end, and an empty dataset end before it
+        file.flush()
+        os.fsync(file.fileno())
 
 
 # ---------------------------------------------------------------------------------------------- reading

@@ -29,6 +29,7 @@ FLOW = (
     "records",
     "tables",
     "pieces",
+    "skeleton",
     "shardfile",
     "shards",
     "tombstones",

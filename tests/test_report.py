@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dhhcli.encode import Encoded, Skipped, Step, Unchanged
+from dhhcli.encode import Encoded, Step
 from dhhcli.errors import DhhError
 from dhhcli.folders import Missed, Packed
 from dhhcli.layouts import Item, Layout, Listing
@@ -23,6 +23,7 @@ from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
 from dhhcli.report.table import result_table
 from dhhcli.report.text import COLUMNS, json_lines, tsv
 from dhhcli.sources import VideoList
+from dhhcli.upkeep import Skipped, Unchanged
 
 ROW = Row(
     rank=1,

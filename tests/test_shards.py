@@ -427,6 +427,49 @@ def test_a_full_disk_leaves_everything_as_it_was(
     assert_holds(path, videos)
 
 
+def test_a_disk_that_is_really_full(path: Path) -> None:
+    """Files may not grow beyond 30 kB, so a write fails half way: one line, nothing lost, nothing left behind."""
+    program = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from dhhcli.errors import ShardError
+from dhhcli.shards import commit, finish
+from footage import TAG, encoded_video
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+for tracks, act in ((20, commit), (2000, commit), (20, commit), (300, finish)):
+    try:
+        for i in range(1 if act is commit else 20):
+            commit(path, TAG, encoded_video(np.random.default_rng(i), f"/footage/{tracks}-{i}.mov", tracks=tracks // 4))
+        if act is finish:
+            finish(path, TAG)
+        print("done")
+    except ShardError as error:
+        print(error)
+"""
+    tests = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, large, small, merge = done.stdout.splitlines()
+    assert (first, small) == ("done", "done")
+    for words, name in ((large, ".h5"), (merge, "codes.h5")):
+        assert f"{name}: cannot be written (" in words
+        assert words.endswith("free space or another folder?")
+    assert contents(path).keys() == {"20-0", *(f"300-{i}" for i in range(20))}
+    assert not list(path.parent.rglob("*.tmp"))
+    finish(path, TAG)  # there is space again
+    assert len(contents(path)) == 21
+
+
 def test_killed_for_real_while_encoding(path: Path) -> None:
     """SIGKILL at a random moment of a process that commits and merges without end."""
     program = """

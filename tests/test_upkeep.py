@@ -120,8 +120,13 @@ def test_a_renamed_folder_is_relinked_at_once(work: Work, tmp_path: Path, monkey
     folder, codes = tmp_path / "films", tmp_path / "codes.h5"
     films(folder, "abcd")
     run(folder, codes)
-    calls = []
-    monkeypatch.setattr(upkeep, "remove_videos", lambda *args: calls.append(args) or remove_videos(*args))
+    calls: list[Any] = []
+
+    def remove(path: Path, paths: list[Path]) -> int:
+        calls.append(paths)
+        return remove_videos(path, paths)
+
+    monkeypatch.setattr(upkeep, "remove_videos", remove)
     folder = folder.rename(tmp_path / "renamed")
     assert all(isinstance(event, Relinked) for event in run(folder, codes))
     assert len(calls) == 1

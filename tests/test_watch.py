@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,6 @@ from test_cli import one_line, rows_of
 from typer.testing import Result
 
 from dhhcli import encode as encoding
-from dhhcli import watch
 from dhhcli.encode import Encoded
 from dhhcli.report.progress import EncodeProgress
 from dhhcli.sample import Sample
@@ -186,11 +185,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def watched(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, steps: dict[int, Callable[[], object]], rounds: int, **how: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, steps: Mapping[int, Callable[[], object]], rounds: int, **how: Any
 ) -> list[str]:
     """Watch for so many rounds; after round r, ``steps[r]`` happens instead of waiting. What was said."""
     looks = iter(range(rounds))
-    monkeypatch.setattr(watch.time, "sleep", lambda _: steps.get(next(looks), lambda: None)())
+    monkeypatch.setattr(time, "sleep", lambda _: steps.get(next(looks), lambda: None)())
     console = Console(file=io.StringIO(), width=500)
     encode_watching([folder], folder.parent / "codes.h5", NETWORK, console, rounds=rounds, **how)
     assert isinstance(console.file, io.StringIO)
@@ -227,7 +226,7 @@ def test_watch_follows_a_moved_file_and_reports_a_gone_one_once(
     folder.mkdir()
     for name in "ab":
         (folder / f"{name}.mp4").write_bytes(name.encode() * 100)
-    steps = {
+    steps: dict[int, Callable[[], object]] = {
         2: lambda: (folder / "a.mp4").rename(folder / "c.mp4"),
         5: (folder / "b.mp4").unlink,
     }
@@ -262,7 +261,7 @@ def test_watch_ends_cleanly_on_interrupt(tmp_path: Path) -> None:
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stderr is not None
-        said = []
+        said: list[str] = []
         while not (said and said[-1].startswith("codes.h5: ")):
             said.append(process.stderr.readline())
             assert said[-1], said
