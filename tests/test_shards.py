@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -257,7 +258,8 @@ def test_finish_makes_nothing_out_of_nothing(path: Path) -> None:
 def test_views_say_what_copies_say(rng: np.random.Generator) -> None:
     """Views of views, cut and joined in any order; nothing is copied before it is written."""
     units = [to_tables(TAG, encoded_video(rng, f"/footage/{i}.mov", tracks=i)) for i in range(6)]
-    whole = Tables(**{name: np.concatenate([*joined(units, name)]) for name in NAMES})
+    arrays: dict[str, Any] = {name: np.concatenate([*joined(units, name)]) for name in NAMES}
+    whole = Tables(**arrays)
     inner = view(view(whole, 1, 6), 2, 5)  # videos 3, 4, 5
     for piece, unit in zip([view(inner, row, row + 1) for row in range(3)], units[3:], strict=True):
         assert np.shares_memory(piece.tracks, whole.tracks) or not len(piece.tracks)
