@@ -1,7 +1,9 @@
 """Forgotten tracks are gone from the bytes and stay away; merging holds every video once."""
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from dhhcli.forget import Request, forget
 from dhhcli.index import index_paths
 from dhhcli.inventory import list_entries, take_inventory
 from dhhcli.merge import merge
+from dhhcli.report.inventory import print_lines, print_pairs
 from dhhcli.sample import Sample
 from dhhcli.shards import ModelTag, commit, compact, open_shard
 from dhhcli.tables import TRACK_DTYPE
@@ -439,3 +442,23 @@ def test_forget_and_merge_refuse_in_one_line(mine: Path, sample: Sample, dhh: Ru
         f"left out: {mine}: {sample.film}: same content as in {mine}",
     ]
     assert (tmp_path / "c.h5").read_bytes() == mine.read_bytes()
+
+
+def test_tables_on_a_terminal(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    print_pairs(take_inventory(mine), as_json=False)
+    print_lines(list_entries(mine), as_json=False)
+    assert isinstance(sys.stdout, Terminal)
+    lines = sys.stdout.getvalue().splitlines()
+    assert lines[1].split() == ["format", "2"]
+    assert lines[6].split() == ["videos", "1"]
+    header, film = lines[-2:]
+    assert header.split()[:4] == ["kind", "path", "shots", "tracks"]
+    assert film.split()[0] == "video"
+    assert film.split()[2:5] == ["8", "6", "16.8"]
