@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .errors import DhhError
+from .errors import DhhError, UsageError
 from .layouts import Layout
 
 
@@ -91,7 +91,7 @@ def encode(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="With --watch: seconds between two looks.")] = 10.0,
+    every: Annotated[float | None, typer.Option(min=0.1, help="With --watch: seconds between two looks. [10]")] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
     from .encode import weights_for
@@ -99,10 +99,19 @@ def encode(
     from .report.progress import stderr_console
     from .watch import encode_once, encode_watching
 
+    if every is not None and not watch:
+        raise UsageError("--every says how often --watch looks; add --watch")
     network = load_network(weights_for(out, weights))
     if watch:
         encode_watching(
-            videos, out, network, stderr_console(), thumbnails=thumbnails, photos=photos, prune=prune, every=every
+            videos,
+            out,
+            network,
+            stderr_console(),
+            thumbnails=thumbnails,
+            photos=photos,
+            prune=prune,
+            every=every or 10.0,
         )
     raise typer.Exit(
         encode_once(videos, out, network, stderr_console(), thumbnails=thumbnails, photos=photos, prune=prune)

@@ -70,6 +70,8 @@ def forget(
         raise UsageError("name what to forget: --video, --track, or --photo with --within")
     if bool(request.photos) != (request.within is not None):
         raise UsageError("--photo and --within go together: everyone within so many bits of the photo is forgotten")
+    if request.face > 1 and not request.photos:
+        raise UsageError("--face says which face of a --photo; add --photo")
     open_shard(codes_path).close()  # before the lock leaves its file beside a name that was mistyped
     with lock(codes_path):
         with open_shard(codes_path) as shard:

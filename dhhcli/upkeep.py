@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from .errors import MissingPathError
 from .files import write_atomically
 from .records import EncodedVideo, VideoRecord, content_fingerprint
-from .shards import check_model, commit, compact, open_shard, remove_videos
+from .shards import check_model, commit, compact, open_shard, parts_of, remove_videos
 from .tables import NO_TOMBSTONES, ModelTag
 from .tombstones import forgotten, without_forgotten
 
@@ -94,7 +94,6 @@ class Plan:
     relinked: dict[Path, Relinked] = field(default_factory=dict)
     stripped: set[Path] = field(default_factory=set)
     leftovers: dict[Path, Path] = field(default_factory=dict)  # gone path -> the path that has its content now
-    erased: bool = False  # rows or pictures that must not stay behind in an older part of the codes file
 
 
 def recorded_path(path: Path) -> Path:
@@ -133,7 +132,6 @@ def make_plan(paths: Sequence[Path], codes_path: Path, tag: ModelTag, thumbnails
                 if path in plan.known and plan.known[path].pictures:
                     copies[path] = shard.encoded_video(rows[path])
                     plan.stripped.add(path)
-            plan.erased = bool(plan.stripped)
         for copy in copies.values():
             unpictured = replace(copy, thumbnails=(b"",) * len(copy.tracks)) if thumbnails is False else copy
             commit(codes_path, tag, without_forgotten(unpictured, plan.tombstones))
@@ -255,8 +253,8 @@ def drop(codes_path: Path, paths: Sequence[Path]) -> None:
 
 
 def erase_leftovers(plan: Plan, codes_path: Path, tag: ModelTag) -> None:
-    """At the end of a run that removed pictures: no older version of them stays in the file."""
-    if plan.erased:
+    """At the end of a run without pictures: no older version of a video keeps some in an older part of the file."""
+    if plan.thumbnails is False and parts_of(codes_path):
         compact(codes_path, tag)
 
 

@@ -190,6 +190,7 @@ def test_forget_refuses_what_it_cannot_do(rng: np.random.Generator, path: Path) 
         (Request(), "name what to forget"),
         (Request(photos=(Path("a.jpg"),)), "--within"),
         (Request(tracks=(1,), within=3), "--within"),
+        (Request(tracks=(1,), face=2), "add --photo"),
     ):
         with pytest.raises(UsageError, match=words):
             forget(path, request)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from footage import TAG, assert_holds, assert_same_shard, assert_same_video, contents, encoded_video, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dhhcli import shards
 from dhhcli.codes import code_bytes
@@ -248,6 +251,38 @@ def test_killed_while_folding(
     finish(path, TAG)
     assert_holds(path, videos)
     assert [entry.name for entry in path.parent.iterdir()] == ["codes.h5"]
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["commit"] * 6 + ["remove", "finish", "compact"]), st.integers(0, 7)), max_size=25
+    )
+)
+def test_whatever_is_done_in_whatever_order_the_newest_videos_are_there(steps: list[tuple[str, int]]) -> None:
+    """Against a dict; small limits, so that there are packs over packs over a merged file."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "MAX_PARTS", 2)
+        patch.setattr(shards, "SMALL", 0)
+        patch.setattr(os, "fsync", lambda _: None)
+        path, model = Path(folder) / "codes.h5", dict[str, EncodedVideo]()
+        for act, number in steps:
+            name = "abcdefgh"[number]
+            if act == "commit":
+                model[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=number)
+                commit(path, TAG, model[name])
+            elif act == "remove" and (model or path.exists()):
+                assert remove_videos(path, [Path(f"/footage/{name}.mov")]) == (model.pop(name, None) is not None)
+            elif act == "finish":
+                finish(path, TAG)
+            elif act == "compact":
+                compact(path, TAG)
+            if model:
+                assert_holds(path, model)
+        compact(path, TAG)
+        assert contents(path).keys() == model.keys()
+        assert [entry.name for entry in Path(folder).iterdir()] == ["codes.h5"]
 
 
 def test_finish_makes_nothing_out_of_nothing(path: Path) -> None:

@@ -224,6 +224,23 @@ def test_pictures_of_known_files(work: Work, tmp_path: Path) -> None:
     assert (a, b) == tuple(event.path for event in run(folder, codes))
 
 
+def test_removed_pictures_stay_in_no_part_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the pictures were taken off, before the file that holds them was written anew."""
+    monkeypatch.setattr(shards, "SMALL", 0)
+    folder, codes = tmp_path / "films", tmp_path / "codes.h5"
+    films(folder, "ab")
+    list(encode(sorted(folder.iterdir()), codes, NETWORK))
+    jpeg = max(contents(codes)["b"].thumbnails)
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "erase_leftovers", lambda *_: None)
+        patch.setattr(encoding, "finish", lambda *_: None)
+        list(encode([folder / "b.mp4"], codes, NETWORK, thumbnails=False))
+    assert jpeg in codes.read_bytes()
+    list(encode([folder / "b.mp4"], codes, NETWORK, thumbnails=False))
+    assert jpeg not in codes.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.h5", "codes.h5.lock", "films"]
+
+
 def test_forgotten_videos_and_tracks_stay_away(tmp_path: Path) -> None:
     folder, codes = tmp_path / "films", tmp_path / "codes.h5"
     a, b = films(folder, "ab")

@@ -274,6 +274,11 @@ def test_watch_ends_cleanly_on_interrupt(tmp_path: Path) -> None:
     assert not (tmp_path / "codes.h5.parts").exists()
 
 
+def test_every_needs_watch(dhh: Run) -> None:
+    one_line(dhh("encode", "films", "--every", "3"), 2, "add --watch")
+    assert dhh("encode", "films", "--watch", "--every", "0").exit_code == 2
+
+
 def test_json_of_a_still_has_no_timecode(dhh: Run, sample: Sample, tmp_path: Path) -> None:
     (tmp_path / "p.jpg").write_bytes(sample.photos[0].read_bytes())
     assert dhh("encode", "p.jpg").exit_code == 0
