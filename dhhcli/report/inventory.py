@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..forget import Removed
     from ..inventory import Inventory
 
+WIDE = ("fingerprint", "frames", "width", "height", "frame_rate", "bytes", "box")  # not shown on a terminal
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})  # as in text.py
 
 
@@ -30,11 +31,13 @@ def print_pairs(line: "DataclassInstance", *, as_json: bool) -> None:
 
 
 def print_lines(lines: "Sequence[DataclassInstance]", *, as_json: bool) -> None:
-    """Many of a kind: a table or TSV with a header, or a JSON object each; nothing for none."""
+    """Videos or removed tracks: a table, or TSV with a header, or a JSON object each; nothing for none."""
     if as_json:
         _write(_object(line) for line in lines)
     elif lines:
         names = [field.name for field in dataclasses.fields(lines[0])]
+        if sys.stdout.isatty():
+            names = [name for name in names if name not in WIDE]
         rows = [[_cell(getattr(line, name)) for name in names] for line in lines]
         if sys.stdout.isatty():
             _table(names, rows)
@@ -83,7 +86,10 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*names, box=None, pad_edge=False, show_header=bool(names))
+    table = Table(box=None, pad_edge=False, show_header=bool(names))
+    for name in names:
+        long = name in ("path", "video", "problems")
+        table.add_column(name, no_wrap=not long, overflow="fold", min_width=20 if long else None)
     for row in rows:
         table.add_row(*(Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in cell)) for cell in row))
     Console().print(table)
