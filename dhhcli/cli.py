@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .errors import DhhError
+from .errors import DhhError, UsageError
 from .layouts import Layout
 
 
@@ -73,25 +73,49 @@ def root(
 
 @app.command()
 def encode(
-    videos: Annotated[list[Path], typer.Argument(help="Video files, or folders that are searched for them.")],
+    videos: Annotated[
+        list[Path], typer.Argument(help="Video files and photos, or folders that are searched for them.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
     weights: WeightsName = None,
-    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each track's best face.")] = True,
+    thumbnails: Annotated[
+        bool | None,
+        typer.Option(
+            "--thumbnails/--no-thumbnails",
+            help="Keep a small picture of each track's best face; without either, new files get some and known ones "
+            "stay as they are.",
+        ),
+    ] = None,
+    photos: Annotated[bool, typer.Option(help="Also encode the photos in folders.")] = True,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop the codes of files that are gone.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
+    ] = False,
+    every: Annotated[float | None, typer.Option(min=0.1, help="With --watch: seconds between two looks. [10]")] = None,
 ) -> None:
-    """Index the people in videos: one binary code per face track."""
-    from .encode import encode as encode_videos
+    """Index the people in videos and photos: one binary code per face track."""
     from .encode import weights_for
     from .network import load_network
-    from .report.progress import EncodeProgress, stderr_console
-    from .sources import require_videos
+    from .report.progress import stderr_console
+    from .watch import encode_once, encode_watching
 
-    found = require_videos(videos)
+    if every is not None and not watch:
+        raise UsageError("--every says how often --watch looks; add --watch")
     network = load_network(weights_for(out, weights))
-    with EncodeProgress(found, stderr_console()) as progress:
-        for event in encode_videos(found.videos, out, network, thumbnails=thumbnails, on_step=progress.step):
-            progress.done(event)
-    progress.conclude(out)
-    raise typer.Exit(progress.exit_code)
+    if watch:
+        encode_watching(
+            videos,
+            out,
+            network,
+            stderr_console(),
+            thumbnails=thumbnails,
+            photos=photos,
+            prune=prune,
+            every=every or 10.0,
+        )
+    raise typer.Exit(
+        encode_once(videos, out, network, stderr_console(), thumbnails=thumbnails, photos=photos, prune=prune)
+    )
 
 
 @app.command()
@@ -150,6 +174,67 @@ def index(
 
     info = build(codes, "ivf" if ivf else "flat", np.random.default_rng(seed))
     print_notes([f"{index_paths(codes)[0]}: {info.words()}"])
+
+
+@app.command()
+def info(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+) -> None:
+    """What a codes file holds: model, videos, tracks, hours, what is incomplete, skipped or forgotten."""
+    from .inventory import list_entries, take_inventory
+    from .report.inventory import inventory_notes, print_lines, print_pairs
+
+    taken = take_inventory(codes, check=check)
+    if listing:
+        print_lines(list_entries(codes), as_json=json)
+    else:
+        print_pairs(taken, as_json=json)
+    raise typer.Exit(inventory_notes(taken))
+
+
+@app.command()
+def merge(
+    codes: Annotated[list[Path], typer.Argument(help="Codes files of one model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file to write; must not exist.")],
+) -> None:
+    """Put several codes files into one; a video that several hold comes once."""
+    from .merge import merge as merge_codes
+    from .report.output import print_notes
+
+    print_notes(merge_codes(codes, out).lines(out))
+
+
+@app.command()
+def forget(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    video: Annotated[list[Path] | None, typer.Option("--video", help="Forget a whole video; repeatable.")] = None,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", help="Forget a track, by the number query prints; repeatable.")
+    ] = None,
+    photo: Annotated[
+        list[Path] | None, typer.Option("--photo", help="Forget everyone near this photo; with --within; repeatable.")
+    ] = None,
+    within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
+    face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    weights: WeightsName = None,
+) -> None:
+    """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
+    from .forget import Request
+    from .forget import forget as forget_in
+    from .report.inventory import print_lines, removal_note
+    from .report.output import print_notes
+
+    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face)
+    removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run)
+    print_notes(notes)
+    print_lines(removed, as_json=json)
+    print_notes([removal_note(removed, codes, dry_run=dry_run)])
+    raise typer.Exit(0 if removed else 3)
 
 
 @app.command()

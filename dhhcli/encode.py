@@ -6,7 +6,7 @@ crops a track -> features -> log-covariance -> code. A crop is cut while its fra
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,10 +23,28 @@ from .hashing import hash_tracks
 from .network import Network
 from .prefetch import prefetch
 from .records import EncodedVideo, VideoRecord, content_fingerprint
-from .shards import check_model, commit, compact, lock, open_shard
+from .shards import commit, finish, lock, open_shard
 from .shots import Shot, ShotDetector
-from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag
+from .sources import is_photo
+from .stills import encode_still
+from .tables import SHOT_DTYPE, TRACK_DTYPE
+from .tombstones import without_forgotten
 from .tracks import FaceTrack, FaceTracker, Observation, sample
+from .upkeep import (
+    Forgotten,
+    Gone,
+    Plan,
+    Relinked,
+    Skipped,
+    Unchanged,
+    decide,
+    erase_leftovers,
+    gone_files,
+    make_plan,
+    note_skipped,
+    recorded_path,
+    waiting,
+)
 from .video import Frame, Video, open_video
 from .weights import shipped_as
 
@@ -53,22 +71,6 @@ class Encoded:
     tracks: int
     seconds: float  # of film
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """A file was encoded by an earlier run."""
-
-    path: Path
-    warnings: tuple[str, ...] = ()  # what was wrong with it then, and still is
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file could not be encoded; the others go on."""
-
-    path: Path
-    reason: str
 
 
 def shot_tracks(
@@ -126,15 +128,20 @@ def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np
 
 
 def encode_video(
-    path: Path, network: Network, *, thumbnails: bool = True, on_step: Callable[[Step], None] = lambda _: None
+    path: Path,
+    network: Network,
+    *,
+    fingerprint: str | None = None,
+    thumbnails: bool = True,
+    on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo:
-    """The whole chain for one file.
+    """The whole chain for one file; ``fingerprint``: of its content, where that is known already.
 
     Raises:
         VideoError, NoVideoError: the file cannot be decoded, or holds no pictures. A file that stops early is kept as
             far as it decodes; its record carries the warning.
     """
-    fingerprint, stat = content_fingerprint(path), path.stat()
+    fingerprint, stat = fingerprint or content_fingerprint(path), path.stat()
     shot_rows: list[tuple[Any, ...]] = []
     track_rows: list[tuple[Any, ...]] = []
     codes, thumbs = [], []
@@ -205,65 +212,67 @@ def encode(
     codes_path: Path,
     network: Network,
     *,
-    thumbnails: bool = True,
+    thumbnails: bool | None = None,
+    prune: bool = False,
+    roots: Sequence[Path] = (),
     on_step: Callable[[Step], None] = lambda _: None,
-) -> Iterator[Encoded | Unchanged | Skipped]:
+    on_plan: Callable[[set[Path]], None] = lambda _: None,
+) -> Generator[Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone]:
     """Encode files one after the other; each is on disk before the next begins, and one bad file stops nothing.
 
-    What the codes file holds already (same path, same content fingerprint) is not done again; a changed file replaces
-    its old rows. When the generator ends or is closed, what was committed is merged into the one named file.
+    What the codes file holds already is not done again, wherever it lies now; a changed file replaces its old rows (see
+    upkeep.py). When the generator ends or is closed, what was committed is merged into the one named file.
 
     Args:
-        paths: video files.
-        codes_path: the file the user names; created when missing.
+        paths: video files and photos.
+        codes_path: the file the user names; created when there is something to put into it.
         network: detector, backbone, hash layers.
-        thumbnails: keep a small picture of every track's best face.
+        thumbnails: keep a small picture of every track's best face; also of known videos, which are encoded again for
+            it, or stripped of them. None: pictures of new ones, known ones stay as they are.
+        prune: drop the codes of files that are gone.
+        roots: the folders and files where a known file that is gone is reported, and dropped.
         on_step: called after every frame.
+        on_plan: called once, with the files that will probably be encoded.
 
     Raises:
         ShardError: the codes file is another model's, damaged, or being written by another process.
     """
     with lock(codes_path):
-        known = known_videos(codes_path, network.tag)
+        plan = make_plan(paths, codes_path, network.tag, thumbnails)
+        on_plan(waiting(plan, paths))
+        tried: dict[Path, str | None] = {}
         try:
             for path in paths:
-                if not path.is_file():  # reading a pipe or a device may never end
-                    yield Skipped(path, "not a regular file")
-                    continue
-                try:
-                    before = known.get(recorded_path(path))
-                    if before is not None and before.fingerprint == content_fingerprint(path):
-                        yield Unchanged(path, before.warnings)
-                        continue
-                    encoded = encode_video(path, network, thumbnails=thumbnails, on_step=on_step)
-                except (DhhError, OSError) as error:
-                    yield Skipped(path, str(error).removeprefix(f"{path}: "))
-                    continue
-                commit(codes_path, network.tag, encoded)
-                yield Encoded(
-                    path,
-                    len(encoded.shots),
-                    len(encoded.tracks),
-                    float(length(encoded)),
-                    encoded.video.warnings,
+                decided = decide(plan, path)
+                event = (
+                    encode_file(path, decided, plan, codes_path, network, on_step)
+                    if isinstance(decided, str)  # the fingerprint of what is to be encoded
+                    else decided
                 )
+                tried[recorded_path(path)] = event.reason if isinstance(event, Skipped) else None
+                yield event
+            yield from gone_files(plan, codes_path, roots, prune=prune)
         finally:
-            compact(codes_path, network.tag)
+            finish(codes_path, network.tag)
+            erase_leftovers(plan, codes_path, network.tag)
+            note_skipped(codes_path, tried)
 
 
-def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, VideoRecord]:
-    """Recorded path -> what a codes file holds of it; empty when there is none yet.
-
-    Raises:
-        ShardError: the file is damaged or another model's.
-    """
+def encode_file(
+    path: Path, fingerprint: str, plan: Plan, codes_path: Path, network: Network, on_step: Callable[[Step], None]
+) -> Encoded | Skipped:
+    """Encode one file and commit it, without the tracks that were forgotten. Raises ShardError as ``commit``."""
+    keep = plan.thumbnails is not False
     try:
-        shard = open_shard(codes_path)
-    except MissingPathError:
-        return {}
-    with shard:
-        check_model(shard, tag)
-        return {video.path: video for video in shard.videos}
+        if is_photo(path):
+            encoded = encode_still(path, network, fingerprint=fingerprint, thumbnails=keep)
+        else:
+            encoded = encode_video(path, network, fingerprint=fingerprint, thumbnails=keep, on_step=on_step)
+    except (DhhError, OSError) as error:
+        return Skipped(path, str(error).removeprefix(f"{path}: "))
+    encoded = without_forgotten(encoded, plan.tombstones)
+    commit(codes_path, network.tag, encoded)
+    return Encoded(path, len(encoded.shots), len(encoded.tracks), float(length(encoded)), encoded.video.warnings)
 
 
 def weights_for(codes_path: Path, name: str | None) -> str | None:
@@ -279,11 +288,6 @@ def weights_for(codes_path: Path, name: str | None) -> str | None:
             return shipped_as(shard.tag.fingerprint)
     except MissingPathError:
         return None
-
-
-def recorded_path(path: Path) -> Path:
-    """How a file is named in the codes: its real path, so that a file reached over a link is not encoded twice."""
-    return path.resolve()
 
 
 def length(encoded: EncodedVideo) -> Fraction:

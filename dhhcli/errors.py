@@ -6,7 +6,7 @@ Exit codes of every command (also in README):
 0     done; for ``query``: at least one shot was found
 1     an error: nothing was written, the one line on stderr says what and what to do
 2     wrong usage (unknown option, missing argument)
-3     ``query``: searched, and nobody was found
+3     ``query``: searched, and nobody was found; ``forget``: nothing was found to remove
 4     ``encode``, ``pack``: finished, but skipped some inputs or found them incomplete (listed)
 130   interrupted (Ctrl-C)
 ====  =====================================================================================

@@ -1,10 +1,9 @@
 """pieces: Tables of several files -> Shard: codes (n, B), one numbering of tracks, shots and videos."""
 
 import os
-from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from .errors import ShardError
 from .records import EncodedVideo, VideoRecord, intact, path_bytes, to_record
 from .shardfile import ShardFile
-from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, cut
+from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, cut, view
 
 
 @dataclass(eq=False)
@@ -31,6 +30,8 @@ class Shard:
     dhh_version: str  # that wrote it
     codes: NDArray[np.uint8]  # (n, B)
     pieces: list[Tables]
+    tombstones: NDArray[np.void]  # (x,) TOMBSTONE_DTYPE: what was forgotten
+    version: int  # of the codes file's format
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -70,12 +71,26 @@ class Shard:
         piece, local = self._locate("tracks", track)
         return piece.thumbnail(local)
 
+    def unit(self, row: int) -> Tables:
+        """The tables of the video in `row` alone, as a view."""
+        piece, local = self._locate("videos", row)
+        return view(piece, local, local + 1)
+
     def encoded_video(self, row: int) -> EncodedVideo:
         """What was committed for the video in `row`, to be committed again, say under a new path."""
         piece, local = self._locate("videos", row)
         unit = cut(piece, local, local + 1)
         thumbnails = tuple(unit.thumbnail(track) for track in range(len(unit.tracks)))
         return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails)
+
+    def pictures(self) -> list[tuple[int, bool]]:
+        """Per video, how many tracks it has, and whether any of them has a picture."""
+        counts = []
+        for piece in self.pieces:
+            ends = np.concatenate([[piece.origin.track], piece.videos["track_end"]]) - piece.origin.track
+            jpegs = np.concatenate([[piece.origin.jpeg], piece.thumbnail_ends])[ends]
+            counts += [(int(n), bool(size)) for n, size in zip(np.diff(ends), np.diff(jpegs), strict=True)]
+        return counts
 
     def damaged_videos(self) -> tuple[Path, ...]:
         """Paths of the videos whose bytes are not those that were committed; reads everything."""
@@ -110,8 +125,10 @@ class Shard:
         for p in np.unique(owners):
             at = np.flatnonzero(owners == p)
             own = getattr(self.pieces[p], name)[ids[at] - starts[p]]
-            for column, table in (("video", "videos"), ("shot", "shots")):
+            origin = self.pieces[p].origin
+            for column, table, first in (("video", "videos", origin.video), ("shot", "shots", origin.shot)):
                 if column in (dtype.names or ()):
+                    own[column] -= first
                     if own[column].min() < 0 or own[column].max() >= len(getattr(self.pieces[p], table)):
                         raise ShardError(f"{name}: {column} out of range: damaged codes file; encode again")
                     own[column] += self._starts[table][p]
@@ -125,27 +142,26 @@ def check_model(shard: Shard, tag: ModelTag) -> None:
         raise ShardError(other_model("the codes file", shard.tag, tag))
 
 
-def merged(main: ShardFile | None, parts: list[ShardFile]) -> list[Tables]:
-    """Pieces in the order of their paths; a part takes the place of its path in `main`."""
-    if not parts:
-        return [main.tables] if main else []
-    newer = {path_bytes(part.tables, 0): part.tables for part in parts}
-    if main is None:
-        return [newer[path] for path in sorted(newer)]
-    old = [path_bytes(main.tables, row) for row in range(len(main.tables.videos))]
-    if any(a >= b for a, b in pairwise(old)):
-        raise ShardError(f"{main.path}: damaged codes file (videos are not in order); encode again")
-    pieces: list[Tables] = []
-    first = 0
-    for path in sorted(newer):
-        row = bisect_left(old, path)
-        if first < row:
-            pieces.append(cut(main.tables, first, row))
-        pieces.append(newer[path])
-        first = row + (old[row : row + 1] == [path])
-    if first < len(old):
-        pieces.append(cut(main.tables, first, len(old)))
-    return pieces
+def merged(files: Sequence[ShardFile]) -> list[Tables]:
+    """Every path's newest video, in the order of their paths; `files` come newest first. Views, nothing is copied."""
+    if len(files) == 1:
+        return [files[0].tables]
+    newest: dict[bytes, tuple[int, int]] = {}  # path -> number of the file, row in it
+    for number, file in enumerate(files):
+        before = b""
+        for row in range(len(file.tables.videos)):
+            path = path_bytes(file.tables, row)
+            if row and path <= before:
+                raise ShardError(f"{file.path}: damaged codes file (videos are not in order); encode again")
+            before = path
+            newest.setdefault(path, (number, row))
+    runs: list[list[int]] = []  # number of the file, first row, row after the last
+    for _, (number, row) in sorted(newest.items()):
+        if runs and (runs[-1][0], runs[-1][2]) == (number, row):
+            runs[-1][2] = row + 1
+        else:
+            runs.append([number, row, row + 1])
+    return [view(files[number].tables, first, last) for number, first, last in runs]
 
 
 def other_model(where: str, found: ModelTag, expected: ModelTag) -> str:

@@ -31,6 +31,7 @@ _KINDS: Final[dict[str, Any]] = {
     "drop_frame": bool,
     "warnings": list,
 }
+_LATER: Final[dict[str, Any]] = {"still": bool}  # written only where it is not False: older files do without
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class VideoRecord:
     start_timecode: str | None
     drop_frame: bool
     warnings: tuple[str, ...]
+    still: bool = False  # a photo: one shot of no length, a track a face, its time means nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,7 @@ def _text(video: VideoRecord) -> bytes:
     values: dict[str, Any] = {name: getattr(video, name) for name in _KINDS}
     for name in _FRACTIONS:
         values[name] = None if values[name] is None else list(values[name].as_integer_ratio())
+    values |= {name: True for name in _LATER if getattr(video, name)}
     return os.fsencode(video.path) + b"\0" + json.dumps(values, sort_keys=True).encode("ascii")
 
 
@@ -132,7 +135,8 @@ def to_record(text: bytes) -> VideoRecord:
     path, _, rest = text.partition(b"\0")
     try:
         values = json.loads(rest)
-        if set(values) != set(_KINDS) or not all(isinstance(values[name], _KINDS[name]) for name in _KINDS):
+        kinds = _KINDS | {name: kind for name, kind in _LATER.items() if name in values}
+        if set(values) != set(kinds) or not all(isinstance(values[name], kinds[name]) for name in kinds):
             raise ValueError("fields or their types differ")
         for name in _FRACTIONS:
             if values[name] is not None:

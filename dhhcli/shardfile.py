@@ -1,10 +1,10 @@
 """shardfile: Tables (codes (t, B), tracks (t,), shots (s,), videos (v,), ...) <-> one HDF5 file, mapped.
 
-The only module that imports h5py. A file is one root group with the seven datasets of `Tables`, contiguous
-and unfiltered: a reader maps the file once and all arrays are views into it, so nothing is loaded before it
-is looked at, and no file can inflate to more memory than it has bytes. Root attributes: format,
-format_version, bits, code_bytes, bit_order, model (SHA-256 of the weights, hex), dhh_version, content (see
-`tables.content_hash`).
+A file is one root group with the seven datasets of `Tables` and, from version 2
+on, the tombstones of what was forgotten; all of them contiguous and unfiltered: a reader maps the file once and all
+arrays are views into it, so nothing is loaded before it is looked at, and no file can inflate to more memory than it
+has bytes. Root attributes: format, format_version, bits, code_bytes, bit_order, model (SHA-256 of the weights, hex),
+dhh_version, content (see `tables.content_hash`).
 
 Files come from other people too. Whatever is not exactly this is refused: other names, links, other layouts,
 external storage, virtual datasets, sizes that do not fit the file or each other.
@@ -20,15 +20,28 @@ from typing import Any, BinaryIO, Final
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__
 from .codes import BIT_ORDER, code_bytes
 from .errors import MissingPathError, ShardError
 from .files import sync_folder
-from .tables import NAMES, SHOT_DTYPE, TRACK_DTYPE, VIDEO_DTYPE, ModelTag, Tables, content_hash, joined
+from .skeleton import make_skeleton
+from .tables import (
+    NO_TOMBSTONES,
+    SHOT_DTYPE,
+    TOMBSTONE_DTYPE,
+    TRACK_DTYPE,
+    VIDEO_DTYPE,
+    ModelTag,
+    Tables,
+    content_hash,
+    joined,
+)
 
 FORMAT: Final = "dhh-codes"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+READ_VERSIONS: Final = (1, 2)  # 1 has no tombstones
 MAX_ROWS: Final = 2**31 - 1  # row numbers are int32
 MAX_TEXT: Final = 4096  # bytes of a root attribute
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -42,10 +55,15 @@ class ShardFile:
     tag: ModelTag
     dhh_version: str
     tables: Tables
+    tombstones: NDArray[np.void]  # (x,) TOMBSTONE_DTYPE
+    size: int  # bytes
+    version: int  # of the format
 
 
-def write_file(path: Path, tag: ModelTag, pieces: Sequence[Tables]) -> None:
-    """Write `pieces` one after another into one file at `path`, atomically and lastingly.
+def write_file(
+    path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void] = NO_TOMBSTONES
+) -> None:
+    """Write `pieces` one after another into one file at `path`, and `tombstones`; atomically and lastingly.
 
     A temporary file beside it is written, flushed, read back and renamed over `path`: whoever looks sees the
     old file or the whole new one. Equal pieces give equal bytes, however they were cut. Raises
@@ -53,9 +71,7 @@ def write_file(path: Path, tag: ModelTag, pieces: Sequence[Tables]) -> None:
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        _write(temporary, tag, pieces)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _write(temporary, tag, pieces, tombstones)
         read_file(temporary)
         temporary.replace(path)
         sync_folder(path.parent)
@@ -64,25 +80,33 @@ def write_file(path: Path, tag: ModelTag, pieces: Sequence[Tables]) -> None:
         raise ShardError(f"{path}: cannot be written ({_line(error)}); free space or another folder?") from error
 
 
-def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables]) -> None:
-    # One fixed version of the format: the same bytes from every HDF5 library, and checksums on the metadata.
-    with h5py.File(path, "w", libver=("v108", "v108"), locking=False) as h5:
-        h5.attrs["format"] = np.bytes_(FORMAT)
-        h5.attrs["format_version"] = FORMAT_VERSION
-        h5.attrs["bits"] = tag.bits
-        h5.attrs["code_bytes"] = code_bytes(tag.bits)
-        h5.attrs["bit_order"] = np.bytes_(BIT_ORDER)
-        h5.attrs["model"] = np.bytes_(tag.fingerprint)
-        h5.attrs["dhh_version"] = np.bytes_(__version__)
-        h5.attrs["content"] = np.bytes_(content_hash(tag, pieces))
-        for name, (dtype, row_shape) in _layout(tag).items():
-            rows = sum(len(getattr(piece, name)) for piece in pieces)
-            dataset = h5.create_dataset(name, (rows, *row_shape), dtype, fill_time="never", track_times=False)
-            at = 0
-            for piece, array in zip(pieces, joined(pieces, name), strict=True):
-                if len(array):
-                    dataset[at : at + len(array)] = array
-                at += len(getattr(piece, name))
+def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void]) -> None:
+    attributes = {
+        "format": np.bytes_(FORMAT),
+        "format_version": FORMAT_VERSION,
+        "bits": tag.bits,
+        "code_bytes": code_bytes(tag.bits),
+        "bit_order": np.bytes_(BIT_ORDER),
+        "model": np.bytes_(tag.fingerprint),
+        "dhh_version": np.bytes_(__version__),
+        "content": np.bytes_(content_hash(tag, pieces, tombstones)),
+    }
+    datasets = {
+        name: (dtype, (sum(len(getattr(piece, name)) for piece in pieces), *row_shape))
+        for name, (dtype, row_shape) in _layout(tag).items()
+    }
+    skeleton = make_skeleton(attributes, datasets | {"tombstones": (TOMBSTONE_DTYPE, (len(tombstones),))})
+    with path.open("wb") as file:
+        for offset, page in skeleton.metadata:
+            file.seek(offset)
+            file.write(page)
+        for name, offset in skeleton.offsets.items():
+            file.seek(offset)
+            for array in joined(pieces, name) if name in datasets else [tombstones]:
+                file.write(np.ascontiguousarray(array).data)
+        file.truncate(skeleton.size)  # a page may reach beyond the end, and an empty dataset end before it
+        file.flush()
+        os.fsync(file.fileno())
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -116,9 +140,9 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
         if _text(path, h5, "format") != FORMAT:
             raise ShardError(f"{path}: an HDF5 file, but not a codes file; name a file made by `dhh encode`")
         version = _number(path, h5, "format_version")
-        if version != FORMAT_VERSION:
+        if version not in READ_VERSIONS:
             raise ShardError(
-                f"{path}: format version {version}, this dhh reads {FORMAT_VERSION}; "
+                f"{path}: format version {version}, this dhh reads {' and '.join(map(str, READ_VERSIONS))}; "
                 "use the dhh that made it, or encode again"
             )
         tag = ModelTag(_number(path, h5, "bits"), _text(path, h5, "model"))
@@ -127,24 +151,28 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
             raise ShardError(f"{path}: {tag.bits} bits in {stored} bytes and order is unknown; encode again")
         dhh_version = _text(path, h5, "dhh_version")
         content = _text(path, h5, "content")
-        if len(h5) != len(NAMES) or set(h5) != set(NAMES):
-            raise ShardError(f"{path}: holds other datasets than {', '.join(NAMES)}; not made by `dhh encode`")
-        spans = {name: _span(path, h5, name, dtype, row_shape) for name, (dtype, row_shape) in _layout(tag).items()}
+        layout = _layout(tag)
+        if version > 1:
+            layout["tombstones"] = (TOMBSTONE_DTYPE, ())
+        if len(h5) != len(layout) or set(h5) != set(layout):
+            raise ShardError(f"{path}: holds other datasets than {', '.join(layout)}; not made by `dhh encode`")
+        spans = {name: _span(path, h5, name, dtype, row_shape) for name, (dtype, row_shape) in layout.items()}
     size = os.fstat(file.fileno()).st_size
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     arrays: dict[str, Any] = {}
-    for name, (dtype, row_shape) in _layout(tag).items():
+    for name, (dtype, row_shape) in layout.items():
         rows, offset = spans[name]
         count = rows * int(np.prod(row_shape, dtype=np.int64))
         if offset < 0 or offset + count * dtype.itemsize > size:
             raise ShardError(f"{path}: {name} reaches past the end (cut short?); restore it or encode again")
         arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(rows, *row_shape)
+    tombstones = arrays.pop("tombstones", NO_TOMBSTONES)
     tables = Tables(**arrays)
     if not _consistent(tables):
         raise ShardError(f"{path}: damaged codes file (its tables do not fit together); encode again")
-    if content_hash(tag, [tables]) != content:
+    if content_hash(tag, [tables], tombstones) != content:
         raise ShardError(f"{path}: damaged codes file (content hash differs); restore it or encode again")
-    return ShardFile(path, tag, dhh_version, tables)
+    return ShardFile(path, tag, dhh_version, tables, tombstones, size, version)
 
 
 def _layout(tag: ModelTag) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:

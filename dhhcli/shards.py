@@ -2,13 +2,20 @@
 
 `codes.h5` is what the user names; while videos are being encoded, the folder `codes.h5.parts` lies beside it:
 
-    commit    one finished video  ->  codes.h5.parts/<hash of its path>.h5       (atomic)
-    compact   codes.h5 + parts    ->  codes.h5, then the parts are removed       (atomic, then one by one)
+    commit    one finished video  ->  codes.h5.parts/<hash of its path>.h5             (atomic)
+    fold      64 such parts       ->  codes.h5.parts/pack-<number>.h5, or codes.h5     (atomic, then they are removed)
+    finish    at the end of a run: everything -> codes.h5, unless that is far larger than what is new
     open      codes.h5 + parts    ->  one Shard, rows sorted by video path
 
-No file is ever changed in place, and two rules make every moment safe to be killed in: **a part wins over the
-same path in codes.h5** (it is as new, or newer), and **parts go only after the file that holds them is in
-place**. A Shard over parts equals the Shard after merging them, row for row and hash for hash.
+No file is ever changed in place (HDF5 cannot do that safely: a writer killed while it appends loses the rows that were
+there before). Two rules make every moment safe to be killed in: **the newer file wins** where several hold the same
+path (a part over a pack, a pack over those of lower numbers, everything over codes.h5), and **files go only after the
+one that holds their videos is in place**. A Shard over parts equals the Shard after merging them, row for row and hash
+for hash.
+
+`fold` takes the next older file along as long as that is no larger than what is taken already, so a video is copied
+once each time the archive doubles: writing n videos moves O(n log n) bytes, and about 64 + log2 n files are open at
+most. Merging into codes.h5 each time, as this did before, moved O(n^2).
 
 Writing functions are called with `lock(codes_path)` held. Readers need no lock.
 """
@@ -16,19 +23,20 @@ Writing functions are called with `lock(codes_path)` held. Readers need no lock.
 import fcntl
 import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import MissingPathError, ShardError
 from .files import sync_folder
 from .pieces import Shard, check_model, merged, other_model
 from .records import EncodedVideo, VideoRecord, content_fingerprint, intact, path_bytes, to_tables
 from .shardfile import ShardFile, read_file, write_file
-from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, content_hash, cut
+from .tables import NO_TOMBSTONES, SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, content_hash, view
 
 __all__ = [
     "SHOT_DTYPE",
@@ -41,12 +49,16 @@ __all__ = [
     "commit",
     "compact",
     "content_fingerprint",
+    "finish",
     "lock",
     "open_shard",
+    "parts_of",
     "remove_videos",
+    "replace_all",
 ]
 
-MAX_PARTS: Final = 128  # opening a part costs about a millisecond; more are merged by `commit`
+MAX_PARTS: Final = 64  # opening a part costs about a millisecond; so many are folded by `commit`
+SMALL: Final = 1 << 28  # bytes: a codes file up to this size is written anew at the end of every run, in about a second
 
 
 def open_shard(codes_path: Path) -> Shard:
@@ -67,16 +79,22 @@ def open_shard(codes_path: Path) -> Shard:
     files = [*parts, *([main] if main else [])]
     for file in files:
         _check_tag(file, files[-1].tag)
-    pieces = merged(main, parts)
+    pieces = merged(files)
     codes = pieces[0].codes if len(pieces) == 1 else np.concatenate([piece.codes for piece in pieces])
-    tag = files[-1].tag
-    return Shard(tag, content_hash(tag, pieces), files[-1].dhh_version, codes, pieces)
+    tag, tombstones = files[-1].tag, main.tombstones if main else NO_TOMBSTONES
+    content = content_hash(tag, pieces, tombstones)
+    return Shard(tag, content, files[-1].dhh_version, codes, pieces, tombstones, files[-1].version)
+
+
+def parts_of(codes_path: Path) -> list[Path]:
+    """The files that wait beside `codes_path` and belong to it."""
+    return _part_paths(_parts_folder(codes_path.resolve()))
 
 
 def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:
     """Add one finished video for good, or replace what was committed for its path before.
 
-    Written whole or not at all; other videos are not touched. Every `MAX_PARTS` commits the parts are merged.
+    Written whole or not at all; other videos are not touched. Every `MAX_PARTS` commits the parts are folded.
     Raises ShardError when the codes there are another model's or the disk is full, ValueError when `encoded`
     does not fit together.
     """
@@ -84,7 +102,7 @@ def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:
     folder = _parts_folder(home)
     unit = to_tables(tag, encoded)
     waiting = _part_paths(folder)
-    for there in [home] if home.exists() else waiting[:1]:
+    for there in waiting[:1] or ([home] if home.exists() else []):  # a part opens in a time that does not grow
         _check_tag(read_file(there), tag)
     try:
         folder.mkdir(exist_ok=True)
@@ -92,33 +110,91 @@ def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:
     except OSError as error:
         raise ShardError(f"{folder}: cannot be made ({error}); name another place for the codes") from error
     write_file(_part_path(folder, path_bytes(unit, 0)), tag, [unit])
-    if len(waiting) + 1 >= MAX_PARTS:
-        compact(home, tag)
+    if sum(not _is_pack(path) for path in _part_paths(folder)) >= MAX_PARTS:
+        _fold(home, tag)
+
+
+def finish(codes_path: Path, tag: ModelTag) -> None:
+    """End a run: one file, unless it is larger than SMALL and than all parts together; then these stay beside it.
+
+    Does nothing where nothing was committed. Raises ShardError as `compact`.
+    """
+    home = codes_path.resolve()
+    size = home.stat().st_size if home.exists() else 0
+    waiting = _part_paths(_parts_folder(home))
+    if size <= max(SMALL, sum(path.stat().st_size for path in waiting)):
+        if waiting:
+            compact(home, tag)
+        else:
+            _tidy(home, [])
 
 
 def compact(codes_path: Path, tag: ModelTag) -> None:
-    """Merge the parts into `codes_path`; make it, empty, where there is nothing yet. Safe to kill anywhere.
+    """Merge all parts into `codes_path`; make it, empty, where there is nothing yet. Safe to kill anywhere.
 
     Raises ShardError when a part is damaged or another model's; then nothing is changed.
     """
     home = codes_path.resolve()
-    folder = _parts_folder(home)
     parts = _read_parts(home)
     main = read_file(home) if home.exists() else None
-    for file in [*parts, *([main] if main else [])]:
+    files = [*parts, *([main] if main else [])]
+    _check_parts(files, parts, tag)
+    if parts or main is None:
+        write_file(home, tag, merged(files), main.tombstones if main else NO_TOMBSTONES)
+    _tidy(home, parts)
+
+
+def _fold(home: Path, tag: ModelTag) -> None:
+    """Merge the parts, and packs while they are not larger than what is taken already; see the module docstring."""
+    parts = _read_parts(home)
+    taken = [part for part in parts if not _is_pack(part.path)]
+    packs = [part for part in parts if _is_pack(part.path)]
+    size = sum(part.size for part in taken)
+    while len(taken) < len(parts) and packs[0].size <= size:
+        taken.append(packs.pop(0))
+        size += taken[-1].size
+    if not packs and (not home.exists() or home.stat().st_size <= size):
+        compact(home, tag)
+        return
+    _check_parts(taken, taken, tag)
+    last = max(
+        (int(path.stem.removeprefix(PACK)) for path in _part_paths(_parts_folder(home)) if _is_pack(path)), default=0
+    )
+    write_file(_parts_folder(home) / f"{PACK}{last + 1:010d}.h5", tag, merged(taken))
+    _tidy(home, taken)
+
+
+def _check_parts(files: Sequence[ShardFile], parts: Sequence[ShardFile], tag: ModelTag) -> None:
+    """Before files are merged and removed: all of one model, and every byte of the parts as it was written."""
+    for file in files:
         _check_tag(file, tag)
     for part in parts:
-        if not intact(part.tables, 0):
+        if not all(intact(part.tables, row) for row in range(len(part.tables.videos))):
             raise ShardError(f"{part.path}: damaged part; delete it and run `dhh encode` on its video again")
-    if parts or main is None:
-        write_file(home, tag, merged(main, parts))
+
+
+def _tidy(home: Path, merged_parts: Sequence[ShardFile]) -> None:
+    """Remove parts that are held elsewhere by now, oldest first, and what killed writers left."""
+    folder = _parts_folder(home)
+    for part in reversed(merged_parts):
+        part.path.unlink(missing_ok=True)
+    _remove_unfinished(home)
     if folder.exists():
-        for part in parts:
-            part.path.unlink(missing_ok=True)
-        _remove_unfinished(home)
         if not any(folder.iterdir()):
             folder.rmdir()
         sync_folder(home.parent)
+
+
+def replace_all(codes_path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void]) -> None:
+    """Put `pieces`, by rising path, and `tombstones` in the place of everything that is in `codes_path`.
+
+    There are no parts (`compact` first). Raises ShardError when it cannot be written.
+    """
+    home = codes_path.resolve()
+    if _part_paths(_parts_folder(home)):
+        raise ValueError(f"{codes_path}: has parts, which would win over what is written now")
+    _remove_unfinished(home)
+    write_file(home, tag, pieces, tombstones)
 
 
 def remove_videos(codes_path: Path, paths: Collection[Path]) -> int:
@@ -129,23 +205,26 @@ def remove_videos(codes_path: Path, paths: Collection[Path]) -> int:
     """
     home = codes_path.resolve()
     unwanted = {os.fsencode(path) for path in paths}
-    parts = [part for part in _read_parts(home) if path_bytes(part.tables, 0) in unwanted]
-    removed = {path_bytes(part.tables, 0) for part in parts}
-    if home.exists() or not _part_paths(_parts_folder(home)):
-        main = read_file(home)
+    removed: set[bytes] = set()
+    files = _read_parts(home)
+    if home.exists() or not files:
+        files.append(read_file(home))
+    for file in reversed(files):  # oldest first: an older version must not come back
         kept: list[Tables] = []
-        first = 0
-        for row in range(len(main.tables.videos) + 1):
-            at_end = row == len(main.tables.videos)
-            if at_end or path_bytes(main.tables, row) in unwanted:
-                kept.append(cut(main.tables, first, row))
+        gone: set[bytes] = set()
+        first, count = 0, len(file.tables.videos)
+        for row in range(count):
+            path = path_bytes(file.tables, row)
+            if path in unwanted:
+                gone.add(path)
+                kept.append(view(file.tables, first, row))
                 first = row + 1
-                removed |= set() if at_end else {path_bytes(main.tables, row)}
-        if len(kept) > 1:
-            write_file(home, main.tag, kept)  # before the parts: an older version must not come back
-    for part in parts:
-        part.path.unlink()
-        sync_folder(part.path.parent)
+        if len(gone) == count and file.path != home:
+            file.path.unlink()
+            sync_folder(file.path.parent)
+        elif gone:
+            write_file(file.path, file.tag, [*kept, view(file.tables, first, count)], file.tombstones)
+        removed |= gone
     _remove_unfinished(home)
     return len(removed)
 
@@ -178,12 +257,21 @@ def _parts_folder(home: Path) -> Path:
     return home.with_name(home.name + ".parts")
 
 
+PACK: Final = "pack-"
+
+
+def _is_pack(path: Path) -> bool:
+    return path.name.startswith(PACK)
+
+
 def _part_path(folder: Path, path: bytes) -> Path:
     return folder / f"{hashlib.sha256(path).hexdigest()[:32]}.h5"
 
 
 def _part_paths(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.h5"))
+    """Newest first: parts of one video (which hold different paths), then packs by falling number."""
+    paths = sorted(folder.glob("*.h5"))
+    return [p for p in paths if not _is_pack(p)] + [p for p in reversed(paths) if _is_pack(p)]
 
 
 def _remove_unfinished(home: Path) -> None:
@@ -193,13 +281,17 @@ def _remove_unfinished(home: Path) -> None:
 
 
 def _read_parts(home: Path) -> list[ShardFile]:
+    """All parts, newest first, as they were at one moment."""
     for _ in range(10):
+        paths = _part_paths(_parts_folder(home))
         try:
-            parts = [read_file(path) for path in _part_paths(_parts_folder(home))]
+            parts = [read_file(path) for path in paths]
         except MissingPathError:  # merged between listing and opening
             continue
+        if _part_paths(_parts_folder(home)) != paths:  # a listing may miss what is renamed into the folder meanwhile
+            continue
         for part in parts:
-            if len(part.tables.videos) != 1:
+            if len(part.tables.videos) != 1 and not _is_pack(part.path):
                 raise ShardError(f"{part.path}: a part holds one video; move this file elsewhere")
         return parts
     raise ShardError(f"{home}: its parts change all the time; try again when encoding has finished")

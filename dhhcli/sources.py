@@ -19,15 +19,23 @@ PHOTO_SUFFIXES: frozenset[str] = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".p
 
 @dataclass(frozen=True, slots=True)
 class VideoList:
-    """videos: files to read, in order, each once. ignored: what was passed over in folders."""
+    """videos: files to read (photos too where these were asked for), in order, each once. ignored: what was passed over
+    in folders. unreadable: folders below the named ones that could not be looked into.
+    """
 
     videos: tuple[Path, ...]
     ignored: tuple[Path, ...]
+    unreadable: tuple[Path, ...] = ()
 
 
-def find_videos(paths: Iterable[Path]) -> VideoList:
-    """``find_files`` of a video's suffixes. Raises MissingPathError as that does."""
-    return VideoList(*find_files(paths, VIDEO_SUFFIXES))
+def is_photo(path: Path) -> bool:
+    """Whether a file is to be read as a photo, by its suffix."""
+    return path.suffix.lower() in PHOTO_SUFFIXES
+
+
+def find_videos(paths: Iterable[Path], *, photos: bool = False) -> VideoList:
+    """Files of a video's suffixes, with ``photos`` also of a photo's. Raises MissingPathError as ``find_files``."""
+    return _find(paths, VIDEO_SUFFIXES | PHOTO_SUFFIXES if photos else VIDEO_SUFFIXES)
 
 
 def find_files(paths: Iterable[Path], suffixes: frozenset[str]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
@@ -38,8 +46,14 @@ def find_files(paths: Iterable[Path], suffixes: frozenset[str]) -> tuple[tuple[P
     listed. A file that is reached twice (also over a symbolic link) is taken once. The result may be empty.
     Raises MissingPathError when a named path does not exist or a named folder cannot be read.
     """
+    found = _find(paths, suffixes)
+    return found.videos, found.ignored + found.unreadable
+
+
+def _find(paths: Iterable[Path], suffixes: frozenset[str]) -> VideoList:
     files: dict[str, Path] = {}  # real path -> path
     ignored: dict[str, Path] = {}
+    unreadable: dict[str, Path] = {}
     seen: set[str] = set()
     for path in paths:
         if path.is_dir():
@@ -47,16 +61,22 @@ def find_files(paths: Iterable[Path], suffixes: frozenset[str]) -> tuple[tuple[P
                 os.scandir(path).close()
             except OSError as error:
                 raise MissingPathError(f"{path}: folder cannot be read: {error.strerror or error}") from error
-            _walk(path, suffixes, files, ignored, seen)
+            _walk(path, suffixes, files, ignored, unreadable, seen)
         elif path.exists():
             files.setdefault(os.path.realpath(path), path)
         else:
             raise MissingPathError(f"{path}: no such file or folder")
-    return tuple(files.values()), tuple(path for real, path in ignored.items() if real not in files)
+    passed_over = tuple(path for real, path in ignored.items() if real not in files)
+    return VideoList(tuple(files.values()), passed_over, tuple(unreadable.values()))
 
 
 def _walk(
-    folder: Path, suffixes: frozenset[str], files: dict[str, Path], ignored: dict[str, Path], seen: set[str]
+    folder: Path,
+    suffixes: frozenset[str],
+    files: dict[str, Path],
+    ignored: dict[str, Path],
+    unreadable: dict[str, Path],
+    seen: set[str],
 ) -> None:
     real = os.path.realpath(folder)
     if real in seen:  # a symbolic link into a folder above
@@ -64,32 +84,35 @@ def _walk(
     seen.add(real)
     try:
         entries = sorted(folder.iterdir())
+        kinds = [(entry, entry.is_dir(), entry.is_file()) for entry in entries]  # fails in a folder without x
     except OSError:
-        ignored.setdefault(real, folder)
+        unreadable.setdefault(real, folder)
         return
-    for entry in entries:
+    for entry, is_folder, is_file in kinds:
         if entry.name.startswith("."):
             ignored.setdefault(os.path.realpath(entry), entry)
-        elif entry.is_dir():
-            _walk(entry, suffixes, files, ignored, seen)
-        elif entry.suffix.lower() in suffixes and entry.is_file():
+        elif is_folder:
+            _walk(entry, suffixes, files, ignored, unreadable, seen)
+        elif entry.suffix.lower() in suffixes and is_file:
             files.setdefault(os.path.realpath(entry), entry)
         else:
             ignored.setdefault(os.path.realpath(entry), entry)
 
 
-def require_videos(paths: Iterable[Path]) -> VideoList:
+def require_videos(paths: Iterable[Path], *, photos: bool = False) -> VideoList:
     """``find_videos``, when there must be some.
 
     Raises:
         MissingPathError: as ``find_videos``.
-        NoVideoError: there is no video among all of it.
+        NoVideoError: there is nothing of it among all of it.
     """
     paths = list(paths)
-    found = find_videos(paths)
+    found = find_videos(paths, photos=photos)
     if not found.videos:
         names = ", ".join(str(path) for path in paths)
+        barred = f" ({len(found.unreadable)} folders cannot be read)" if found.unreadable else ""
         raise NoVideoError(
-            f"{names}: no video found among {len(found.ignored)} files; expected suffixes like .mp4, .mov, .mxf, .mkv"
+            f"{names}: no video{' or photo' if photos else ''} found among {len(found.ignored)} files{barred}; "
+            "expected suffixes like .mp4, .mov, .mxf, .mkv"
         )
     return found

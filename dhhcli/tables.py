@@ -12,13 +12,14 @@ thumbnail_ends    (t,) int64             where each track's JPEG ends in `thumbn
 thumbnails        (y,) uint8             JPEG files one after another; nothing where there is none
 ================  =====================  ====================================================================
 
-Rows are grouped by video, so a run of videos is a slice of every array.
+Rows are grouped by video, so a run of videos is a slice of every array. Beside these a file holds tombstones (x,)
+TOMBSTONE_DTYPE: what `dhh forget` removed, and what may therefore not come back.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,21 @@ TRACK_DTYPE: Final = np.dtype(
     ]
 )
 VIDEO_DTYPE: Final = np.dtype([("text_end", "<i8"), ("shot_end", "<i8"), ("track_end", "<i8"), ("digest", "u1", (32,))])
+# Where a face was and when it was forgotten, and nothing of how it looked: a code kept to recognise a person by would
+# be what is to be forgotten.
+TOMBSTONE_DTYPE: Final = np.dtype(
+    [
+        ("fingerprint", "u1", (32,)),  # of the video's content, so that a copy under another name counts too
+        ("whole", "u1"),  # 1: the whole video; the fields up to `at` are 0 then
+        ("start_pts", "<i8"),
+        ("end_pts", "<i8"),
+        ("best_pts", "<i8"),
+        ("box", "<f4", (4,)),
+        ("at", "<i8"),  # seconds since 1970, UTC
+    ]
+)
+NO_TOMBSTONES: Final[NDArray[np.void]] = np.empty(0, TOMBSTONE_DTYPE)
+CHUNK: Final = 1 << 18  # rows that are copied at once when files are joined
 
 
 @dataclass(frozen=True)
@@ -63,9 +79,25 @@ class ModelTag:
     fingerprint: str
 
 
+class Origin(NamedTuple):
+    """What row numbers and ends in a view count from: rows and bytes that lie before it in its file."""
+
+    video: int = 0
+    shot: int = 0
+    text: int = 0
+    track: int = 0
+    jpeg: int = 0
+
+
+BEGINNING: Final = Origin()
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """The seven datasets of a file (module docstring), mapped or in memory; complete in itself."""
+    """The seven datasets of a file (module docstring), mapped or in memory, or a view of some of its videos.
+
+    In a view nothing is copied: the values of `video`, `shot` and of the ends count from `origin`.
+    """
 
     codes: NDArray[np.uint8]
     tracks: NDArray[np.void]
@@ -74,45 +106,69 @@ class Tables:
     texts: NDArray[np.uint8]
     thumbnail_ends: NDArray[np.int64]
     thumbnails: NDArray[np.uint8]
+    origin: Origin = BEGINNING
 
     def text(self, row: int) -> bytes:
         """Path bytes, NUL, JSON of the video in `row`."""
-        first = int(self.videos["text_end"][row - 1]) if row else 0
-        return self.texts[first : int(self.videos["text_end"][row])].tobytes()
+        first = int(self.videos["text_end"][row - 1]) - self.origin.text if row else 0
+        return self.texts[first : int(self.videos["text_end"][row]) - self.origin.text].tobytes()
 
     def thumbnail(self, row: int) -> bytes:
         """JPEG of the track in `row`, b"" for none. Raises ShardError where the table is damaged."""
-        first = int(self.thumbnail_ends[row - 1]) if row else 0
-        last = int(self.thumbnail_ends[row])
+        first = int(self.thumbnail_ends[row - 1]) - self.origin.jpeg if row else 0
+        last = int(self.thumbnail_ends[row]) - self.origin.jpeg
         if not 0 <= first <= last <= len(self.thumbnails):
             raise ShardError(f"thumbnail of track {row} lies outside of its table: damaged codes file")
         return self.thumbnails[first:last].tobytes()
 
 
-NAMES: Final = tuple(field.name for field in fields(Tables))
+NAMES: Final = ("codes", "tracks", "shots", "videos", "texts", "thumbnail_ends", "thumbnails")
+
+
+def view(tables: Tables, first: int, last: int) -> Tables:
+    """Videos [first, last) of `tables`, nothing copied."""
+    if first == 0 and last == len(tables.videos):
+        return tables
+    origin = tables.origin
+    start, stop = _edge(tables, first), _edge(tables, last)
+    if not 0 <= start.jpeg - origin.jpeg <= stop.jpeg - origin.jpeg <= len(tables.thumbnails):
+        raise ShardError(f"thumbnails of videos {first} to {last} lie outside of their table: the file is damaged")
+    tracks = slice(start.track - origin.track, stop.track - origin.track)
+    return Tables(
+        codes=tables.codes[tracks],
+        tracks=tables.tracks[tracks],
+        shots=tables.shots[start.shot - origin.shot : stop.shot - origin.shot],
+        videos=tables.videos[first:last],
+        texts=tables.texts[start.text - origin.text : stop.text - origin.text],
+        thumbnail_ends=tables.thumbnail_ends[tracks],
+        thumbnails=tables.thumbnails[start.jpeg - origin.jpeg : stop.jpeg - origin.jpeg],
+        origin=start,
+    )
+
+
+def _edge(tables: Tables, row: int) -> Origin:
+    """Where the video in `row` begins, in the numbers that the tables hold."""
+    if row == 0:
+        return tables.origin
+    before = tables.videos[row - 1]
+    track = int(before["track_end"])
+    tracks = track - tables.origin.track
+    return Origin(
+        video=tables.origin.video + row,
+        shot=int(before["shot_end"]),
+        text=int(before["text_end"]),
+        track=track,
+        jpeg=int(tables.thumbnail_ends[tracks - 1]) if tracks else tables.origin.jpeg,
+    )
 
 
 def cut(tables: Tables, first: int, last: int) -> Tables:
-    """Videos [first, last) of `tables`, complete in themselves: rows and ends count from zero again."""
-    if first == 0 and last == len(tables.videos):
-        return tables
-    before = tables.videos[first - 1] if first else np.zeros((), VIDEO_DTYPE)[()]
-    after = tables.videos[last - 1] if last else np.zeros((), VIDEO_DTYPE)[()]
-    row, text, shot, track = first, int(before["text_end"]), int(before["shot_end"]), int(before["track_end"])
-    jpeg = int(tables.thumbnail_ends[track - 1]) if track else 0
-    ends = tables.thumbnail_ends[track : int(after["track_end"])] - jpeg
-    length = int(ends[-1]) if len(ends) else 0
-    if not 0 <= jpeg <= jpeg + length <= len(tables.thumbnails):
-        raise ShardError(f"thumbnails of videos {first} to {last} lie outside of their table: the file is damaged")
-    return Tables(
-        codes=tables.codes[track : int(after["track_end"])],
-        tracks=shifted(tables.tracks[track : int(after["track_end"])], video=-row, shot=-shot),
-        shots=shifted(tables.shots[shot : int(after["shot_end"])], video=-row),
-        videos=shifted(tables.videos[first:last], text_end=-text, shot_end=-shot, track_end=-track),
-        texts=tables.texts[text : int(after["text_end"])],
-        thumbnail_ends=ends,
-        thumbnails=tables.thumbnails[jpeg : jpeg + length],
-    )
+    """Videos [first, last) of `tables`, complete in themselves: rows and ends count from zero again, in a copy."""
+    part = view(tables, first, last)
+    if part.origin == BEGINNING:
+        return part
+    copies: dict[str, NDArray[Any]] = {name: np.concatenate([*joined([part], name)]) for name in NAMES}
+    return Tables(**copies, origin=BEGINNING)
 
 
 def shifted(rows: NDArray[np.void], **amounts: int) -> NDArray[np.void]:
@@ -134,28 +190,39 @@ def video_digest(unit: Tables) -> bytes:
     return digest.digest()
 
 
-def content_hash(tag: ModelTag, tables: Sequence[Tables]) -> str:
-    """SHA-256 (hex) of the model and all videos' digests in order: the same before and after merging."""
+def content_hash(tag: ModelTag, tables: Sequence[Tables], tombstones: NDArray[np.void] = NO_TOMBSTONES) -> str:
+    """SHA-256 (hex) of the model, all videos' digests in order, and tombstones: the same before and after merging."""
     digest = hashlib.sha256(f"dhh {tag.bits} {tag.fingerprint} ".encode())
     for one in tables:
         digest.update(one.videos["digest"].tobytes())
+    if len(tombstones):
+        digest.update(b"tombstones" + tombstones.tobytes())
     return digest.hexdigest()
 
 
 def joined(pieces: Sequence[Tables], name: str) -> Iterator[NDArray[Any]]:
-    """Dataset `name` of every piece, its row numbers and ends shifted to where the piece will stand."""
-    video = shot = track = text = jpeg = 0
+    """Dataset `name` of every piece, in one or more arrays each, its row numbers and ends shifted to where the piece
+    will stand; at most CHUNK shifted rows are in memory at once.
+    """
+    to = BEGINNING
     for piece in pieces:
         array: NDArray[Any] = getattr(piece, name)
-        match name:
-            case "tracks":
-                array = shifted(array, video=video, shot=shot)
-            case "shots":
-                array = shifted(array, video=video)
-            case "videos":
-                array = shifted(array, text_end=text, shot_end=shot, track_end=track)
-            case "thumbnail_ends":
-                array = array + jpeg
-        yield array
-        video, shot, track = video + len(piece.videos), shot + len(piece.shots), track + len(piece.tracks)
-        text, jpeg = text + len(piece.texts), jpeg + len(piece.thumbnails)
+        video, shot, text, track, jpeg = (there - here for there, here in zip(to, piece.origin, strict=True))
+        amounts = {
+            "tracks": {"video": video, "shot": shot},
+            "shots": {"video": video},
+            "videos": {"text_end": text, "shot_end": shot, "track_end": track},
+        }.get(name)
+        if amounts is None and name != "thumbnail_ends":
+            yield array
+        else:
+            for first in range(0, max(len(array), 1), CHUNK):
+                rows = array[first : first + CHUNK]
+                yield rows + jpeg if amounts is None else shifted(rows, **amounts)
+        to = Origin(
+            to.video + len(piece.videos),
+            to.shot + len(piece.shots),
+            to.text + len(piece.texts),
+            to.track + len(piece.tracks),
+            to.jpeg + len(piece.thumbnails),
+        )

@@ -48,7 +48,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
         ("torch", {"learning/"}),
         ("av", {"video.py", "sample.py"}),
         ("faiss", {"index.py"}),
-        ("h5py", {"shardfile.py", "packs.py", "packfile.py", "sessions.py"}),
+        ("h5py", {"shardfile.py", "skeleton.py", "packs.py", "packfile.py", "sessions.py"}),
         ("scenedetect", {"shots.py"}),
         ("onnxruntime", {"faces.py", "features.py"}),
         ("matplotlib", {"sample.py", "learning/plot.py", "report/curves.py", "report/reliability.py"}),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dhhcli.encode import Encoded, Skipped, Step, Unchanged
+from dhhcli.encode import Encoded, Step
 from dhhcli.errors import DhhError
 from dhhcli.folders import Missed, Packed
 from dhhcli.layouts import Item, Layout, Listing
@@ -23,6 +23,7 @@ from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
 from dhhcli.report.table import result_table
 from dhhcli.report.text import COLUMNS, json_lines, tsv
 from dhhcli.sources import VideoList
+from dhhcli.upkeep import Skipped, Unchanged
 
 ROW = Row(
     rank=1,
@@ -155,7 +156,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
         f"without faces: {videos[1]}",
         f"incomplete: {videos[1]}: stopped at 00:00:05.0: end of file",
         f"skipped: {videos[2]}: not a video",
-        f"ignored: {tmp_path / 'notes.txt'}: hidden, unreadable or not the suffix of a video",
+        f"ignored: {tmp_path / 'notes.txt'}: hidden or not the suffix of a video",
     ]
     assert progress.exit_code == 4
 
@@ -182,7 +183,7 @@ def test_many_ignored_files_are_counted(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     progress = EncodeProgress(VideoList((), tuple(Path(f"{i}.txt") for i in range(25))), console)
     progress.conclude(tmp_path / "codes.h5")
-    assert words(console)[-1] == "ignored: 5 more files, hidden, unreadable or not of a video's suffix"
+    assert words(console)[-1] == "ignored: 5 more files, hidden or not of a video's suffix"
 
 
 def test_summary_of_nothing() -> None:

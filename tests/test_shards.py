@@ -3,18 +3,23 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from footage import TAG, assert_holds, assert_same_shard, assert_same_video, contents, encoded_video, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dhhcli import shards
 from dhhcli.codes import code_bytes
 from dhhcli.errors import MissingPathError, ShardError
-from dhhcli.shardfile import read_file
+from dhhcli.records import to_tables
+from dhhcli.shardfile import read_file, write_file
 from dhhcli.shards import (
     EncodedVideo,
     ModelTag,
@@ -22,10 +27,12 @@ from dhhcli.shards import (
     commit,
     compact,
     content_fingerprint,
+    finish,
     lock,
     open_shard,
     remove_videos,
 )
+from dhhcli.tables import NAMES, Tables, cut, joined, view
 
 
 @pytest.fixture
@@ -36,6 +43,12 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "codes.h5"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed loses nothing that it has written; only a power cut does."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 # ------------------------------------------------------------------------------------------- round trip
@@ -156,6 +169,145 @@ def test_many_parts_are_merged_by_commit(rng: np.random.Generator, path: Path, m
     commit(path, TAG, videos["d"])
     assert len(list(path.with_name("codes.h5.parts").iterdir())) == 1
     assert_holds(path, videos)
+
+
+def test_folding_copies_a_video_once_each_time_the_archive_doubles(
+    rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 commits, folded four at a time: each is copied at most 1 + log2(64 / 4) times."""
+    monkeypatch.setattr(shards, "MAX_PARTS", 4)
+    written: list[int] = []
+    real = write_file
+
+    def count(file: Path, tag: ModelTag, pieces: list[Tables], *rest: object) -> None:
+        written.append(sum(len(piece.videos) for piece in pieces))
+        real(file, tag, pieces, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(shards, "write_file", count)
+    most = 0
+    for i in range(64):
+        commit(path, TAG, encoded_video(rng, f"/footage/{i * 37 % 64:03d}.mov", tracks=1))
+        most = max(most, len(list(path.parent.rglob("*.h5"))))
+    assert sum(written) <= 64 * (2 + 4)
+    assert most <= 1 + 4 + 5
+    assert len(contents(path)) == 64
+
+
+def test_an_archive_of_packs_equals_one_merged_file(
+    rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "MAX_PARTS", 2)
+    monkeypatch.setattr(shards, "SMALL", 0)
+    videos: dict[str, EncodedVideo] = {}
+    for name in "hgfedcba":  # a merged file to begin with
+        videos[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=30)
+        commit(path, TAG, videos[name])
+    compact(path, TAG)
+    for name in "bkalmbczbe":  # b three times: single over pack over pack over codes.h5
+        videos[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=3)
+        commit(path, TAG, videos[name])
+        assert_holds(path, videos)
+    finish(path, TAG)  # too much to be written anew for these few
+    names = sorted(entry.name for entry in path.with_name("codes.h5.parts").iterdir())
+    assert names
+    assert all(name.startswith("pack-") for name in names)
+    assert_holds(path, videos)
+    before = open_shard(path)
+    gone = [videos.pop(name).video.path for name in "bz"]
+    assert remove_videos(path, gone) == 2
+    assert_holds(path, videos)
+    monkeypatch.setattr(shards, "SMALL", 1 << 20)
+    finish(path, TAG)
+    assert [entry.name for entry in path.parent.iterdir()] == ["codes.h5"]
+    assert_holds(path, videos)
+    assert before.content != open_shard(path).content
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "after"), [(n, c, a) for n in ("replace", "unlink") for c in range(4) for a in (0, 1)]
+)
+def test_killed_while_folding(
+    rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool
+) -> None:
+    """The fourth commit folds two parts and a pack with older versions of the same videos."""
+    monkeypatch.setattr(shards, "MAX_PARTS", 2)
+    videos = make(rng, path, "abcdefghij")
+    for letter in "aba":
+        videos[letter] = encoded_video(rng, f"/footage/{letter}.mov", tracks=1)
+        commit(path, TAG, videos[letter])
+    old = videos["b"]
+    with monkeypatch.context() as patch:
+        kill_at(patch, name, call, after=after)
+        videos["b"] = encoded_video(rng, "/footage/b.mov", tracks=1)
+        try:
+            commit(path, TAG, videos["b"])
+        except Killed:
+            if (name, call, after) == ("replace", 0, 0):  # before it was there at all
+                videos["b"] = old
+    assert_holds(path, videos)
+    videos["a"] = encoded_video(rng, "/footage/a.mov", tracks=2)
+    commit(path, TAG, videos["a"])
+    assert_holds(path, videos)
+    finish(path, TAG)
+    assert_holds(path, videos)
+    assert [entry.name for entry in path.parent.iterdir()] == ["codes.h5"]
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["commit"] * 6 + ["remove", "finish", "compact"]), st.integers(0, 7)), max_size=25
+    )
+)
+def test_whatever_is_done_in_whatever_order_the_newest_videos_are_there(steps: list[tuple[str, int]]) -> None:
+    """Against a dict; small limits, so that there are packs over packs over a merged file."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "MAX_PARTS", 2)
+        patch.setattr(shards, "SMALL", 0)
+        patch.setattr(os, "fsync", lambda _: None)
+        path, model = Path(folder) / "codes.h5", dict[str, EncodedVideo]()
+        for act, number in steps:
+            name = "abcdefgh"[number]
+            if act == "commit":
+                model[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=number)
+                commit(path, TAG, model[name])
+            elif act == "remove" and (model or path.exists()):
+                assert remove_videos(path, [Path(f"/footage/{name}.mov")]) == (model.pop(name, None) is not None)
+            elif act == "finish":
+                finish(path, TAG)
+            elif act == "compact":
+                compact(path, TAG)
+            if model:
+                assert_holds(path, model)
+        compact(path, TAG)
+        assert contents(path).keys() == model.keys()
+        assert [entry.name for entry in Path(folder).iterdir()] == ["codes.h5"]
+
+
+def test_finish_makes_nothing_out_of_nothing(path: Path) -> None:
+    finish(path, TAG)
+    assert not list(path.parent.iterdir())
+
+
+def test_views_say_what_copies_say(rng: np.random.Generator) -> None:
+    """Views of views, cut and joined in any order; nothing is copied before it is written."""
+    units = [to_tables(TAG, encoded_video(rng, f"/footage/{i}.mov", tracks=i)) for i in range(6)]
+    arrays: dict[str, Any] = {name: np.concatenate([*joined(units, name)]) for name in NAMES}
+    whole = Tables(**arrays)
+    inner = view(view(whole, 1, 6), 2, 5)  # videos 3, 4, 5
+    for piece, unit in zip([view(inner, row, row + 1) for row in range(3)], units[3:], strict=True):
+        assert np.shares_memory(piece.tracks, whole.tracks) or not len(piece.tracks)
+        for name in NAMES:
+            assert getattr(cut(piece, 0, 1), name).tobytes() == getattr(unit, name).tobytes()
+        assert piece.text(0) == unit.text(0)
+        assert [piece.thumbnail(t) for t in range(len(piece.tracks))] == [
+            unit.thumbnail(t) for t in range(len(unit.tracks))
+        ]
+    swapped = [view(whole, 4, 6), view(whole, 0, 4)]
+    for name in NAMES:
+        expected = [*joined([*units[4:], *units[:4]], name)]
+        assert np.concatenate([*joined(swapped, name)]).tobytes() == np.concatenate(expected).tobytes()
 
 
 def test_a_symbolic_link_stays_one(rng: np.random.Generator, tmp_path: Path) -> None:
@@ -310,6 +462,49 @@ def test_a_full_disk_leaves_everything_as_it_was(
         with pytest.raises(ShardError, match="No space left"):
             commit(path, TAG, encoded_video(rng, "/footage/b.mov"))
     assert_holds(path, videos)
+
+
+def test_a_disk_that_is_really_full(path: Path) -> None:
+    """Files may not grow beyond 30 kB, so a write fails half way: one line, nothing lost, nothing left behind."""
+    program = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from dhhcli.errors import ShardError
+from dhhcli.shards import commit, finish
+from footage import TAG, encoded_video
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+for tracks, act in ((20, commit), (2000, commit), (20, commit), (300, finish)):
+    try:
+        for i in range(1 if act is commit else 20):
+            commit(path, TAG, encoded_video(np.random.default_rng(i), f"/footage/{tracks}-{i}.mov", tracks=tracks // 4))
+        if act is finish:
+            finish(path, TAG)
+        print("done")
+    except ShardError as error:
+        print(error)
+"""
+    tests = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"},
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first, large, small, merge = done.stdout.splitlines()
+    assert (first, small) == ("done", "done")
+    for words, name in ((large, ".h5"), (merge, "codes.h5")):
+        assert f"{name}: cannot be written (" in words
+        assert words.endswith("free space or another folder?")
+    assert contents(path).keys() == {"20-0", *(f"300-{i}" for i in range(20))}
+    assert not list(path.parent.rglob("*.tmp"))
+    finish(path, TAG)  # there is space again
+    assert len(contents(path)) == 21
 
 
 def test_killed_for_real_while_encoding(path: Path) -> None:

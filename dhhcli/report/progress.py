@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from ..encode import Encoded, Skipped, Step, Unchanged
-from ..sources import VideoList
+from ..encode import Encoded, Step
+from ..sources import VideoList, is_photo
+from ..upkeep import Forgotten, Gone, Relinked, Skipped, Unchanged
 
 LISTED = 20  # ignored files that are named; the rest are counted
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
@@ -24,44 +25,70 @@ class Summary:
 
     encoded: list[Encoded] = field(default_factory=list)
     unchanged: list[Unchanged] = field(default_factory=list)
+    relinked: list[Relinked] = field(default_factory=list)
+    forgotten: list[Forgotten] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    gone: list[Gone] = field(default_factory=list)
     seconds: float = 0.0  # wall clock
 
     @property
-    def incomplete(self) -> list[Encoded | Unchanged]:
+    def inputs(self) -> list[Encoded | Unchanged | Relinked | Forgotten | Skipped]:
+        """Every file that was named or found, once."""
+        return [*self.encoded, *self.unchanged, *self.relinked, *self.forgotten, *self.skipped]
+
+    @property
+    def incomplete(self) -> list[Encoded | Unchanged | Relinked]:
         """Files that were kept as far as they decode, now or by an earlier run."""
-        events: list[Encoded | Unchanged] = [*self.encoded, *self.unchanged]
+        events: list[Encoded | Unchanged | Relinked] = [*self.encoded, *self.unchanged, *self.relinked]
         return [event for event in events if event.warnings]
 
     def lines(self) -> list[str]:
         """The last words: totals, then every file that was skipped or is incomplete, with the reason."""
         film = sum(event.seconds for event in self.encoded)
         speed = f", {film / self.seconds:.1f}x real time" if self.seconds > 0 and film else ""
-        total = len(self.encoded) + len(self.unchanged) + len(self.skipped)
+        photos = sum(is_photo(event.path) for event in self.inputs)
+        videos = len(self.inputs) - photos
+        kinds = [
+            f"{n} {_plural(n, word)}" for n, word in ((videos, "video"), (photos, "photo")) if n or word == "video"
+        ]
+        rare = {
+            "moved": sum(event.moved for event in self.relinked),
+            "copied": sum(not event.moved for event in self.relinked),
+            "forgotten": len(self.forgotten),
+        }
         lines = [
-            f"{total} {_plural(total, 'video')}: {len(self.encoded)} encoded, {len(self.unchanged)} unchanged, "
+            f"{' and '.join(kinds if videos else kinds[-1:])}: {len(self.encoded)} encoded, "
+            f"{len(self.unchanged)} unchanged, {''.join(f'{n} {word}, ' for word, n in rare.items() if n)}"
             f"{len(self.skipped)} skipped; {sum(e.tracks for e in self.encoded)} face tracks in "
             f"{sum(e.shots for e in self.encoded)} shots, {film:.1f} s of film in {self.seconds:.1f} s{speed}"
         ]
         lines += [f"without faces: {event.path}" for event in self.encoded if not event.tracks]
         lines += [f"incomplete: {event.path}: {note}" for event in self.incomplete for note in event.warnings]
         lines += [f"skipped: {event.path}: {event.reason}" for event in self.skipped]
+        bare = sum(event.note == "without pictures" for event in self.unchanged)
+        if bare:
+            lines.append(f"{bare} of the unchanged have no pictures and stay so; --thumbnails encodes them again")
+        lines += [f"gone: {_gone(event)}" for event in self.gone]
+        if any(not event.dropped for event in self.gone):
+            lines.append("what is gone is kept in the codes; --prune drops it")
         return lines
 
 
 class EncodeProgress:
     """Shows how an encoding goes; a context manager around it.
 
-    Time left is estimated from bytes, because the length of a file is known only when it is opened.
+    Time left is estimated from the bytes of what is to be encoded and the time that was spent on encoding alone: the
+    length of a file is known only when it is opened, and unchanged files pass in no time.
     """
 
     def __init__(self, found: VideoList, console: Console) -> None:
         paths = found.videos
         self.summary = Summary()
-        self._ignored = found.ignored
+        self._ignored, self._unreadable = found.ignored, found.unreadable
         self._sizes = {path: path.stat().st_size if path.exists() else 0 for path in paths}
         self._total = max(1, sum(self._sizes.values()))
-        self._done_bytes = 0
+        self._waiting = set(paths)
+        self._done_bytes, self._busy = 0, 0.0
         self._console = console
         self._began = self._said = self._file_began = time.monotonic()
         self._live = Progress(
@@ -84,8 +111,13 @@ class EncodeProgress:
         self._live.stop()
         self.summary.seconds = time.monotonic() - self._began
         if kind is KeyboardInterrupt:
-            done = len(self.summary.encoded) + len(self.summary.unchanged)
+            done = len(self.summary.inputs) - len(self.summary.skipped)
             self._say(f"interrupted; {done} finished videos are safe, run the same line again for the rest")
+
+    def plan(self, waiting: set[Path]) -> None:
+        """Which files will be encoded, as far as can be known before they are looked into."""
+        self._waiting = waiting
+        self._total = max(1, sum(self._sizes[path] for path in waiting))
 
     def step(self, step: Step) -> None:
         """A frame was done."""
@@ -103,12 +135,21 @@ class EncodeProgress:
         else:
             self._say(f"{step.path}: {words}")
 
-    def done(self, event: Encoded | Unchanged | Skipped) -> None:
+    def done(self, event: Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone) -> None:
         """A file was finished, one way or another."""
-        self._done_bytes += self._sizes.get(event.path, 0)
-        self._live.update(self._task, advance=1, name="", words="")
+        if isinstance(event, Gone):
+            self.summary.gone.append(event)
+            return
         took = time.monotonic() - self._file_began
+        if event.path in self._waiting:
+            self._done_bytes += self._sizes.get(event.path, 0)
+            self._busy += took
+        self._file_began = time.monotonic()
+        self._live.update(self._task, advance=1, name="", words="")
         match event:
+            case Encoded() if is_photo(event.path):
+                self.summary.encoded.append(event)
+                words = f"photo, {event.tracks} {_plural(event.tracks, 'face')}{self._left(0)}"
             case Encoded():
                 self.summary.encoded.append(event)
                 words = (
@@ -118,11 +159,17 @@ class EncodeProgress:
                 )
             case Unchanged():
                 self.summary.unchanged.append(event)
-                words = "unchanged, encoded before"
+                words = "unchanged, encoded before" + (f"; {event.note}" if event.note else "")
+            case Relinked():
+                self.summary.relinked.append(event)
+                words = f"moved from {event.before}" if event.moved else f"the codes of {event.before}, same content"
+            case Forgotten():
+                self.summary.forgotten.append(event)
+                words = "forgotten, not encoded again"
             case Skipped():
                 self.summary.skipped.append(event)
                 words = f"skipped: {event.reason}"
-        count = len(self.summary.encoded) + len(self.summary.unchanged) + len(self.summary.skipped)
+        count = len(self.summary.inputs)
         self._say(f"[{count}/{len(self._sizes)}] {event.path}: {words}")
         self._said = self._file_began = time.monotonic()
 
@@ -131,30 +178,37 @@ class EncodeProgress:
         for line in self.summary.lines():
             self._say(line)
         for path in self._ignored[:LISTED]:
-            self._say(f"ignored: {path}: hidden, unreadable or not the suffix of a video")
+            self._say(f"ignored: {path}: hidden or not the suffix of a video")
         if len(self._ignored) > LISTED:
-            self._say(
-                f"ignored: {len(self._ignored) - LISTED} more files, hidden, unreadable or not of a video's suffix"
-            )
+            self._say(f"ignored: {len(self._ignored) - LISTED} more files, hidden or not of a video's suffix")
+        for path in self._unreadable:
+            self._say(f"unreadable: {path}: folder cannot be read, what is in it was left out")
         if codes_path.exists():
             self._say(f"{codes_path}: {codes_path.stat().st_size:,} bytes")
 
     @property
     def exit_code(self) -> int:
         """0: everything is in; 4: something was skipped or is incomplete; 1: nothing could be done at all."""
-        if self.summary.skipped and not self.summary.encoded and not self.summary.unchanged:
+        if self.summary.skipped and len(self.summary.skipped) == len(self.summary.inputs):
             return 1
-        return 4 if self.summary.skipped or self.summary.incomplete else 0
+        return 4 if self.summary.skipped or self.summary.incomplete or self._unreadable else 0
 
     def _left(self, bytes_of_current: float) -> str:
         done = self._done_bytes + bytes_of_current
         if done <= 0 or done >= self._total:
             return ""
-        seconds = (time.monotonic() - self._began) * (self._total - done) / done
+        busy = self._busy + (time.monotonic() - self._file_began if bytes_of_current else 0.0)
+        seconds = busy * (self._total - done) / done
         return f", about {_span(seconds)} left"
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _gone(event: Gone) -> str:
+    if event.now:
+        return f"{event.path}: its content is at {event.now}; dropped"
+    return f"{event.path}{': dropped' if event.dropped else ''}"
 
 
 def _plural(n: int, word: str) -> str:

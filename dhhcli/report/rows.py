@@ -26,7 +26,7 @@ class Row:
     false_rate: float | None  # how often somebody else comes as near, at most
     video: Path
     shot: int  # number within the video, from 1
-    start: str  # source timecode of the shot's first frame
+    start: str  # source timecode of the shot's first frame; "" in a photo, which has no time
     end: str  # source timecode of the frame after its last
     start_seconds: float  # since the first frame of the file
     end_seconds: float
@@ -73,6 +73,8 @@ def _row(shard: Shard, hit: Hit, chance: Chance | None, track: np.void, shot: np
         return (int(pts) - video.start_pts) * video.time_base
 
     def timecode(pts: int) -> str:
+        if video.still:
+            return ""
         return source_timecode(seconds(pts), video.frame_rate, video.start_timecode, drop=video.drop_frame)
 
     left, top, right, bottom = (round(float(edge)) for edge in track["box"])

@@ -1,0 +1,91 @@
+"""merge: codes files a, b, ... (n_a, B), (n_b, B) -> one codes file (n, B), every video once."""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ShardError
+from .pieces import other_model
+from .records import to_tables
+from .shards import Shard, lock, open_shard, replace_all
+from .tables import Tables
+from .tombstones import forgotten, forgotten_tracks, united, without_forgotten
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did."""
+
+    videos: int
+    tracks: int
+    twice: tuple[str, ...]  # what was left out or chosen because two files held it, in words
+    forgotten: int  # tracks left out because another file had forgotten them
+
+    def lines(self, out: Path) -> list[str]:
+        """Totals, then what was left out."""
+        lost = f"; {self.forgotten} forgotten tracks left out" if self.forgotten else ""
+        return [
+            f"{out}: {self.videos} videos, {self.tracks} tracks{lost}",
+            *(f"left out: {words}" for words in self.twice),
+        ]
+
+
+def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
+    """Write all videos of several codes files into a new one, sorted by path; tombstones of all of them hold for all.
+
+    A video that several files hold (the same content) is taken from the first of them. Of two contents at the same path
+    the one with the later file time is taken, the first of equally late ones. Rows are copied from the mapped files.
+
+    Raises:
+        MissingPathError, ShardError: a file cannot be opened, is damaged, is another model's, or ``out`` exists.
+    """
+    with lock(out), ExitStack() as stack:
+        if out.exists() or out.with_name(f"{out.name}.parts").exists():
+            raise ShardError(f"{out}: is there already; merge into a new file")
+        shards = [stack.enter_context(open_shard(path)) for path in codes_paths]
+        for path, shard in zip(codes_paths, shards, strict=True):
+            if shard.tag != shards[0].tag:
+                raise ShardError(other_model(str(path), shard.tag, shards[0].tag))
+            damaged = shard.damaged_videos()
+            if damaged:
+                raise ShardError(f"{path}: {damaged[0]} is damaged in it; encode that video again first")
+        tombstones = united([shard.tombstones for shard in shards])
+        chosen, twice = _choose(codes_paths, shards)
+        pieces: list[Tables] = []
+        lost = 0
+        for number, row in chosen:
+            video, piece = shards[number].video(row), shards[number].unit(row)
+            gone = forgotten_tracks(video.fingerprint, piece.tracks, tombstones)
+            lost += int(gone.sum())
+            if forgotten(video.fingerprint, tombstones):
+                continue
+            if gone.any():
+                piece = to_tables(shards[0].tag, without_forgotten(shards[number].encoded_video(row), tombstones))
+            pieces.append(piece)
+        replace_all(out, shards[0].tag, pieces, tombstones)
+        return Merged(len(pieces), sum(len(piece.tracks) for piece in pieces), tuple(twice), lost)
+
+
+def _choose(codes_paths: Sequence[Path], shards: Sequence[Shard]) -> tuple[list[tuple[int, int]], list[str]]:
+    """Which video of which file to take, (number of the file, row in it) by path; and what was left out."""
+    chosen: dict[bytes, tuple[int, int]] = {}
+    holder: dict[str, int] = {}  # content -> number of the first file that holds it
+    left_out = []
+    for number, shard in enumerate(shards):
+        for row, video in enumerate(shard.videos):
+            first = holder.setdefault(video.fingerprint, number)
+            if first != number:  # copies within one file are its own business
+                left_out.append(f"{codes_paths[number]}: {video.path}: same content as in {codes_paths[first]}")
+                continue
+            path = os.fsencode(video.path)
+            if path in chosen:
+                other = chosen[path]
+                newer = video.mtime_ns > shards[other[0]].video(other[1]).mtime_ns
+                loser = other[0] if newer else number
+                left_out.append(f"{codes_paths[loser]}: {video.path}: a later version is taken")
+                if not newer:
+                    continue
+            chosen[path] = (number, row)
+    return [chosen[path] for path in sorted(chosen)], left_out
