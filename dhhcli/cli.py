@@ -77,18 +77,24 @@ def encode(
     out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
     weights: WeightsName = None,
     thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each track's best face.")] = True,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Videos at a time; default one for two cores.")
+    ] = None,
 ) -> None:
     """Index the people in videos: one binary code per face track."""
+    from .encode import default_workers, weights_for
     from .encode import encode as encode_videos
-    from .encode import weights_for
     from .network import load_network
     from .report.progress import EncodeProgress, stderr_console
     from .sources import require_videos
 
     found = require_videos(videos)
-    network = load_network(weights_for(out, weights))
+    network = load_network(weights_for(out, weights), film=True)
+    workers = workers or default_workers(len(found.videos))
     with EncodeProgress(found, stderr_console()) as progress:
-        for event in encode_videos(found.videos, out, network, thumbnails=thumbnails, on_step=progress.step):
+        for event in encode_videos(
+            found.videos, out, network, thumbnails=thumbnails, workers=workers, on_step=progress.step
+        ):
             progress.done(event)
     progress.conclude(out)
     raise typer.Exit(progress.exit_code)

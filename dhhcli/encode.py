@@ -1,12 +1,13 @@
 """encode: video file -> EncodedVideo (shots, tracks, one code a track), streaming; many files -> one codes file.
 
-The chain: frames -> shots, and every fifth of a second faces -> observations -> tracks of a shot -> at most 30
-crops a track -> features -> log-covariance -> code. A crop is cut while its frame is there, and a track keeps at most
-60 of them until its shot ends: memory grows with the tracks of one shot, not with the length of the film.
+The chain: frames -> shots and, some times a second, faces -> tracks as they end (scan.py, in a thread of its own) -> at
+most 30 crops a track -> features -> log-covariance -> code. What a film leaves behind is a row, a code and a small
+picture for each track; crops are gone when their track is coded. Several films at once: crew.py.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,23 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from .codes import binarise, code_bytes, pack
-from .crops import SIZE, align, sharpness, thumbnail
 from .errors import DhhError, MissingPathError
-from .faces import FaceDetector
 from .hashing import hash_tracks
 from .network import Network
 from .prefetch import prefetch
 from .records import EncodedVideo, VideoRecord, content_fingerprint
+from .scan import Looked, scan
 from .shards import check_model, commit, compact, lock, open_shard
-from .shots import Shot, ShotDetector
+from .shots import Shot
 from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag
-from .tracks import FaceTrack, FaceTracker, Observation, sample
-from .video import Frame, Video, open_video
+from .tracks import FaceTrack, sample
+from .video import open_video
 from .weights import shipped_as
 
-LOOK_EVERY = Fraction(1, 5)  # seconds between looks for faces: exactly one track for 100-103 of 103 person-shots
-FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30 evenly, one code a track
-DECODE_AHEAD = 6  # frames the decoder may be ahead of the detector
+FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30, one code a track
+CROPS_AT_ONCE = 96  # crops of several tracks that go to the network together: a GPU wants many
+SCAN_AHEAD = 48  # tracks, shots and looks that may wait for the network
 
 
 @dataclass(frozen=True)
@@ -71,46 +71,54 @@ class Skipped:
     reason: str
 
 
-def shot_tracks(
-    video: Video, detector: FaceDetector, *, thumbnails: bool, on_frame: Callable[[Frame], None], margin: int = 0
-) -> Iterator[tuple[Shot, list[FaceTrack]]]:
-    """Shots of a video in order, each with its face tracks; ``margin``: pixels around the crops (see ``observe``).
+@dataclass(frozen=True, eq=False, slots=True)
+class Coded:
+    """What remains of a track. order: key within its shot. row: TRACK_DTYPE, less its first two fields. code: (B,)."""
 
-    A dissolve is recognised some frames after it began, so observations wait until their frame is settled.
-    """
-    shots, tracker = ShotDetector(video.info.frame_rate), FaceTracker()
-    waiting: deque[tuple[int, list[Observation]]] = deque()
-    next_look = Fraction(-1)
-
-    def track_before(frame: int) -> None:
-        while waiting and waiting[0][0] < frame:
-            tracker.step(waiting.popleft()[1])
-
-    for frame in prefetch(video.frames(), DECODE_AHEAD):
-        finished = shots.push(frame)
-        for shot in finished:
-            track_before(shot.end_frame)
-            yield shot, tracker.finish()
-        if frame.time >= next_look or finished:
-            next_look = frame.time + LOOK_EVERY
-            waiting.append((frame.index, observe(frame, detector, thumbnails=thumbnails, margin=margin)))
-        track_before(shots.settled)
-        on_frame(frame)
-    for shot in shots.finish():
-        track_before(shot.end_frame)
-        yield shot, tracker.finish()
+    order: tuple[float, ...]
+    row: tuple[Any, ...]
+    code: npt.NDArray[np.uint8]
+    thumbnail: bytes
 
 
-def observe(frame: Frame, detector: FaceDetector, *, thumbnails: bool, margin: int = 0) -> list[Observation]:
-    """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3)."""
-    picture = frame.bgr()
-    observations = []
-    for face in detector.detect(picture):
-        crop = align(picture, face.landmarks, margin=margin)
-        small = thumbnail(picture, face.box) if thumbnails else b""
-        middle = crop[margin : margin + SIZE, margin : margin + SIZE]
-        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small))
-    return observations
+def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) -> Iterator[Looked | Coded | Shot]:
+    """Tracks become coded ones, in the same order; some wait to be coded together, and their shots with them."""
+    held: list[FaceTrack | Shot] = []
+    crops = 0
+    for item in items:
+        if isinstance(item, Looked):
+            yield item
+            continue
+        held.append(item)
+        if isinstance(item, FaceTrack):
+            crops += min(len(item.observations), FRAMES_A_CODE)
+        if crops >= CROPS_AT_ONCE:
+            yield from _coded(held, network)
+            held, crops = [], 0
+    yield from _coded(held, network)
+
+
+def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Coded | Shot]:
+    codes = iter(track_codes([item for item in items if isinstance(item, FaceTrack)], network))
+    for item in items:
+        if isinstance(item, Shot):
+            yield item
+            continue
+        best = item.best
+        row = (
+            item.first_frame,
+            item.last_frame + 1,
+            item.first_pts,
+            item.last_pts,
+            best.frame,
+            best.pts,
+            best.face.box,
+            best.face.score,
+            best.face.size,
+            best.sharpness,
+            len(sample(item, FRAMES_A_CODE)),
+        )
+        yield Coded(item.order(), row, next(codes), best.thumbnail)
 
 
 def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np.uint8]:
@@ -126,9 +134,14 @@ def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np
 
 
 def encode_video(
-    path: Path, network: Network, *, thumbnails: bool = True, on_step: Callable[[Step], None] = lambda _: None
+    path: Path,
+    network: Network,
+    *,
+    thumbnails: bool = True,
+    threads: int = 0,
+    on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo:
-    """The whole chain for one file.
+    """The whole chain for one file. threads: of the decoder, 0: one for each core.
 
     Raises:
         VideoError, NoVideoError: the file cannot be decoded, or holds no pictures. A file that stops early is kept as
@@ -137,42 +150,29 @@ def encode_video(
     fingerprint, stat = content_fingerprint(path), path.stat()
     shot_rows: list[tuple[Any, ...]] = []
     track_rows: list[tuple[Any, ...]] = []
-    codes, thumbs = [], []
-    frames, seen = 0, 0.0
-    with open_video(path) as video:
+    codes: list[npt.NDArray[np.uint8]] = []
+    thumbs: list[bytes] = []
+    with open_video(path, threads=threads) as video:
         info = video.info
-        origin: Fraction | None = None
-
-        def on_frame(frame: Frame) -> None:
-            nonlocal frames, seen, origin
-            origin = frame.time if origin is None else origin
-            frames, seen = frame.index + 1, float(frame.time - origin)
-            on_step(Step(path, seen, float(info.duration) if info.duration else None))
-
-        for shot, tracks in shot_tracks(video, network.detector, thumbnails=thumbnails, on_frame=on_frame):
-            row = len(shot_rows)
-            shot_rows.append((0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts))
-            codes.append(track_codes(tracks, network))
-            for track in tracks:
-                best = track.best
-                track_rows.append(
-                    (
-                        0,
-                        row,
-                        track.first_frame,
-                        track.last_frame + 1,
-                        track.first_pts,
-                        track.last_pts,
-                        best.frame,
-                        best.pts,
-                        best.face.box,
-                        best.face.score,
-                        best.face.size,
-                        best.sharpness,
-                        len(sample(track, FRAMES_A_CODE)),
-                    )
-                )
-                thumbs.append(best.thumbnail)
+        duration = float(info.duration) if info.duration else None
+        of_shot: list[Coded] = []
+        found = scan(video, network.detector, thumbnails=thumbnails)
+        with closing(prefetch(found, SCAN_AHEAD)) as ahead:
+            for item in code_tracks(ahead, network):
+                match item:
+                    case Looked(seconds):
+                        on_step(Step(path, float(seconds), duration))
+                    case Coded():
+                        of_shot.append(item)
+                    case Shot() as shot:
+                        of_shot.sort(key=lambda coded: coded.order)
+                        track_rows += [(0, len(shot_rows), *coded.row) for coded in of_shot]
+                        codes += [coded.code for coded in of_shot]
+                        thumbs += [coded.thumbnail for coded in of_shot]
+                        of_shot.clear()
+                        shot_rows.append(
+                            (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
+                        )
         warnings = video.warnings
     record = VideoRecord(
         path=recorded_path(path),
@@ -181,7 +181,7 @@ def encode_video(
         mtime_ns=stat.st_mtime_ns,
         width=info.width,
         height=info.height,
-        frames=frames,
+        frames=shot_rows[-1][3] if shot_rows else 0,
         frame_rate=info.frame_rate,
         time_base=info.time_base,
         start_pts=shot_rows[0][4] if shot_rows else 0,
@@ -190,12 +190,11 @@ def encode_video(
         drop_frame=info.drop_frame,
         warnings=warnings,
     )
-    empty = np.empty((0, code_bytes(network.layers.bits)), np.uint8)
     return EncodedVideo(
         video=record,
         shots=np.array(shot_rows, SHOT_DTYPE),
         tracks=np.array(track_rows, TRACK_DTYPE),
-        codes=np.concatenate([empty, *codes]),
+        codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
         thumbnails=tuple(thumbs),
     )
 
@@ -206,9 +205,10 @@ def encode(
     network: Network,
     *,
     thumbnails: bool = True,
+    workers: int = 1,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> Iterator[Encoded | Unchanged | Skipped]:
-    """Encode files one after the other; each is on disk before the next begins, and one bad file stops nothing.
+    """Encode files; each is on disk as soon as it is done, and one bad file stops nothing.
 
     What the codes file holds already (same path, same content fingerprint) is not done again; a changed file replaces
     its old rows. When the generator ends or is closed, what was committed is merged into the one named file.
@@ -218,7 +218,8 @@ def encode(
         codes_path: the file the user names; created when missing.
         network: detector, backbone, hash layers.
         thumbnails: keep a small picture of every track's best face.
-        on_step: called after every frame.
+        workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
+        on_step: called after every look.
 
     Raises:
         ShardError: the codes file is another model's, damaged, or being written by another process.
@@ -226,29 +227,67 @@ def encode(
     with lock(codes_path):
         known = known_videos(codes_path, network.tag)
         try:
-            for path in paths:
-                if not path.is_file():  # reading a pipe or a device may never end
-                    yield Skipped(path, "not a regular file")
-                    continue
-                try:
-                    before = known.get(recorded_path(path))
-                    if before is not None and before.fingerprint == content_fingerprint(path):
-                        yield Unchanged(path, before.warnings)
-                        continue
-                    encoded = encode_video(path, network, thumbnails=thumbnails, on_step=on_step)
-                except (DhhError, OSError) as error:
-                    yield Skipped(path, str(error).removeprefix(f"{path}: "))
-                    continue
-                commit(codes_path, network.tag, encoded)
-                yield Encoded(
-                    path,
-                    len(encoded.shots),
-                    len(encoded.tracks),
-                    float(length(encoded)),
-                    encoded.video.warnings,
-                )
+            if workers == 1:
+                results = _in_turn(paths, known, network, thumbnails, on_step)
+            else:
+                from .crew import in_parallel
+
+                results = in_parallel(_to_do(paths, known), network, thumbnails, workers, on_step)
+            with closing(results):
+                for path, result in results:
+                    if isinstance(result, EncodedVideo):
+                        commit(codes_path, network.tag, result)
+                        seconds, warnings = float(length(result)), result.video.warnings
+                        yield Encoded(path, len(result.shots), len(result.tracks), seconds, warnings)
+                    else:
+                        yield result
         finally:
             compact(codes_path, network.tag)
+
+
+Result = EncodedVideo | Unchanged | Skipped
+
+
+def _to_do(paths: Sequence[Path], known: dict[Path, VideoRecord]) -> Iterator[Path | Unchanged | Skipped]:
+    """What there is to encode, and of the rest why not."""
+    for path in paths:
+        if not path.is_file():  # reading a pipe or a device may never end
+            yield Skipped(path, "not a regular file")
+            continue
+        try:
+            before = known.get(recorded_path(path))
+            unchanged = before is not None and before.fingerprint == content_fingerprint(path)
+        except OSError as error:
+            yield Skipped(path, reason_of(path, error))
+            continue
+        yield Unchanged(path, before.warnings) if before is not None and unchanged else path
+
+
+def _in_turn(
+    paths: Sequence[Path],
+    known: dict[Path, VideoRecord],
+    network: Network,
+    thumbnails: bool,
+    on_step: Callable[[Step], None],
+) -> Iterator[tuple[Path, Result]]:
+    for item in _to_do(paths, known):
+        if isinstance(item, Path):
+            try:
+                yield item, encode_video(item, network, thumbnails=thumbnails, on_step=on_step)
+            except (DhhError, OSError) as error:
+                yield item, Skipped(item, reason_of(item, error))
+        else:
+            yield item.path, item
+
+
+def reason_of(path: Path, error: Exception) -> str:
+    """An error's words without the name of the file, which stands before them anyway."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def default_workers(files: int) -> int:
+    """Files at a time: one for two cores, which is what decoding and looking at one film keep busy."""
+    return max(1, min(files, (os.cpu_count() or 1) // 2))
 
 
 def known_videos(codes_path: Path, tag: ModelTag) -> dict[Path, VideoRecord]:

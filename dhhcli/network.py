@@ -1,6 +1,7 @@
 """network: weights -> everything that turns pictures into codes (detector, backbone, hash layers)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .faces import FaceDetector
 from .features import FeatureExtractor
@@ -19,10 +20,12 @@ class Network:
     layers: HashLayers
     tag: ModelTag  # what the codes made with it carry
     mirror: bool = False  # stills are looked at from both sides (features.py)
+    record: Path | None = None  # where the weights came from: other processes load them from there
 
 
-def load_network(name: str | None = None, *, tracks: bool = True, threads: int = 1) -> Network:
-    """Load weights by name or path (see ``resolve_weights``); ``tracks=False`` is enough for photos and faster.
+def load_network(name: str | None = None, *, tracks: bool = True, film: bool = False, threads: int = 1) -> Network:
+    """Load weights by name or path (see ``resolve_weights``); ``tracks=False`` is enough for photos and faster,
+    ``film`` takes the quick detector.
 
     Raises:
         WeightsError: missing, damaged or unknown weights.
@@ -30,9 +33,10 @@ def load_network(name: str | None = None, *, tracks: bool = True, threads: int =
     weights = load_weights(resolve_weights(name))
     return Network(
         weights.name,
-        FaceDetector(threads=threads),
+        FaceDetector(threads=threads, quick=film),
         FeatureExtractor(weights.onnx_path, threads=threads),
         load_hash_layers(weights, tracks=tracks),
         ModelTag(weights.bits, weights.fingerprint),
         weights.mirror,
+        weights.record_path,
     )

@@ -22,6 +22,7 @@ from typing import Any, Self
 import av
 import av.error
 import av.logging
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
@@ -76,20 +77,31 @@ class _Scaler:
         self._lock = threading.Lock()
         self._contexts: dict[tuple[str, int, int], VideoReformatter] = {}
 
-    def convert(self, picture: av.VideoFrame, kind: str, width: int | None, height: int | None) -> Picture:
+    def convert(
+        self,
+        picture: av.VideoFrame,
+        kind: str,
+        width: int | None,
+        height: int | None,
+        method: Interpolation = Interpolation.BILINEAR,
+    ) -> Picture:
         width, height = self._size(width, height)
         if self._rotation % 180:
             width, height = height, width
         with self._lock:
             context = self._contexts.setdefault((kind, width, height), VideoReformatter())
             try:
-                scaled = context.reformat(picture, width, height, kind, interpolation=Interpolation.BILINEAR, threads=1)
+                scaled = context.reformat(picture, width, height, kind, interpolation=method, threads=1)
                 values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
             except (av.error.FFmpegError, ValueError) as error:
                 raise VideoError(f"a frame cannot be converted to {kind} ({_words(error)})") from error
         if self._rotation:
             values = np.ascontiguousarray(np.rot90(values, k=-self._rotation // 90))
         return values
+
+    def coarse(self, picture: av.VideoFrame, width: int, height: int) -> Picture:
+        values = self.convert(picture, "bgr24", 2 * width, 2 * height, Interpolation.FAST_BILINEAR)
+        return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
         """The missing side follows from the aspect; without any, the size of the video."""
@@ -117,6 +129,11 @@ class Frame:
     def luma(self, width: int, height: int) -> Picture:
         """Upright grey picture (height, width) uint8, scaled with anti-aliasing."""
         return self.scaler.convert(self.picture, "gray", width, height)
+
+    def coarse(self, width: int, height: int) -> Picture:
+        """Upright small picture (height, width, 3) uint8 BGR, of 2 x 2 places of the frame a pixel: a quarter of the
+        time of ``bgr``, which looks at every pixel."""
+        return self.scaler.coarse(self.picture, width, height)
 
     def bgr(self, width: int | None = None, height: int | None = None) -> Picture:
         """Upright picture (h, w, 3) uint8 BGR, of the video's size or scaled; one side alone keeps the
@@ -262,8 +279,8 @@ class Video:
             self._unlisted += 1
 
 
-def open_video(path: Path) -> Video:
-    """Open a video and decode its first frame.
+def open_video(path: Path, *, threads: int = 0) -> Video:
+    """Open a video and decode its first frame. threads: of the decoder, 0: one for each core.
 
     The first picture stream is taken; cover art does not count. Nothing is read from the network, whatever a
     playlist says. Raises MissingPathError, NoVideoError when there is no picture stream, VideoError when
@@ -294,6 +311,7 @@ def open_video(path: Path) -> Video:
         if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
             raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
         return Video(path, container, stream)
     except BaseException:
         container.close()
