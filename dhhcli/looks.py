@@ -6,8 +6,8 @@ Notable:
   later; while the same faces are found where they were, the pause grows to half a second, so that no face that shows
   for longer is passed over.
 - A full look is at half the film's width (at 640 to 1920 pixels): a face of 40 pixels then has 20, which is what the
-  detector needs. Where nothing changes and all faces are large, every second look is a small one, at 320 pixels; it
-  shows whether they are still there for a quarter of the time, and finds faces larger than the frame.
+  detector needs. Where nothing changes and all faces have been large for some time, every second look is a small one,
+  at 320 pixels: it sees that they are still there for a quarter of the time, and finds faces larger than the frame.
 - The detector's looks at even smaller copies (``FaceDetector.detect``), for faces larger than the frame, are made where
   a shot begins, after a look that showed something sure, and at every fourth look.
 - Only what was found in frames looked at before enters, never the clock: the same film is always looked at in the same
@@ -31,6 +31,7 @@ AGAIN_EVERY = 4  # looks
 LEAST_WIDTH, MOST_WIDTH = 640, 1920  # of a full look, pixels
 SMALL_WIDTH = 320  # of a small look
 LARGE = 32.0  # least size of a face at SMALL_WIDTH that a small look can be trusted with, pixels
+REMEMBERED = 3  # seconds for which a small face, sure or not, keeps looks full
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Looks:
     _before: Sequence[Face] = ()
     _unsure: int = 0  # looks in a row that showed nothing sure
     _full: bool = True  # the look that is due
+    _small_at: Fraction | None = None  # when a face was seen last that is not large
 
     def due(self, time: Fraction) -> bool:
         """Whether to look at the frame of this time, seconds."""
@@ -50,7 +52,7 @@ class Looks:
 
     def restart(self) -> None:
         """A shot seems to begin with the frame in hand: look at it, and then often."""
-        self._next, self._before, self._unsure, self._full = None, (), 0, True
+        self._next, self._before, self._unsure, self._full, self._small_at = None, (), 0, True, None
 
     @property
     def width(self) -> int:
@@ -69,8 +71,10 @@ class Looks:
         self._next = time + self._pause
         self._unsure = 0 if any(face.score >= SURE for face in faces) else self._unsure + 1
         self._before = faces
-        large = bool(faces) and min(face.size for face in faces) >= LARGE * self.longer_side / SMALL_WIDTH
-        self._full = not (steady and large and self._full)
+        if any(face.size < LARGE * self.longer_side / SMALL_WIDTH for face in faces):
+            self._small_at = time
+        remembered = self._small_at is not None and time - self._small_at < REMEMBERED
+        self._full = not (steady and faces and self._full and not remembered)
 
 
 def same_faces(before: Sequence[Face], now: Sequence[Face]) -> bool:

@@ -97,7 +97,10 @@ def observe(
     width: int | None = None,
     again: bool = True,
 ) -> list[Observation]:
-    """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3); width, again: as for ``detect``."""
+    """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3).
+
+    width, again: as for ``FaceDetector.detect``.
+    """
     picture = frame.bgr()
     observations = []
     for face in detector.detect(picture, width=width, again=again):

@@ -134,11 +134,11 @@ class _Open:
 class FaceTracker:
     """Links the faces of one shot to tracks; ``finish`` ends the shot and makes it ready for the next."""
 
-    def __init__(self, max_observations: int = 60) -> None:
-        """max_observations: crops a track holds at most (a crop is 12 KiB)."""
+    def __init__(self, max_observations: int = 60, patience: int = PATIENCE) -> None:
+        """max_observations: crops a track holds at most (a crop is 12 KiB). patience: steps that it survives unseen."""
         if max_observations < 2:
             raise ValueError(f"max_observations is {max_observations}, expected at least 2")
-        self._most = max_observations
+        self._most, self._patience = max_observations, patience
         self._open: list[_Open] = []
         self._closed: list[_Open] = []
 
@@ -163,8 +163,8 @@ class FaceTracker:
             track = _Open(observation, observation, box, np.zeros(4))
             track.add(observation, self._most)
             self._open.append(track)
-        self._closed.extend(track for track in self._open if track.missed > PATIENCE)
-        self._open = [track for track in self._open if track.missed <= PATIENCE]
+        self._closed.extend(track for track in self._open if track.missed > self._patience)
+        self._open = [track for track in self._open if track.missed <= self._patience]
 
     def ended(self) -> list[FaceTrack]:
         """The tracks that have ended since this or ``finish`` was last called, by first frame, then left to right.

@@ -38,9 +38,19 @@ def clip_pictures(seconds: float) -> Iterator[Picture]:
                 yield frame.to_ndarray(format="bgr24")[40:400]
 
 
-def film(width: int, height: int, seconds: float) -> Path:
+def set_back(picture: Picture, part: float) -> Picture:
+    """The picture at that part of its size before a blurred copy of itself: people who stand further away."""
+    height, width = picture.shape[:2]
+    whole = cv2.GaussianBlur(picture, (0, 0), width / 20)
+    small = cv2.resize(picture, None, fx=part, fy=part, interpolation=cv2.INTER_AREA)
+    top, left = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+    whole[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return np.asarray(whole, np.uint8)
+
+
+def film(width: int, height: int, seconds: float, part: float = 1) -> Path:
     """The clips as one H.264 film of that size at 25 frames a second; made when it is not there yet."""
-    path = CACHE / f"film-{height}-{seconds:g}.mp4"
+    path = CACHE / f"film-{height}-{seconds:g}{'' if part == 1 else f'-part-{part:g}'}.mp4"
     if path.exists():
         return path
     CACHE.mkdir(exist_ok=True)
@@ -54,6 +64,8 @@ def film(width: int, height: int, seconds: float) -> Path:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, picture in enumerate(clip_pictures(seconds)):
             large = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+            if part != 1:
+                large = set_back(np.asarray(large, np.uint8), part)
             y, x = rng.integers(0, 64, 2)
             large = cv2.add(large, np.repeat(noise[y : y + height, x : x + width], 3, 2), dtype=cv2.CV_8U)
             frame = av.VideoFrame.from_ndarray(large, format="bgr24")
