@@ -6,8 +6,8 @@ Notable:
 - What decodes is kept: damage in the middle or a file cut short becomes a line in ``Video.warnings``.
 - Pictures are converted only when asked for (``Frame.luma``, ``Frame.bgr``), at the size asked for, in
   swscale.
-- Every frame of a video has one coordinate system: that of ``VideoInfo.width`` x ``height``, rotation
-  applied.
+- Every frame of a video has one coordinate system: that of ``VideoInfo.width`` x ``height``, on square pixels, rotation
+  applied. HDR becomes SDR, and of two fields that motion tore apart one remains.
 """
 
 import os
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,13 +41,16 @@ Picture = npt.NDArray[np.uint8]
 # A step back of the time stamps beyond this many seconds is another recording in the same file, not jitter.
 RESTART = 1
 MOST_WARNINGS = 10
+PQ, HLG = 16, 18  # transfer functions as ITU-T H.273 numbers them
+HDR = (PQ, HLG)
+ASPECT = Fraction(4)  # pixels wider or higher than this are a mistake of the file
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a file says about its picture stream.
 
-    width, height: of the upright picture, pixels; pixel aspect is not applied. frame_rate: average, frames a
+    width, height: of the upright picture on square pixels. frame_rate: average, frames a
     second. duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees clockwise, already applied to
     frames. start_timecode: "01:00:00:00", with ";" before the frames when drop-frame. start_pts: first pts
     the stream declares.
@@ -86,6 +90,7 @@ class _Scaler:
         method: Interpolation = Interpolation.BILINEAR,
     ) -> Picture:
         width, height = self._size(width, height)
+        whole = (width, height) == (self._width, self._height)
         if self._rotation % 180:
             width, height = height, width
         with self._lock:
@@ -95,6 +100,8 @@ class _Scaler:
                 values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
             except (av.error.FFmpegError, ValueError) as error:
                 raise VideoError(f"a frame cannot be converted to {kind} ({_words(error)})") from error
+        if kind == "bgr24":
+            values = as_seen(values, picture, whole)
         if self._rotation:
             values = np.ascontiguousarray(np.rot90(values, k=-self._rotation // 90))
         return values
@@ -112,6 +119,47 @@ class _Scaler:
         if height is None:
             height = max(1, round(self._height * width / self._width))
         return width, height
+
+
+def as_seen(values: Picture, picture: av.VideoFrame, whole: bool) -> Picture:
+    """A converted picture (h, w, 3) as a plain screen would show it: HDR brought down; where a ``whole`` picture of two
+    fields is combed by motion, one of them."""
+    if picture.color_trc in HDR:
+        values = np.asarray(cv2.LUT(values, hdr_table(int(picture.color_trc))), np.uint8)
+    if whole and picture.interlaced_frame and len(values) >= 4 and is_combed(values):
+        values = np.asarray(cv2.resize(values[::2], values.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    return values
+
+
+def is_combed(values: Picture) -> bool:
+    """Whether, in over a hundredth of the picture's places, next lines differ more than lines of the same field."""
+    green = values[:-2, :, 1]
+    next_lines = cv2.absdiff(green, values[1:-1, :, 1])
+    same_field = cv2.absdiff(green, values[2:, :, 1])
+    places = (max(1, values.shape[1] // 16), max(1, values.shape[0] // 16))
+    near, far = (cv2.resize(part, places, interpolation=cv2.INTER_AREA) for part in (next_lines, same_field))
+    return bool((near.astype(np.int16) > 1.2 * far + 4).mean() > 0.01)
+
+
+@cache
+def hdr_table(transfer: int) -> npt.NDArray[np.uint8]:
+    """(256,) code values of an HDR transfer function -> those of a plain screen (gamma 2.2).
+
+    PQ: SMPTE ST 2084, in parts of 203 cd/m2, the white of ITU-R BT.2408. HLG: ITU-R BT.2100's inverse OETF with a
+    system gamma of 1.2, white at 0.75 of the signal. Above white it is compressed, x (1 + x / 25) / (1 + x) doubled
+    (Reinhard et al., 2002), so that faces in sunlight keep their features. Primaries are left as they are.
+    """
+    v = np.arange(256) / 255.0
+    if transfer == PQ:
+        m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+        p = v ** (1 / m2)
+        light = (np.maximum(p - c1, 0) / (c2 - c3 * p)) ** (1 / m1) * 10_000 / 203
+    else:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        light = np.where(v <= 0.5, v * v / 3, (np.exp((v - c) / a) + b) / 12)
+        light = (light / 0.2650) ** 1.2
+    shown = 2 * light * (1 + light / 25) / (1 + light)
+    return np.round(np.clip(shown, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -282,9 +330,9 @@ class Video:
 def open_video(path: Path, *, threads: int = 0) -> Video:
     """Open a video and decode its first frame. threads: of the decoder, 0: one for each core.
 
-    The first picture stream is taken; cover art does not count. Nothing is read from the network, whatever a
-    playlist says. Raises MissingPathError, NoVideoError when there is no picture stream, VideoError when
-    nothing can be decoded.
+    The largest picture stream is taken, of equals the first; cover art does not count. Nothing is read from the
+    network, whatever a playlist says. Raises MissingPathError, NoVideoError when there is no picture stream,
+    VideoError when nothing can be decoded.
     """
     try:
         if path.is_dir():
@@ -307,7 +355,7 @@ def open_video(path: Path, *, threads: int = 0) -> Video:
         if not streams:
             found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
-        stream = streams[0]
+        stream = max(streams, key=_area)  # of equals the first: a proxy or a preview may lie beside the film
         if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
             raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
         stream.thread_type = "AUTO"
@@ -316,6 +364,10 @@ def open_video(path: Path, *, threads: int = 0) -> Video:
     except BaseException:
         container.close()
         raise
+
+
+def _area(stream: VideoStream) -> int:
+    return stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
 
 
 def clock(seconds: Fraction) -> str:
@@ -340,7 +392,9 @@ def _info(
 ) -> VideoInfo:
     # FFmpeg gives the angle counterclockwise that the display matrix turns by.
     rotation = round(-first.rotation / 90) * 90 % 360
-    width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
+    width, height = _square(first.width, first.height, _fraction(stream.sample_aspect_ratio))
+    if rotation % 180:
+        width, height = height, width
     duration = None
     if stream.duration is not None:
         duration = stream.duration * time_base
@@ -362,13 +416,20 @@ def _info(
     )
 
 
+def _square(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """Size on square pixels: a picture of oblong ones is made wider or narrower, as a player shows it."""
+    if aspect is None or not 1 / ASPECT <= aspect <= ASPECT:
+        return width, height
+    return max(1, round(width * aspect)), height
+
+
 def _start_timecode(container: InputContainer, stream: VideoStream) -> tuple[str | None, bool]:
     """Source timecode of the first frame: of the picture stream, else of a timecode track, else of the
     container.
     """
     others = [s.metadata for s in container.streams if s.type == "data"]
     for metadata in (stream.metadata, *others, container.metadata):
-        text = metadata.get("timecode", "").strip()
+        text = next((value for key, value in metadata.items() if key.lower() == "timecode"), "").strip()
         digits = text.replace(";", ":").replace(".", ":").split(":")
         if len(digits) == 4 and all(part.isdecimal() for part in digits):
             drop_frame = text[-3:-2] in (";", ".")
