@@ -239,8 +239,12 @@ class Video:
         self._read = True
         picture, self._first = self._first, None
         index, last, step, shift = 0, None, self._usual_step(), 0
+        # AVI has no time stamps; FFmpeg's guess goes wrong where frames are stored in another order than shown
+        counted = self._container.format.name == "avi" and bool(self._stream.codec_context.has_b_frames)
         while picture is not None:
             stamp = picture.pts if picture.pts is not None else picture.dts
+            if counted and last is not None:
+                stamp = None
             duration = int(picture.duration or 0)
             if last is None:
                 pts = stamp if stamp is not None else (self._stream.start_time or 0)

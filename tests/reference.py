@@ -96,6 +96,7 @@ LEARNING = (
     "recipes",
     "export",
     "plot",
+    "quantise",
 )
 
 
@@ -160,3 +161,13 @@ def unlisted() -> set[str]:
     listed = {*FLOW, *(f"report/{n}" for n in REPORT), *(f"learning/{n}" for n in LEARNING)}
     there = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
     return {name for name in there - listed if not name.endswith("__init__")}
+
+
+def formats() -> Iterator[str]:
+    """The table of what tests/test_formats.py makes and reads back."""
+    from test_formats import FORMATS
+
+    yield "| codec | containers |"
+    yield "|---|---|"
+    for name, (*_, containers) in FORMATS.items():
+        yield f"| {name} | {', '.join(containers)} |"

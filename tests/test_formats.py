@@ -19,7 +19,7 @@ from dhhcli.video import HLG, PQ, hdr_table, is_combed, open_video
 FRAMES = 10
 DNXHR = {"profile": "dnxhr_lb"}
 FAST = {"preset": "ultrafast"}
-AV1 = {"preset": "12"}
+AV1 = {"preset": "8", "crf": "10"}
 
 # name: encoder, pixel format, options, containers
 FORMATS: dict[str, tuple[str, str, dict[str, str], tuple[str, ...]]] = {
@@ -59,7 +59,8 @@ def write(
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pixels
-        stream.bit_rate = 3_000_000
+        if "crf" not in (options or {}):
+            stream.bit_rate = 3_000_000
         if aspect is not None:
             stream.codec_context.sample_aspect_ratio = aspect
         if transfer is not None:

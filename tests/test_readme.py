@@ -50,7 +50,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
         ("faiss", {"index.py"}),
         ("h5py", {"shardfile.py", "packs.py", "packfile.py", "sessions.py"}),
         ("scenedetect", {"shots.py"}),
-        ("onnxruntime", {"faces.py", "features.py"}),
+        ("onnxruntime", {"providers.py", "learning/quantise.py"}),
         ("matplotlib", {"sample.py", "learning/plot.py", "report/curves.py"}),
     ],
 )
