@@ -32,11 +32,11 @@ def work(connection: Connection, record: str, thumbnails: bool, threads: int) ->
                     path, network, thumbnails=thumbnails, threads=threads, on_step=connection.send
                 )
             except (DhhError, OSError) as error:
-                if isinstance(error, BrokenPipeError):
+                if isinstance(error, ConnectionError):
                     return
                 result = Skipped(path, reason_of(path, error))
             connection.send(result)
-    except (EOFError, BrokenPipeError):  # nothing more to do, or nobody to do it for
+    except (EOFError, ConnectionError):  # nothing more to do, or nobody to do it for
         return
 
 

@@ -96,4 +96,4 @@ def _near(faces: Sequence[Face], others: Sequence[Face]) -> bool:
 
 
 def _centre(face: Face) -> npt.NDArray[np.float32]:
-    return (face.box[:2] + face.box[2:]) / 2
+    return np.asarray((face.box[:2] + face.box[2:]) / 2, np.float32)

@@ -294,6 +294,11 @@ class Video:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # A stream that begins midway, real or made up by damage: PyAV does not know it and gives up on its
+                # packet; the ones after it can be had.
+                packets = self._container.demux(self._stream)
+                continue
             except av.error.FFmpegError as error:
                 self._note(f"stopped at {self._clock()}: {_words(error)}")
                 packet = None

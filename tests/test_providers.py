@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 
-from dhhcli import providers
 from dhhcli.providers import CPU, VARIABLE, on_gpu, start_session, wanted_providers
 
 
@@ -22,8 +22,8 @@ class Session:
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     there = ["CUDAExecutionProvider", "DmlExecutionProvider", "AzureExecutionProvider", CPU]
-    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: there)
-    monkeypatch.setattr(providers.onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.delenv(VARIABLE, raising=False)
 
 

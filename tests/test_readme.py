@@ -49,7 +49,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
         ("av", {"video.py", "sample.py"}),
         ("faiss", {"index.py"}),
         ("h5py", {"shardfile.py", "packs.py", "packfile.py", "sessions.py"}),
-        ("scenedetect", {"shots.py"}),
+        ("scenedetect", set()),
         ("onnxruntime", {"providers.py", "learning/quantise.py"}),
         ("matplotlib", {"sample.py", "learning/plot.py", "report/curves.py"}),
     ],

@@ -70,7 +70,7 @@ def test_damaged_files_stop_nothing(whole: list[Path], tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "encode", folder, "--out", tmp_path / "codes.h5", "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)
     assert done.returncode == 4, done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr[done.stderr.index("Traceback") :][:3000]
     lines = done.stderr.splitlines()
     (summary,) = (line for line in lines if line.startswith(f"{FILES} videos: "))
     print(f"\n{summary}")  # noqa: T201
