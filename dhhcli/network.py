@@ -7,7 +7,7 @@ from .faces import FaceDetector
 from .features import FeatureExtractor
 from .hashing import HashLayers
 from .tables import ModelTag
-from .weights import load_hash_layers, load_weights, resolve_weights
+from .weights import Weights, load_hash_layers, load_weights, resolve_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,7 @@ class Network:
     extract: FeatureExtractor
     layers: HashLayers
     tag: ModelTag  # what the codes made with it carry
+    weights: Weights
     mirror: bool = False  # stills are looked at from both sides (features.py)
     record: Path | None = None  # where the weights came from: other processes load them from there
 
@@ -37,6 +38,7 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
         FeatureExtractor(weights.onnx_path, threads=threads),
         load_hash_layers(weights, tracks=tracks),
         ModelTag(weights.bits, weights.fingerprint),
+        weights,
         weights.mirror,
         weights.record_path,
     )
