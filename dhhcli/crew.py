@@ -7,7 +7,7 @@ alone: the file is reported, another process takes its place. Everything is comm
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -55,12 +55,10 @@ def in_parallel(
     thumbnails: bool,
     workers: int,
     on_step: Callable[[Step], None],
-) -> Iterator[tuple[Path, Result]]:
+) -> Generator[tuple[Path, Result], None, None]:
     """Results as they are done; items that are no paths are passed through. Closing it ends the processes at once."""
-    if network.record is None:
-        raise ValueError("the network does not say where its weights lie")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    arguments = (str(network.record), thumbnails, threads)
+    arguments = (str(network.weights.record_path), thumbnails, threads)
     crew: list[_Worker] = []
     idle: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
     try:

@@ -6,7 +6,7 @@ picture for each track; crops are gone when their track is coded. Several films 
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -269,7 +269,7 @@ def _in_turn(
     network: Network,
     thumbnails: bool,
     on_step: Callable[[Step], None],
-) -> Iterator[tuple[Path, Result]]:
+) -> Generator[tuple[Path, Result], None, None]:
     for item in _to_do(paths, known):
         if isinstance(item, Path):
             try:

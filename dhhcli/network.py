@@ -1,7 +1,6 @@
 """network: weights -> everything that turns pictures into codes (detector, backbone, hash layers)."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from .faces import FaceDetector
 from .features import FeatureExtractor
@@ -21,7 +20,6 @@ class Network:
     tag: ModelTag  # what the codes made with it carry
     weights: Weights
     mirror: bool = False  # stills are looked at from both sides (features.py)
-    record: Path | None = None  # where the weights came from: other processes load them from there
 
 
 def load_network(name: str | None = None, *, tracks: bool = True, film: bool = False, threads: int = 1) -> Network:
@@ -40,5 +38,4 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
         ModelTag(weights.bits, weights.fingerprint),
         weights,
         weights.mirror,
-        weights.record_path,
     )

@@ -237,9 +237,9 @@ def dissolve_quality(first: Grey, middle: Grey, end: Grey) -> float | None:
     return (span - residual) * (1 - likeness)
 
 
-def distance(a: Grey, b: Grey) -> float:
+def distance(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
     """Mean absolute difference of two pictures (h, w), levels."""
-    return float(cv2.norm(a, b, cv2.NORM_L1)) / a.size
+    return float(cv2.norm(np.asarray(a, np.float32), np.asarray(b, np.float32), cv2.NORM_L1)) / a.size
 
 
 def is_blended_cut(first: Grey, middle: Grey, end: Grey) -> bool:

@@ -4,7 +4,9 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -68,7 +70,7 @@ def test_crops_are_coded_together_in_order(coming_and_going: Path, network: Netw
         calls.append(len(crops))
         return network.extract(crops)
 
-    spied = Network("spied", network.detector, extract, network.layers, network.tag)  # type: ignore[arg-type]
+    spied = replace(network, extract=extract)  # type: ignore[arg-type]
     coded = list(code_tracks(items, spied))
     assert len(calls) == 1
     assert calls[0] == sum(len(item.observations) for item in items if isinstance(item, FaceTrack))
@@ -103,7 +105,7 @@ def test_workers_change_no_byte(dhh: Run, sample: Sample, coming_and_going: Path
     assert "3 videos: 0 encoded, 2 unchanged, 1 skipped" in again.stderr
 
 
-def die(connection: crew.Connection, record: str, thumbnails: bool, threads: int) -> None:
+def die(connection: Connection, record: str, thumbnails: bool, threads: int) -> None:
     """Stands in for a process whose decoder crashes on one file."""
     assert (Path(record).name, thumbnails, threads) == ("dhh-128.json", True, max(1, (os.cpu_count() or 1) // 2))
     while True:
@@ -118,7 +120,7 @@ def test_a_crash_takes_one_file_down(monkeypatch: pytest.MonkeyPatch, network: N
     paths = [Path(name) for name in ("a.mp4", "bad.mp4", "b.mp4", "c.mp4", "bad.mp4", "d.mp4")]
     passed = Skipped(Path("pipe"), "not a regular file")
     items: Iterator[Path | Skipped] = iter([paths[0], passed, *paths[1:]])
-    found = list(crew.in_parallel(items, network, True, 2, lambda _: None))  # type: ignore[arg-type]
+    found = list(crew.in_parallel(items, network, True, 2, lambda _: None))
     reasons = sorted((path.name, result.reason) for path, result in found if isinstance(result, Skipped))
     crashed = "the process that encoded it ended (signal 9): damaged file, or out of memory"
     assert reasons == sorted(

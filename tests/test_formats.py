@@ -159,7 +159,7 @@ def test_hdr_is_brought_down_to_a_plain_screen(tmp_path: Path, transfer: int) ->
 def woven(shift: int) -> Picture:
     """A picture of two fields, the second one taken when the scene had moved by ``shift`` pixels."""
     coarse = np.random.default_rng(0).integers(0, 256, (12, 26, 1), dtype=np.uint8)
-    wide = cv2.resize(np.repeat(coarse, 3, axis=2), (260, 96))
+    wide = np.asarray(cv2.resize(np.repeat(coarse, 3, axis=2), (260, 96)), np.uint8)
     picture = wide[:, :160].copy()
     picture[1::2] = wide[1::2, shift : 160 + shift]
     return picture
@@ -201,7 +201,7 @@ def test_the_largest_picture_stream_is_taken(tmp_path: Path) -> None:
         assert [read_number(frame.bgr()) for frame in video.frames()] == [100, 101, 102, 103]
 
 
-def packets_from(path: Path, first: int) -> Iterator[tuple[av.Packet, VideoStream]]:
+def packets_from(path: Path, first: int) -> Iterator[tuple[av.Packet[VideoStream], VideoStream]]:
     """Packets of a file, earlier by so many frames: what lies before 0 is cut off by an edit list."""
     with av.open(str(path)) as source:
         stream = source.streams.video[0]

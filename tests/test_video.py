@@ -307,7 +307,7 @@ def test_closing_prefetch_stops_its_thread() -> None:
     ahead = prefetch(forever(), 2)
     assert next(ahead) == 0
     assert alive() == 1
-    ahead.close()  # type: ignore[attr-defined]
+    ahead.close()
     assert alive() == 0
     with pytest.raises(ValueError, match="depth"):
         prefetch([], 0)
@@ -335,7 +335,7 @@ class Hiccups:
     def __getattr__(self, name: str) -> object:
         return getattr(self._container, name)
 
-    def demux(self, stream: VideoStream) -> Iterator[av.Packet]:
+    def demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
         for count, packet in enumerate(self._container.demux(stream)):
             yield packet
             if count == 7 and self.failures < 3:

@@ -67,7 +67,8 @@ def test_damaged_files_stop_nothing(whole: list[Path], tmp_path: Path) -> None:
         path = folder / f"{number:03}-{number // len(whole) % 4}{source.suffix}"
         path.write_bytes(damaged(source.read_bytes(), number // len(whole) % 4, rng))
     code = "from dhhcli.cli import main; main()"
-    command = [sys.executable, "-c", code, "encode", folder, "--out", tmp_path / "codes.h5", "--workers", "2"]
+    codes = tmp_path / "codes.h5"
+    command = [sys.executable, "-c", code, "encode", str(folder), "--out", str(codes), "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)
     assert done.returncode == 4, done.stderr[-3000:]
     assert "Traceback" not in done.stderr, done.stderr[done.stderr.index("Traceback") :][:3000]

@@ -164,16 +164,16 @@ def test_recall_of_dense_tracks(benchmark: Any, network: Network, part: float) -
         size = float(np.median([seen.face.size for seen in track.observations]))
         sure = max(seen.face.score for seen in track.observations) >= SURE
         rows.append((size, sure, is_kept(track, fast[shot])))
-    size, sure, kept = (np.array(column) for column in zip(*rows, strict=True))
+    sizes, sures, keeps = (np.array(column) for column in zip(*rows, strict=True))
     lines = []
     for low, high in ((0, 20), (20, 40), (40, 80), (80, 160), (160, 10_000), (40, 10_000)):
-        here = (size >= low) & (size < high)
+        here = (sizes >= low) & (sizes < high)
         if here.any():
-            words = f"{kept[here].mean():.3f} of {here.sum()}"
-            if (here & sure).any():
-                words += f", sure ones {kept[here & sure].mean():.3f} of {(here & sure).sum()}"
+            words = f"{keeps[here].mean():.3f} of {here.sum()}"
+            if (here & sures).any():
+                words += f", sure ones {keeps[here & sures].mean():.3f} of {(here & sures).sum()}"
             lines.append(f"{low} to {high} px: {words}")
-    recall = float(kept[(size >= 40) & sure].mean())
+    recall = float(keeps[(sizes >= 40) & sures].mean())
     benchmark.extra_info |= {"recall": recall, "tracks": len(dense)}
     benchmark.pedantic(decode, args=(path,), rounds=1)
     print(f"\nfilm at {part:g} of its size: " + "; ".join(lines))  # noqa: T201

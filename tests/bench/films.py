@@ -35,7 +35,7 @@ def clip_pictures(seconds: float) -> Iterator[Picture]:
                 if left == 0:
                     return
                 left -= 1
-                yield frame.to_ndarray(format="bgr24")[40:400]
+                yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)[40:400]
 
 
 def set_back(picture: Picture, part: float) -> Picture:
@@ -54,10 +54,10 @@ def film(width: int, height: int, seconds: float, part: float = 1) -> Path:
     if path.exists():
         return path
     CACHE.mkdir(exist_ok=True)
-    part = path.with_suffix(".part.mp4")
+    unfinished = path.with_suffix(".part.mp4")
     rng = np.random.default_rng(0)
     noise = rng.normal(scale=GRAIN, size=(height + 64, width + 64, 1)).astype(np.float32)
-    with av.open(str(part), "w") as out:
+    with av.open(str(unfinished), "w") as out:
         stream = out.add_stream("libx264", rate=RATE, options={"preset": "fast"})
         assert isinstance(stream, VideoStream)
         stream.bit_rate = round(MEGABITS[height] * 1e6)
@@ -72,7 +72,7 @@ def film(width: int, height: int, seconds: float, part: float = 1) -> Path:
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    part.rename(path)
+    unfinished.rename(path)
     return path
 
 
