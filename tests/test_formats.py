@@ -201,7 +201,7 @@ def test_the_largest_picture_stream_is_taken(tmp_path: Path) -> None:
         assert [read_number(frame.bgr()) for frame in video.frames()] == [100, 101, 102, 103]
 
 
-def packets_from(path: Path, first: int) -> Iterator[tuple[av.Packet[VideoStream], VideoStream]]:
+def packets_from(path: Path, first: int) -> Iterator[tuple["av.Packet[VideoStream]", VideoStream]]:
     """Packets of a file, earlier by so many frames: what lies before 0 is cut off by an edit list."""
     with av.open(str(path)) as source:
         stream = source.streams.video[0]

@@ -335,7 +335,7 @@ class Hiccups:
     def __getattr__(self, name: str) -> object:
         return getattr(self._container, name)
 
-    def demux(self, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+    def demux(self, stream: VideoStream) -> Iterator["av.Packet[VideoStream]"]:
         for count, packet in enumerate(self._container.demux(stream)):
             yield packet
             if count == 7 and self.failures < 3:
