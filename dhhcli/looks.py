@@ -36,9 +36,10 @@ REMEMBERED = 3  # seconds for which a small face, sure or not, keeps looks full
 
 @dataclass(slots=True)
 class Looks:
-    """The plan of one film. longer_side: of its pictures, pixels."""
+    """The plan of one film. longer_side: of its pictures, pixels. longest: pause, seconds."""
 
     longer_side: int
+    longest: Fraction = LONGEST
     _next: Fraction | None = None  # time of the next look; None: at once
     _pause: Fraction = SHORTEST
     _before: Sequence[Face] = ()
@@ -67,7 +68,7 @@ class Looks:
     def seen(self, time: Fraction, faces: Sequence[Face]) -> None:
         """Take the faces of the look at this time; the next look is planned."""
         steady = self._next is not None and same_faces(self._before, faces)
-        self._pause = min(LONGEST, self._pause * GROWTH) if steady else SHORTEST
+        self._pause = min(self.longest, self._pause * GROWTH) if steady else SHORTEST
         self._next = time + self._pause
         self._unsure = 0 if any(face.score >= SURE for face in faces) else self._unsure + 1
         self._before = faces

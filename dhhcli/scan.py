@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from .crops import SIZE, align, sharpness, thumbnail
 from .faces import FaceDetector
-from .looks import Looks
+from .looks import LONGEST, Looks
 from .prefetch import prefetch
 from .shots import Shot, ShotDetector
 from .tracks import FaceTrack, FaceTracker, Observation
@@ -30,17 +30,17 @@ class Looked:
 
 
 def scan(
-    video: Video, detector: FaceDetector, *, thumbnails: bool, margin: int = 0
+    video: Video, detector: FaceDetector, *, thumbnails: bool, margin: int = 0, longest: Fraction = LONGEST
 ) -> Iterator[Looked | FaceTrack | Shot]:
     """Tracks of a shot in the order in which they end, then the shot itself, and so on; between them, progress.
 
     A dissolve is recognised some frames after it began, so observations wait until their frame is settled. ``margin``:
-    pixels around the crops (see ``observe``).
+    pixels around the crops (see ``observe``). longest: pause between two looks, seconds.
     """
     shots, tracker, looks = (
         ShotDetector(video.info.frame_rate),
         FaceTracker(),
-        Looks(max(video.info.width, video.info.height)),
+        Looks(max(video.info.width, video.info.height), longest),
     )
     waiting: deque[tuple[int, list[Observation]]] = deque()
     last_look, origin = -1, None
@@ -76,11 +76,11 @@ def scan(
 
 
 def shot_tracks(
-    video: Video, detector: FaceDetector, *, thumbnails: bool = False, margin: int = 0
+    video: Video, detector: FaceDetector, *, margin: int = 0, longest: Fraction = LONGEST
 ) -> Iterator[tuple[Shot, list[FaceTrack]]]:
     """Shots of a video in order, each with its face tracks by first frame, then left to right."""
     tracks: list[FaceTrack] = []
-    for item in scan(video, detector, thumbnails=thumbnails, margin=margin):
+    for item in scan(video, detector, thumbnails=False, margin=margin, longest=longest):
         if isinstance(item, FaceTrack):
             tracks.append(item)
         elif isinstance(item, Shot):
