@@ -91,6 +91,9 @@ def encode(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
+    ] = None,
     every: Annotated[float | None, typer.Option(min=0.1, help="With --watch: seconds between two looks. [10]")] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
@@ -101,7 +104,7 @@ def encode(
 
     if every is not None and not watch:
         raise UsageError("--every says how often --watch looks; add --watch")
-    network = load_network(weights_for(out, weights))
+    network = load_network(weights_for(out, weights), film=True)
     if watch:
         encode_watching(
             videos,
@@ -111,10 +114,20 @@ def encode(
             thumbnails=thumbnails,
             photos=photos,
             prune=prune,
+            workers=workers,
             every=every or 10.0,
         )
     raise typer.Exit(
-        encode_once(videos, out, network, stderr_console(), thumbnails=thumbnails, photos=photos, prune=prune)
+        encode_once(
+            videos,
+            out,
+            network,
+            stderr_console(),
+            thumbnails=thumbnails,
+            photos=photos,
+            prune=prune,
+            workers=workers,
+        )
     )
 
 

@@ -1,12 +1,13 @@
 """encode: video file -> EncodedVideo (shots, tracks, one code a track), streaming; many files -> one codes file.
 
-The chain: frames -> shots, and every fifth of a second faces -> observations -> tracks of a shot -> at most 30
-crops a track -> features -> log-covariance -> code. A crop is cut while its frame is there, and a track keeps at most
-60 of them until its shot ends: memory grows with the tracks of one shot, not with the length of the film.
+The chain: frames -> shots and, some times a second, faces -> tracks as they end (scan.py, in a thread of its own) -> at
+most 30 crops a track -> features -> log-covariance -> code. What a film leaves behind is a row, a code and a small
+picture for each track; crops are gone when their track is coded. Several films at once: crew.py.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,20 +17,19 @@ import numpy as np
 import numpy.typing as npt
 
 from .codes import binarise, code_bytes, pack
-from .crops import SIZE, align, sharpness, thumbnail
 from .errors import DhhError, MissingPathError
-from .faces import FaceDetector
 from .hashing import hash_tracks
 from .network import Network
 from .prefetch import prefetch
 from .records import EncodedVideo, VideoRecord, content_fingerprint
+from .scan import Looked, scan
 from .shards import commit, finish, lock, open_shard
-from .shots import Shot, ShotDetector
+from .shots import Shot
 from .sources import is_photo
 from .stills import encode_still
 from .tables import SHOT_DTYPE, TRACK_DTYPE
 from .tombstones import without_forgotten
-from .tracks import FaceTrack, FaceTracker, Observation, sample
+from .tracks import FaceTrack, sample
 from .upkeep import (
     Forgotten,
     Gone,
@@ -45,12 +45,12 @@ from .upkeep import (
     recorded_path,
     waiting,
 )
-from .video import Frame, Video, open_video
+from .video import open_video
 from .weights import shipped_as
 
-LOOK_EVERY = Fraction(1, 5)  # seconds between looks for faces: exactly one track for 100-103 of 103 person-shots
-FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30 evenly, one code a track
-DECODE_AHEAD = 6  # frames the decoder may be ahead of the detector
+FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30, one code a track
+CROPS_AT_ONCE = 96  # crops of several tracks that go to the network together: a GPU wants many
+SCAN_AHEAD = 48  # tracks, shots and looks that may wait for the network
 
 
 @dataclass(frozen=True)
@@ -73,46 +73,66 @@ class Encoded:
     warnings: tuple[str, ...]
 
 
-def shot_tracks(
-    video: Video, detector: FaceDetector, *, thumbnails: bool, on_frame: Callable[[Frame], None], margin: int = 0
-) -> Iterator[tuple[Shot, list[FaceTrack]]]:
-    """Shots of a video in order, each with its face tracks; ``margin``: pixels around the crops (see ``observe``).
+@dataclass(frozen=True)
+class Job:
+    """A file that is to be encoded."""
 
-    A dissolve is recognised some frames after it began, so observations wait until their frame is settled.
-    """
-    shots, tracker = ShotDetector(video.info.frame_rate), FaceTracker()
-    waiting: deque[tuple[int, list[Observation]]] = deque()
-    next_look = Fraction(-1)
-
-    def track_before(frame: int) -> None:
-        while waiting and waiting[0][0] < frame:
-            tracker.step(waiting.popleft()[1])
-
-    for frame in prefetch(video.frames(), DECODE_AHEAD):
-        finished = shots.push(frame)
-        for shot in finished:
-            track_before(shot.end_frame)
-            yield shot, tracker.finish()
-        if frame.time >= next_look or finished:
-            next_look = frame.time + LOOK_EVERY
-            waiting.append((frame.index, observe(frame, detector, thumbnails=thumbnails, margin=margin)))
-        track_before(shots.settled)
-        on_frame(frame)
-    for shot in shots.finish():
-        track_before(shot.end_frame)
-        yield shot, tracker.finish()
+    path: Path
+    fingerprint: str  # of its content
 
 
-def observe(frame: Frame, detector: FaceDetector, *, thumbnails: bool, margin: int = 0) -> list[Observation]:
-    """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3)."""
-    picture = frame.bgr()
-    observations = []
-    for face in detector.detect(picture):
-        crop = align(picture, face.landmarks, margin=margin)
-        small = thumbnail(picture, face.box) if thumbnails else b""
-        middle = crop[margin : margin + SIZE, margin : margin + SIZE]
-        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small))
-    return observations
+Decided = Unchanged | Relinked | Forgotten | Skipped  # about a file that is not
+Result = EncodedVideo | Decided
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Coded:
+    """What remains of a track. order: key within its shot. row: TRACK_DTYPE, less its first two fields. code: (B,)."""
+
+    order: tuple[float, ...]
+    row: tuple[Any, ...]
+    code: npt.NDArray[np.uint8]
+    thumbnail: bytes
+
+
+def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) -> Iterator[Looked | Coded | Shot]:
+    """Tracks become coded ones, in the same order; some wait to be coded together, and their shots with them."""
+    held: list[FaceTrack | Shot] = []
+    crops = 0
+    for item in items:
+        if isinstance(item, Looked):
+            yield item
+            continue
+        held.append(item)
+        if isinstance(item, FaceTrack):
+            crops += min(len(item.observations), FRAMES_A_CODE)
+        if crops >= CROPS_AT_ONCE:
+            yield from _coded(held, network)
+            held, crops = [], 0
+    yield from _coded(held, network)
+
+
+def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Coded | Shot]:
+    codes = iter(track_codes([item for item in items if isinstance(item, FaceTrack)], network))
+    for item in items:
+        if isinstance(item, Shot):
+            yield item
+            continue
+        best = item.best
+        row = (
+            item.first_frame,
+            item.last_frame + 1,
+            item.first_pts,
+            item.last_pts,
+            best.frame,
+            best.pts,
+            best.face.box,
+            best.face.score,
+            best.face.size,
+            best.sharpness,
+            len(sample(item, FRAMES_A_CODE)),
+        )
+        yield Coded(item.order(), row, next(codes), best.thumbnail)
 
 
 def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np.uint8]:
@@ -133,9 +153,18 @@ def encode_video(
     *,
     fingerprint: str | None = None,
     thumbnails: bool = True,
+    threads: int = 0,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo:
-    """The whole chain for one file; ``fingerprint``: of its content, where that is known already.
+    """The whole chain for one file.
+
+    Args:
+        path: of the file.
+        network: detector, backbone, hash layers.
+        fingerprint: of its content, where that is known already.
+        thumbnails: keep a small picture of every track's best face.
+        threads: of the decoder, 0: one for each core.
+        on_step: called after every look.
 
     Raises:
         VideoError, NoVideoError: the file cannot be decoded, or holds no pictures. A file that stops early is kept as
@@ -144,42 +173,29 @@ def encode_video(
     fingerprint, stat = fingerprint or content_fingerprint(path), path.stat()
     shot_rows: list[tuple[Any, ...]] = []
     track_rows: list[tuple[Any, ...]] = []
-    codes, thumbs = [], []
-    frames, seen = 0, 0.0
-    with open_video(path) as video:
+    codes: list[npt.NDArray[np.uint8]] = []
+    thumbs: list[bytes] = []
+    with open_video(path, threads=threads) as video:
         info = video.info
-        origin: Fraction | None = None
-
-        def on_frame(frame: Frame) -> None:
-            nonlocal frames, seen, origin
-            origin = frame.time if origin is None else origin
-            frames, seen = frame.index + 1, float(frame.time - origin)
-            on_step(Step(path, seen, float(info.duration) if info.duration else None))
-
-        for shot, tracks in shot_tracks(video, network.detector, thumbnails=thumbnails, on_frame=on_frame):
-            row = len(shot_rows)
-            shot_rows.append((0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts))
-            codes.append(track_codes(tracks, network))
-            for track in tracks:
-                best = track.best
-                track_rows.append(
-                    (
-                        0,
-                        row,
-                        track.first_frame,
-                        track.last_frame + 1,
-                        track.first_pts,
-                        track.last_pts,
-                        best.frame,
-                        best.pts,
-                        best.face.box,
-                        best.face.score,
-                        best.face.size,
-                        best.sharpness,
-                        len(sample(track, FRAMES_A_CODE)),
-                    )
-                )
-                thumbs.append(best.thumbnail)
+        duration = float(info.duration) if info.duration else None
+        of_shot: list[Coded] = []
+        found = scan(video, network.film_detector, thumbnails=thumbnails)
+        with closing(prefetch(found, SCAN_AHEAD)) as ahead:
+            for item in code_tracks(ahead, network):
+                match item:
+                    case Looked(seconds):
+                        on_step(Step(path, float(seconds), duration))
+                    case Coded():
+                        of_shot.append(item)
+                    case Shot() as shot:
+                        of_shot.sort(key=lambda coded: coded.order)
+                        track_rows += [(0, len(shot_rows), *coded.row) for coded in of_shot]
+                        codes += [coded.code for coded in of_shot]
+                        thumbs += [coded.thumbnail for coded in of_shot]
+                        of_shot.clear()
+                        shot_rows.append(
+                            (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
+                        )
         warnings = video.warnings
     record = VideoRecord(
         path=recorded_path(path),
@@ -188,7 +204,7 @@ def encode_video(
         mtime_ns=stat.st_mtime_ns,
         width=info.width,
         height=info.height,
-        frames=frames,
+        frames=shot_rows[-1][3] if shot_rows else 0,
         frame_rate=info.frame_rate,
         time_base=info.time_base,
         start_pts=shot_rows[0][4] if shot_rows else 0,
@@ -197,14 +213,33 @@ def encode_video(
         drop_frame=info.drop_frame,
         warnings=warnings,
     )
-    empty = np.empty((0, code_bytes(network.layers.bits)), np.uint8)
     return EncodedVideo(
         video=record,
         shots=np.array(shot_rows, SHOT_DTYPE),
         tracks=np.array(track_rows, TRACK_DTYPE),
-        codes=np.concatenate([empty, *codes]),
+        codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
         thumbnails=tuple(thumbs),
     )
+
+
+def encode_file(
+    job: Job,
+    network: Network,
+    thumbnails: bool,
+    *,
+    threads: int = 0,
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> EncodedVideo | Skipped:
+    """Encode a video or a photo, or say why that cannot be done."""
+    path, fingerprint = job.path, job.fingerprint
+    try:
+        if is_photo(path):
+            return encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails)
+        return encode_video(
+            path, network, fingerprint=fingerprint, thumbnails=thumbnails, threads=threads, on_step=on_step
+        )
+    except (DhhError, OSError) as error:
+        return Skipped(path, reason_of(path, error))
 
 
 def encode(
@@ -215,10 +250,11 @@ def encode(
     thumbnails: bool | None = None,
     prune: bool = False,
     roots: Sequence[Path] = (),
+    workers: int = 1,
     on_step: Callable[[Step], None] = lambda _: None,
     on_plan: Callable[[set[Path]], None] = lambda _: None,
 ) -> Generator[Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone]:
-    """Encode files one after the other; each is on disk before the next begins, and one bad file stops nothing.
+    """Encode files; each is on disk as soon as it is done, and one bad file stops nothing.
 
     What the codes file holds already is not done again, wherever it lies now; a changed file replaces its old rows (see
     upkeep.py). When the generator ends or is closed, what was committed is merged into the one named file.
@@ -231,7 +267,8 @@ def encode(
             it, or stripped of them. None: pictures of new ones, known ones stay as they are.
         prune: drop the codes of files that are gone.
         roots: the folders and files where a known file that is gone is reported, and dropped.
-        on_step: called after every frame.
+        workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
+        on_step: called after every look.
         on_plan: called once, with the files that will probably be encoded.
 
     Raises:
@@ -240,17 +277,22 @@ def encode(
     with lock(codes_path):
         plan = make_plan(paths, codes_path, network.tag, thumbnails)
         on_plan(waiting(plan, paths))
+        keep = thumbnails is not False
         tried: dict[Path, str | None] = {}
         try:
-            for path in paths:
-                decided = decide(plan, path)
-                event = (
-                    encode_file(path, decided, plan, codes_path, network, on_step)
-                    if isinstance(decided, str)  # the fingerprint of what is to be encoded
-                    else decided
-                )
-                tried[recorded_path(path)] = event.reason if isinstance(event, Skipped) else None
-                yield event
+            if workers == 1:
+                results = _in_turn(_jobs(paths, plan), network, keep, on_step)
+            else:
+                from .crew import in_parallel
+
+                results = in_parallel(_jobs(paths, plan), network, keep, workers, on_step)
+            with closing(results):
+                for path, result in results:
+                    if isinstance(result, EncodedVideo):
+                        result = without_forgotten(result, plan.tombstones)
+                        commit(codes_path, network.tag, result)
+                    tried[recorded_path(path)] = result.reason if isinstance(result, Skipped) else None
+                    yield encoded(path, result) if isinstance(result, EncodedVideo) else result
             yield from gone_files(plan, codes_path, roots, prune=prune)
         finally:
             finish(codes_path, network.tag)
@@ -258,21 +300,36 @@ def encode(
             note_skipped(codes_path, tried)
 
 
-def encode_file(
-    path: Path, fingerprint: str, plan: Plan, codes_path: Path, network: Network, on_step: Callable[[Step], None]
-) -> Encoded | Skipped:
-    """Encode one file and commit it, without the tracks that were forgotten. Raises ShardError as ``commit``."""
-    keep = plan.thumbnails is not False
-    try:
-        if is_photo(path):
-            encoded = encode_still(path, network, fingerprint=fingerprint, thumbnails=keep)
+def encoded(path: Path, result: EncodedVideo) -> Encoded:
+    """What is said of a file that is done."""
+    return Encoded(path, len(result.shots), len(result.tracks), float(length(result)), result.video.warnings)
+
+
+def _jobs(paths: Sequence[Path], plan: Plan) -> Iterator[Job | Decided]:
+    """What there is to encode, and of the rest why not."""
+    for path in paths:
+        decided = decide(plan, path)
+        yield Job(path, decided) if isinstance(decided, str) else decided
+
+
+def _in_turn(
+    items: Iterator[Job | Decided], network: Network, thumbnails: bool, on_step: Callable[[Step], None]
+) -> Generator[tuple[Path, Result]]:
+    for item in items:
+        if isinstance(item, Job):
+            yield item.path, encode_file(item, network, thumbnails, on_step=on_step)
         else:
-            encoded = encode_video(path, network, fingerprint=fingerprint, thumbnails=keep, on_step=on_step)
-    except (DhhError, OSError) as error:
-        return Skipped(path, str(error).removeprefix(f"{path}: "))
-    encoded = without_forgotten(encoded, plan.tombstones)
-    commit(codes_path, network.tag, encoded)
-    return Encoded(path, len(encoded.shots), len(encoded.tracks), float(length(encoded)), encoded.video.warnings)
+            yield item.path, item
+
+
+def reason_of(path: Path, error: Exception) -> str:
+    """An error's words without the name of the file, which stands before them anyway."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def default_workers(files: int) -> int:
+    """Files at a time: one for two cores, which is what decoding and looking at one film keep busy."""
+    return max(1, min(files, (os.cpu_count() or 1) // 2))
 
 
 def weights_for(codes_path: Path, name: str | None) -> str | None:

@@ -37,15 +37,10 @@ class FeatureExtractor:
     """
 
     def __init__(self, onnx_path: Path, threads: int = 1) -> None:
-        import onnxruntime
+        from .providers import start_session
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
+            self._session = start_session(onnx_path, threads=threads, severity=4)
         except Exception as error:  # noqa: BLE001 - onnxruntime's own classes differ from release to release
             reason = " ".join(str(error).split())
             raise WeightsError(f"{onnx_path}: not a network that onnxruntime loads ({reason})") from None

@@ -18,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .crops import align, read_photo
-from .encode import FRAMES_A_CODE, shot_tracks
+from .encode import FRAMES_A_CODE
 from .errors import DhhError, PackError
 from .faces import Face, FaceDetector
 from .layouts import Item, Layout, Listing, list_people
+from .looks import SHORTEST  # training wants all that a short clip gives
 from .packfile import PackWriter, Row, skipped
 from .packs import MARGIN, FacePack, read_pack
 from .prefetch import prefetch
+from .scan import shot_tracks
 from .tracks import FaceTrack, sample
 from .video import open_video
 
@@ -157,7 +159,7 @@ def longest_track(path: Path, detector: FaceDetector) -> tuple[FaceTrack, int, t
     if not path.is_file():  # reading a pipe or a device may never end
         raise PackError("not a regular file")
     with open_video(path) as video:
-        for _, tracks in shot_tracks(video, detector, thumbnails=False, on_frame=lambda _: None, margin=MARGIN):
+        for _, tracks in shot_tracks(video, detector, margin=MARGIN, longest=SHORTEST):
             count += len(tracks)
             best = max([*([best] if best else []), *tracks], key=_length, default=None)
         warnings = video.warnings

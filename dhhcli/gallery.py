@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .crops import align, read_photo
-from .encode import FRAMES_A_CODE, shot_tracks
+from .encode import FRAMES_A_CODE
 from .errors import DhhError, MissingPathError, PackError
 from .faces import FaceDetector
 from .query import largest_first
+from .scan import shot_tracks
 from .sources import VIDEO_SUFFIXES
 from .tracks import sample
 from .video import open_video
@@ -64,7 +65,7 @@ def video_crops(path: Path, detector: FaceDetector) -> list[Crops]:
     """Crops (m, 64, 64, 3), m <= 30, of every track of a video. Raises VideoError, NoVideoError."""
     tracks: list[Crops] = []
     with open_video(path) as video:
-        for _, found in shot_tracks(video, detector, thumbnails=False, on_frame=lambda _: None):
+        for _, found in shot_tracks(video, detector):
             tracks += [np.stack([face.crop for face in sample(track, FRAMES_A_CODE)]) for track in found]
     return tracks
 

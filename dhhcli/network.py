@@ -14,7 +14,8 @@ class Network:
     """Loaded and verified."""
 
     name: str
-    detector: FaceDetector
+    detector: FaceDetector  # for photos
+    film_detector: FaceDetector  # the same, or a quicker one
     extract: FeatureExtractor
     layers: HashLayers
     tag: ModelTag  # what the codes made with it carry
@@ -22,16 +23,19 @@ class Network:
     mirror: bool = False  # stills are looked at from both sides (features.py)
 
 
-def load_network(name: str | None = None, *, tracks: bool = True, threads: int = 1) -> Network:
-    """Load weights by name or path (see ``resolve_weights``); ``tracks=False`` is enough for photos and faster.
+def load_network(name: str | None = None, *, tracks: bool = True, film: bool = False, threads: int = 1) -> Network:
+    """Load weights by name or path (see ``resolve_weights``); ``tracks=False`` is enough for photos and faster,
+    ``film`` brings the quick detector along.
 
     Raises:
         WeightsError: missing, damaged or unknown weights.
     """
     weights = load_weights(resolve_weights(name))
+    detector = FaceDetector(threads=threads)
     return Network(
         weights.name,
-        FaceDetector(threads=threads),
+        detector,
+        FaceDetector(threads=threads, quick=True) if film else detector,
         FeatureExtractor(weights.onnx_path, threads=threads),
         load_hash_layers(weights, tracks=tracks),
         ModelTag(weights.bits, weights.fingerprint),

@@ -2,13 +2,13 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting.
 
     Exceptions of ``items`` are raised here, after what was made before them. Closing this generator stops
@@ -19,7 +19,7 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
     return _prefetch(items, depth)
 
 
-def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+def _prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
     waiting: deque[T] = deque()
     changed = threading.Condition()
     failure: list[BaseException] = []

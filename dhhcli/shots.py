@@ -2,8 +2,8 @@
 
 Notable:
 
-- Hard cuts: scenedetect's ContentDetector (mean change of hue, saturation and value from frame to frame),
-  fed with 64 x 36 pictures; its video backends are not used.
+- Hard cuts: the mean change of hue, saturation and value from frame to frame, as PySceneDetect's ContentDetector takes
+  it (a test holds the two together), on pictures of 64 x 36.
 - Beside it, the grey of two pictures in a row: black-and-white footage has no hue or saturation to change.
 - A frame that mixes both shots (a conversion between frame rates) hides no cut: three successive pictures
   are tested for it.
@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .video import Frame
+from .video import Frame, Picture
 
 Grey = npt.NDArray[np.float32]
 
 WIDTH, HEIGHT = 64, 36
-CUT = 27.0  # ContentDetector's threshold
+CUT = 27.0  # ContentDetector's threshold: mean absolute difference of the three channels, levels
 RETURN = 6  # frames within which a picture that comes back undoes a cut
 SAME = 8.0  # mean absolute difference of grey below which two pictures are the same, levels
 SHORTEST = 5  # frames from a cut to the next
@@ -70,19 +70,16 @@ class ShotDetector:
 
     ``settled`` is the number of frames whose shot is decided: frames of index < settled can change their
     shot no more. It lags behind by at most 28 frames (times ``stride``, 2 at 50 and 60 frames a second).
+    ``suspected`` says at once that the frame pushed last may be the first of a shot.
     """
 
     def __init__(self, frame_rate: Fraction | None = None) -> None:
         """frame_rate: average frames a second; above 45 the dissolve test looks at every 2nd, 3rd ..
         frame.
         """
-        from scenedetect.common import FrameTimecode  # 90 ms, and queries do not detect shots
-        from scenedetect.detectors.content_detector import ContentDetector
-
-        self._timecode = FrameTimecode
-        self._content = ContentDetector(threshold=CUT, min_scene_len=0)
         self.stride = max(1, round(frame_rate / 30)) if frame_rate else 1
         self.settled = 0
+        self.suspected = False
         self._recent: deque[_Seen] = deque(maxlen=(max(WINDOWS) + RETURN) * self.stride + 2)
         self._sparse: deque[_Seen] = deque(maxlen=max(WINDOWS) + 1)  # every stride-th frame, since the last cut
         self._cuts: list[int] = []  # hard cuts that may yet turn out to be flashes
@@ -91,6 +88,7 @@ class ShotDetector:
         self._boundaries: list[int] = []  # decided, not yet given out
         self._count = 0  # frames pushed
         self._start: tuple[int, int] | None = None  # frame and pts where the open shot starts
+        self._hue: Picture | None = None  # the last picture as hue, saturation, value
         self._shots = 0
         self._last_pts, self._step = 0, 1
 
@@ -100,7 +98,7 @@ class ShotDetector:
         """
         if frame.index != self._count:
             raise ValueError(f"frame {frame.index} was pushed, expected frame {self._count}")
-        picture = frame.bgr(WIDTH, HEIGHT)
+        picture = frame.coarse(WIDTH, HEIGHT)
         seen = _Seen(frame.index, frame.pts, cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32))
         if self._start is None:
             self._start = frame.index, frame.pts
@@ -114,9 +112,12 @@ class ShotDetector:
         cuts = []
         if len(self._recent) > 2 and is_blended_cut(*(self._recent[i].grey for i in (-3, -2, -1))):
             cuts.append(frame.index - 1)
-        by_colour = self._content.process_frame(self._timecode(frame.index, 25.0), picture)
+        hue = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV), np.uint8)
+        by_colour = self._hue is not None and change(self._hue, hue) >= CUT
+        self._hue = hue
         if by_colour or (len(self._recent) > 1 and is_grey_cut(self._recent[-2].grey, seen.grey)):
             cuts.append(frame.index)
+        self.suspected = bool(cuts)
         if cuts:
             self._cuts.extend(cut for cut in cuts if cut not in self._cuts)
             self._sparse.clear()
@@ -185,7 +186,7 @@ class ShotDetector:
             return None
         before = self._recent[cut - 1 - oldest].grey
         for seen in list(self._recent)[cut + 1 - oldest : cut + RETURN + 1 - oldest]:
-            if float(np.abs(seen.grey - before).mean()) < SAME:
+            if distance(seen.grey, before) < SAME:
                 return seen.index
         return None
 
@@ -208,6 +209,11 @@ class ShotDetector:
         return shots
 
 
+def change(before: Picture, after: Picture) -> float:
+    """Mean absolute difference of two pictures (h, w, 3) over all pixels and channels, levels."""
+    return float(cv2.norm(before, after, cv2.NORM_L1)) / before.size
+
+
 def dissolve_quality(first: Grey, middle: Grey, end: Grey) -> float | None:
     """How surely ``middle`` is a dissolve from ``first`` to ``end``, each (h, w) float32; None when not.
 
@@ -217,18 +223,23 @@ def dissolve_quality(first: Grey, middle: Grey, end: Grey) -> float | None:
     not meet; and ends whose correlation is below ALIKE. The quality
     is d less the residual, times one less the correlation: largest for a window around the middle.
     """
-    span = float(np.abs(end - first).mean())
+    span = distance(end, first)
     if span < SPAN:
         return None
     blend = (first + end) / 2
-    residual = float(np.abs(middle - blend).mean())
+    residual = distance(middle, blend)
     if residual > RESIDUAL * span or float(middle.var()) > CONTRAST * float(blend.var()) + 1:
         return None
-    halves = float(np.abs(middle - first).mean()), float(np.abs(end - middle).mean())
+    halves = distance(middle, first), distance(end, middle)
     likeness = correlation(first, end)
     if abs(halves[0] - halves[1]) > BALANCE * span or likeness >= ALIKE:
         return None
     return (span - residual) * (1 - likeness)
+
+
+def distance(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
+    """Mean absolute difference of two pictures (h, w), levels."""
+    return float(cv2.norm(np.asarray(a, np.float32), np.asarray(b, np.float32), cv2.NORM_L1)) / a.size
 
 
 def is_blended_cut(first: Grey, middle: Grey, end: Grey) -> bool:
@@ -236,8 +247,8 @@ def is_blended_cut(first: Grey, middle: Grey, end: Grey) -> bool:
 
     Conversions between frame rates blend frames; both steps of such a cut may stay under the threshold.
     """
-    span = float(np.abs(end - first).mean())
-    if span < 2 * SPAN or float(np.abs(middle - (first + end) / 2).mean()) > RESIDUAL * span:
+    span = distance(end, first)
+    if span < 2 * SPAN or distance(middle, (first + end) / 2) > RESIDUAL * span:
         return False
     return correlation(first, end) < ALIKE
 
@@ -247,7 +258,7 @@ def is_grey_cut(before: Grey, after: Grey) -> bool:
 
     ContentDetector takes the mean of three channels, so it misses most cuts of black-and-white footage.
     """
-    return float(np.abs(after - before).mean()) >= GREY_SPAN and correlation(before, after) < GREY_ALIKE
+    return distance(after, before) >= GREY_SPAN and correlation(before, after) < GREY_ALIKE
 
 
 def correlation(a: Grey, b: Grey) -> float:

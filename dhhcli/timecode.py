@@ -8,12 +8,28 @@ with the clock.
 import re
 from fractions import Fraction
 
+USUAL = (24, 25, 30, 48, 50, 60, 100, 120)  # frames a second
+
 _PATTERN = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d\d?)")
 
 
 def nominal_rate(rate: Fraction) -> int:
     """Labels a second: 24 for 23.976, 30 for 29.97, 60 for 59.94."""
     return max(1, round(rate))
+
+
+def counting_rate(rate: Fraction) -> Fraction:
+    """Labels a second of the clock: the rate itself where it is an integer or an integer x 1000/1001, to 1 in 5,000.
+
+    Anything else is the average of a variable rate (29.83 of a telephone), which the labels of no timecode run at: they
+    are counted at the usual rate next to it, so that they follow the clock however long the file.
+    """
+    base = nominal_rate(rate)
+    exact = min((Fraction(base), Fraction(base * 1000, 1001)), key=lambda candidate: abs(candidate - rate))
+    if abs(exact - rate) * 5000 <= rate:
+        return exact
+    usual = min(USUAL, key=lambda candidate: abs(candidate - rate))
+    return Fraction(usual if abs(usual - rate) * 20 <= rate else base)
 
 
 def _dropped(base: int) -> int:
@@ -66,8 +82,8 @@ def source_timecode(time: Fraction, rate: Fraction | None, start: str | None = N
 
     Args:
         time: seconds since the first frame (pts differences times time base, so exact).
-        rate: frames a second; None (unknown): milliseconds, ``HH:MM:SS.mmm``, because frames would be
-            invented.
+        rate: frames a second, an average where they vary; None (unknown): milliseconds, ``HH:MM:SS.mmm``,
+            because frames would be invented.
         start: timecode of the first frame, None for 00:00:00:00.
         drop: drop-frame counting.
     """
@@ -75,6 +91,7 @@ def source_timecode(time: Fraction, rate: Fraction | None, start: str | None = N
         thousandths = round(time * 1000)
         seconds, ms = divmod(thousandths, 1000)
         return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
+    rate = counting_rate(rate)
     try:
         first = parse_timecode(start, rate) if start else 0
     except ValueError:  # a file may carry any text there

@@ -7,8 +7,9 @@ Notable:
   boxes do not overlap. Sure detections choose first, unsure ones take what is left (Zhang et al.,
   "ByteTrack", ECCV 2022).
 - A track never crosses a shot boundary: ``finish`` ends all tracks.
-- Memory is bounded: a track that holds too many observations drops every second one and from then on keeps
-  half as many, so what it holds is evenly spaced and does not depend on chance.
+- Memory is bounded, however long a shot: ``ended`` hands over the tracks that can grow no more. A track that
+  holds too many observations drops every second one and from then on keeps half as many, so what it holds is
+  evenly spaced and does not depend on chance.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ SURE = 0.6  # detections of this score choose their track first, and one of them
 OVERLAP = 0.2  # least intersection over union with the predicted box
 GATE = 0.7  # or: most distance of the centres, in sizes of the face
 RATIO = 1.8  # most ratio of the sizes
-PATIENCE = 4  # detection steps that a track survives unseen
+PATIENCE = 3  # looks that a track survives unseen: 0.6 to 1.4 seconds (looks.py)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,6 +62,10 @@ class FaceTrack:
     last_pts: int
     detections: int
 
+    def order(self) -> tuple[float, ...]:
+        """Key to sort the tracks of one shot: by first frame, then left to right, top to bottom."""
+        return (self.first_frame, *self.observations[0].face.box.tolist())
+
     @property
     def best(self) -> Observation:
         """The observation kept of highest quality, the earliest of equals."""
@@ -68,15 +73,16 @@ class FaceTrack:
 
 
 def sample(track: FaceTrack, m: int = 30) -> tuple[Observation, ...]:
-    """At most m observations, evenly spaced: the middles of m equal parts; all where there are no more than
-    m.
+    """At most m observations, spread over the track: the best one of each of m equal parts, the earliest of equals; all
+    where there are no more than m.
     """
     n = len(track.observations)
     if m < 1:
         raise ValueError(f"m is {m}, expected at least 1")
     if n <= m:
         return track.observations
-    return tuple(track.observations[(2 * i + 1) * n // (2 * m)] for i in range(m))
+    parts = (track.observations[i * n // m : (i + 1) * n // m] for i in range(m))
+    return tuple(max(part, key=lambda observation: observation.quality) for part in parts)
 
 
 @dataclass(slots=True)
@@ -128,11 +134,11 @@ class _Open:
 class FaceTracker:
     """Links the faces of one shot to tracks; ``finish`` ends the shot and makes it ready for the next."""
 
-    def __init__(self, max_observations: int = 60) -> None:
-        """max_observations: crops a track holds at most (a crop is 12 KiB)."""
+    def __init__(self, max_observations: int = 60, patience: int = PATIENCE) -> None:
+        """max_observations: crops a track holds at most (a crop is 12 KiB). patience: steps that it survives unseen."""
         if max_observations < 2:
             raise ValueError(f"max_observations is {max_observations}, expected at least 2")
-        self._most = max_observations
+        self._most, self._patience = max_observations, patience
         self._open: list[_Open] = []
         self._closed: list[_Open] = []
 
@@ -157,19 +163,23 @@ class FaceTracker:
             track = _Open(observation, observation, box, np.zeros(4))
             track.add(observation, self._most)
             self._open.append(track)
-        self._closed.extend(track for track in self._open if track.missed > PATIENCE)
-        self._open = [track for track in self._open if track.missed <= PATIENCE]
+        self._closed.extend(track for track in self._open if track.missed > self._patience)
+        self._open = [track for track in self._open if track.missed <= self._patience]
 
-    def finish(self) -> list[FaceTrack]:
-        """End the shot: its tracks, by first frame, then left to right.
+    def ended(self) -> list[FaceTrack]:
+        """The tracks that have ended since this or ``finish`` was last called, by first frame, then left to right.
 
         A face that was detected only once, with a score under 0.6, is dropped: more often a pattern than a
         face.
         """
-        tracks = [t for t in self._closed + self._open if t.detections > 1 or t.best_score >= SURE]
-        self._open, self._closed = [], []
-        tracks.sort(key=lambda track: (track.first.frame, *track.first.face.box.tolist()))
-        return [track.closed() for track in tracks]
+        tracks = [track.closed() for track in self._closed if track.detections > 1 or track.best_score >= SURE]
+        self._closed = []
+        return sorted(tracks, key=FaceTrack.order)
+
+    def finish(self) -> list[FaceTrack]:
+        """End the shot: the rest of its tracks, as ``ended``."""
+        self._closed, self._open = self._closed + self._open, []
+        return self.ended()
 
 
 def _match(tracks: Sequence[_Open], observations: Sequence[Observation]) -> list[tuple[int, int]]:

@@ -6,8 +6,8 @@ Notable:
 - What decodes is kept: damage in the middle or a file cut short becomes a line in ``Video.warnings``.
 - Pictures are converted only when asked for (``Frame.luma``, ``Frame.bgr``), at the size asked for, in
   swscale.
-- Every frame of a video has one coordinate system: that of ``VideoInfo.width`` x ``height``, rotation
-  applied.
+- Every frame of a video has one coordinate system: that of ``VideoInfo.width`` x ``height``, on square pixels, rotation
+  applied. HDR becomes SDR, and of two fields that motion tore apart one remains.
 """
 
 import os
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from typing import Any, Self
 import av
 import av.error
 import av.logging
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
@@ -39,13 +41,16 @@ Picture = npt.NDArray[np.uint8]
 # A step back of the time stamps beyond this many seconds is another recording in the same file, not jitter.
 RESTART = 1
 MOST_WARNINGS = 10
+PQ, HLG = 16, 18  # transfer functions as ITU-T H.273 numbers them
+HDR = (PQ, HLG)
+ASPECT = Fraction(4)  # pixels wider or higher than this are a mistake of the file
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a file says about its picture stream.
 
-    width, height: of the upright picture, pixels; pixel aspect is not applied. frame_rate: average, frames a
+    width, height: of the upright picture on square pixels. frame_rate: average, frames a
     second. duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees clockwise, already applied to
     frames. start_timecode: "01:00:00:00", with ";" before the frames when drop-frame. start_pts: first pts
     the stream declares.
@@ -76,20 +81,34 @@ class _Scaler:
         self._lock = threading.Lock()
         self._contexts: dict[tuple[str, int, int], VideoReformatter] = {}
 
-    def convert(self, picture: av.VideoFrame, kind: str, width: int | None, height: int | None) -> Picture:
+    def convert(
+        self,
+        picture: av.VideoFrame,
+        kind: str,
+        width: int | None,
+        height: int | None,
+        method: Interpolation = Interpolation.BILINEAR,
+    ) -> Picture:
         width, height = self._size(width, height)
+        whole = (width, height) == (self._width, self._height)
         if self._rotation % 180:
             width, height = height, width
         with self._lock:
             context = self._contexts.setdefault((kind, width, height), VideoReformatter())
             try:
-                scaled = context.reformat(picture, width, height, kind, interpolation=Interpolation.BILINEAR, threads=1)
+                scaled = context.reformat(picture, width, height, kind, interpolation=method, threads=1)
                 values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
             except (av.error.FFmpegError, ValueError) as error:
                 raise VideoError(f"a frame cannot be converted to {kind} ({_words(error)})") from error
+        if kind == "bgr24":
+            values = as_seen(values, picture, whole)
         if self._rotation:
             values = np.ascontiguousarray(np.rot90(values, k=-self._rotation // 90))
         return values
+
+    def coarse(self, picture: av.VideoFrame, width: int, height: int) -> Picture:
+        values = self.convert(picture, "bgr24", 2 * width, 2 * height, Interpolation.FAST_BILINEAR)
+        return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def _size(self, width: int | None, height: int | None) -> tuple[int, int]:
         """The missing side follows from the aspect; without any, the size of the video."""
@@ -100,6 +119,47 @@ class _Scaler:
         if height is None:
             height = max(1, round(self._height * width / self._width))
         return width, height
+
+
+def as_seen(values: Picture, picture: av.VideoFrame, whole: bool) -> Picture:
+    """A converted picture (h, w, 3) as a plain screen would show it: HDR brought down; where a ``whole`` picture of two
+    fields is combed by motion, one of them."""
+    if picture.color_trc in HDR:
+        values = np.asarray(cv2.LUT(values, hdr_table(int(picture.color_trc))), np.uint8)
+    if whole and picture.interlaced_frame and len(values) >= 4 and is_combed(values):
+        values = np.asarray(cv2.resize(values[::2], values.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    return values
+
+
+def is_combed(values: Picture) -> bool:
+    """Whether, in over a hundredth of the picture's places, next lines differ more than lines of the same field."""
+    green = values[:-2, :, 1]
+    next_lines = cv2.absdiff(green, values[1:-1, :, 1])
+    same_field = cv2.absdiff(green, values[2:, :, 1])
+    places = (max(1, values.shape[1] // 16), max(1, values.shape[0] // 16))
+    near, far = (cv2.resize(part, places, interpolation=cv2.INTER_AREA) for part in (next_lines, same_field))
+    return bool((near.astype(np.int16) > 1.2 * far + 4).mean() > 0.01)
+
+
+@cache
+def hdr_table(transfer: int) -> npt.NDArray[np.uint8]:
+    """(256,) code values of an HDR transfer function -> those of a plain screen (gamma 2.2).
+
+    PQ: SMPTE ST 2084, in parts of 203 cd/m2, the white of ITU-R BT.2408. HLG: ITU-R BT.2100's inverse OETF with a
+    system gamma of 1.2, white at 0.75 of the signal. Above white it is compressed, x (1 + x / 25) / (1 + x) doubled
+    (Reinhard et al., 2002), so that faces in sunlight keep their features. Primaries are left as they are.
+    """
+    v = np.arange(256) / 255.0
+    if transfer == PQ:
+        m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
+        p = v ** (1 / m2)
+        light = (np.maximum(p - c1, 0) / (c2 - c3 * p)) ** (1 / m1) * 10_000 / 203
+    else:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        light = np.where(v <= 0.5, v * v / 3, (np.exp((v - c) / a) + b) / 12)
+        light = (light / 0.2650) ** 1.2
+    shown = 2 * light * (1 + light / 25) / (1 + light)
+    return np.round(np.clip(shown, 0, 1) ** (1 / 2.2) * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -117,6 +177,11 @@ class Frame:
     def luma(self, width: int, height: int) -> Picture:
         """Upright grey picture (height, width) uint8, scaled with anti-aliasing."""
         return self.scaler.convert(self.picture, "gray", width, height)
+
+    def coarse(self, width: int, height: int) -> Picture:
+        """Upright small picture (height, width, 3) uint8 BGR, of 2 x 2 places of the frame a pixel: a quarter of the
+        time of ``bgr``, which looks at every pixel."""
+        return self.scaler.coarse(self.picture, width, height)
 
     def bgr(self, width: int | None = None, height: int | None = None) -> Picture:
         """Upright picture (h, w, 3) uint8 BGR, of the video's size or scaled; one side alone keeps the
@@ -174,8 +239,12 @@ class Video:
         self._read = True
         picture, self._first = self._first, None
         index, last, step, shift = 0, None, self._usual_step(), 0
+        # AVI has no time stamps; FFmpeg's guess goes wrong where frames are stored in another order than shown
+        counted = self._container.format.name == "avi" and bool(self._stream.codec_context.has_b_frames)
         while picture is not None:
             stamp = picture.pts if picture.pts is not None else picture.dts
+            if counted and last is not None:
+                stamp = None
             duration = int(picture.duration or 0)
             if last is None:
                 pts = stamp if stamp is not None else (self._stream.start_time or 0)
@@ -225,6 +294,11 @@ class Video:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # A stream that begins midway, real or made up by damage: PyAV does not know it and gives up on its
+                # packet; the ones after it can be had.
+                packets = self._container.demux(self._stream)
+                continue
             except av.error.FFmpegError as error:
                 self._note(f"stopped at {self._clock()}: {_words(error)}")
                 packet = None
@@ -262,12 +336,12 @@ class Video:
             self._unlisted += 1
 
 
-def open_video(path: Path) -> Video:
-    """Open a video and decode its first frame.
+def open_video(path: Path, *, threads: int = 0) -> Video:
+    """Open a video and decode its first frame. threads: of the decoder, 0: one for each core.
 
-    The first picture stream is taken; cover art does not count. Nothing is read from the network, whatever a
-    playlist says. Raises MissingPathError, NoVideoError when there is no picture stream, VideoError when
-    nothing can be decoded.
+    The largest picture stream is taken, of equals the first; cover art does not count. Nothing is read from the
+    network, whatever a playlist says. Raises MissingPathError, NoVideoError when there is no picture stream,
+    VideoError when nothing can be decoded.
     """
     try:
         if path.is_dir():
@@ -290,14 +364,19 @@ def open_video(path: Path) -> Video:
         if not streams:
             found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
-        stream = streams[0]
+        stream = max(streams, key=_area)  # of equals the first: a proxy or a preview may lie beside the film
         if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
             raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
         stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
         return Video(path, container, stream)
     except BaseException:
         container.close()
         raise
+
+
+def _area(stream: VideoStream) -> int:
+    return stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
 
 
 def clock(seconds: Fraction) -> str:
@@ -322,7 +401,9 @@ def _info(
 ) -> VideoInfo:
     # FFmpeg gives the angle counterclockwise that the display matrix turns by.
     rotation = round(-first.rotation / 90) * 90 % 360
-    width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
+    width, height = _square(first.width, first.height, _fraction(stream.sample_aspect_ratio))
+    if rotation % 180:
+        width, height = height, width
     duration = None
     if stream.duration is not None:
         duration = stream.duration * time_base
@@ -344,13 +425,20 @@ def _info(
     )
 
 
+def _square(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """Size on square pixels: a picture of oblong ones is made wider or narrower, as a player shows it."""
+    if aspect is None or not 1 / ASPECT <= aspect <= ASPECT:
+        return width, height
+    return max(1, round(width * aspect)), height
+
+
 def _start_timecode(container: InputContainer, stream: VideoStream) -> tuple[str | None, bool]:
     """Source timecode of the first frame: of the picture stream, else of a timecode track, else of the
     container.
     """
     others = [s.metadata for s in container.streams if s.type == "data"]
     for metadata in (stream.metadata, *others, container.metadata):
-        text = metadata.get("timecode", "").strip()
+        text = next((value for key, value in metadata.items() if key.lower() == "timecode"), "").strip()
         digits = text.replace(";", ":").replace(".", ":").split(":")
         if len(digits) == 4 and all(part.isdecimal() for part in digits):
             drop_frame = text[-3:-2] in (";", ".")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .encode import encode
+from .encode import default_workers, encode
 from .errors import MissingPathError
 from .network import Network
 from .report.progress import EncodeProgress
@@ -30,15 +30,16 @@ def encode_once(
     thumbnails: bool | None = None,
     photos: bool = True,
     prune: bool = False,
+    workers: int | None = None,
 ) -> int:
-    """Encode everything under ``paths`` and say how it goes; the exit code.
+    """Encode everything under ``paths`` and say how it goes; the exit code. workers: None: one for two cores.
 
     Raises:
         MissingPathError, NoVideoError: as ``require_videos``.
         ShardError: as ``encode``.
     """
     found = require_videos(paths, photos=photos)
-    progress = _encode(found, paths, codes_path, network, console, thumbnails=thumbnails, prune=prune)
+    progress = _encode(found, paths, codes_path, network, console, thumbnails=thumbnails, prune=prune, workers=workers)
     return progress.exit_code
 
 
@@ -51,6 +52,7 @@ def encode_watching(
     thumbnails: bool | None = None,
     photos: bool = True,
     prune: bool = False,
+    workers: int | None = None,
     every: float = 10.0,
     rounds: int | None = None,
 ) -> None:
@@ -81,6 +83,7 @@ def encode_watching(
                     console,
                     thumbnails=thumbnails,
                     prune=prune and settled,
+                    workers=workers,
                 )
             done |= {path: now[path] for path in ready}
             if settled:
@@ -102,6 +105,7 @@ def _encode(
     *,
     thumbnails: bool | None,
     prune: bool,
+    workers: int | None,
 ) -> EncodeProgress:
     with EncodeProgress(found, console) as progress:
         events = encode(
@@ -111,6 +115,7 @@ def _encode(
             thumbnails=thumbnails,
             prune=prune,
             roots=roots,
+            workers=workers or default_workers(len(found.videos)),
             on_step=progress.step,
             on_plan=progress.plan,
         )

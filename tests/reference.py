@@ -19,9 +19,12 @@ FLOW = (
     "video",
     "prefetch",
     "shots",
+    "providers",
     "faces",
     "crops",
+    "looks",
     "tracks",
+    "scan",
     "features",
     "covariance",
     "hashing",
@@ -45,6 +48,7 @@ FLOW = (
     "inventory",
     "merge",
     "forget",
+    "crew",
     "query",
     "evaluation",
     "packfigures",
@@ -107,6 +111,7 @@ LEARNING = (
     "recipes",
     "export",
     "plot",
+    "quantise",
 )
 
 
@@ -171,3 +176,13 @@ def unlisted() -> set[str]:
     listed = {*FLOW, *(f"report/{n}" for n in REPORT), *(f"learning/{n}" for n in LEARNING)}
     there = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
     return {name for name in there - listed if not name.endswith("__init__")}
+
+
+def formats() -> Iterator[str]:
+    """The table of what tests/test_formats.py makes and reads back."""
+    from test_formats import FORMATS
+
+    yield "| codec | containers |"
+    yield "|---|---|"
+    for name, (*_, containers) in FORMATS.items():
+        yield f"| {name} | {', '.join(containers)} |"

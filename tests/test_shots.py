@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import dissolve, frame_of, scene, write_video
 
-from dhhcli.shots import Shot, ShotDetector, correlation, dissolve_quality, is_blended_cut, is_grey_cut
+from dhhcli.shots import CUT, Shot, ShotDetector, change, correlation, dissolve_quality, is_blended_cut, is_grey_cut
 from dhhcli.video import open_video
 
 Picture = npt.NDArray[np.uint8]
@@ -195,3 +195,19 @@ def test_dissolve_quality() -> None:
     assert correlation(a, np.zeros_like(a)) == 0.0
     assert is_grey_cut(a, b)
     assert not is_grey_cut(a, half)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_change_of_colour_is_that_of_scenedetect(seed: int) -> None:
+    from scenedetect.common import FrameTimecode
+    from scenedetect.detectors.content_detector import ContentDetector
+
+    theirs = ContentDetector(threshold=CUT, min_scene_len=0)
+    a, b = noisy(scene(seed), 0), noisy(scene(seed + 1), 1)
+    weights = [0.0, 0.2, 0.3, 0.35, 0.9, 1.0]
+    pictures = [cv2.resize((a * (1 - w) + b * w).astype(np.uint8), (64, 36)) for w in weights]
+    cuts = [bool(theirs.process_frame(FrameTimecode(i, 25.0), picture)) for i, picture in enumerate(pictures)]
+    hues = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV), np.uint8) for picture in pictures]
+    assert [change(x, y) >= CUT for x, y in pairwise(hues)] == cuts[1:]
+    assert any(cuts)
+    assert not all(cuts[1:])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.timecode import format_timecode, nominal_rate, parse_timecode, source_timecode
+from dhhcli.timecode import counting_rate, format_timecode, nominal_rate, parse_timecode, source_timecode
 
 NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)
@@ -170,3 +170,26 @@ def test_an_unknown_rate_gives_milliseconds() -> None:
     assert source_timecode(Fraction(1, 3), None, "01:00:00:00") == "00:00:00.333"
     assert source_timecode(Fraction(59_999_6, 10_000), None) == "00:01:00.000"
     assert source_timecode(Fraction(2), Fraction(0)) == "00:00:02.000"
+
+
+@pytest.mark.parametrize(
+    ("rate", "counted"),
+    [
+        (Fraction(24000, 1001), Fraction(24000, 1001)),
+        (Fraction(2997, 100), Fraction(30000, 1001)),
+        (Fraction(25), Fraction(25)),
+        (Fraction(15), Fraction(15)),
+        (Fraction(29831, 1000), Fraction(30)),
+        (Fraction(2937, 100), Fraction(30)),
+        (Fraction(2437, 100), Fraction(24)),
+        (Fraction(1233, 100), Fraction(12)),
+    ],
+)
+def test_labels_of_variable_rates_are_counted_at_a_usual_rate(rate: Fraction, counted: Fraction) -> None:
+    assert counting_rate(rate) == counted
+
+
+def test_a_variable_rate_follows_the_clock_for_hours() -> None:
+    average = Fraction(29831, 1000)
+    assert source_timecode(Fraction(3 * 3600), average) == "03:00:00:00"
+    assert source_timecode(Fraction(3 * 3600) + Fraction(1, 2), average, "01:00:00:00") == "04:00:00:15"

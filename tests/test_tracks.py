@@ -123,15 +123,19 @@ def test_thinning_is_bounded_even_and_keeps_the_first(count: int, most: int) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 200), m=st.integers(1, 60))
-def test_sample_is_even(count: int, m: int) -> None:
-    track = FaceTrack(tuple(seen(i, 0) for i in range(count)), 0, count - 1, 0, 0, count)
+def test_sample_is_the_best_of_even_parts(count: int, m: int) -> None:
+    def sharpness_of(frame: int) -> int:
+        return frame * 7919 % 101
+
+    track = FaceTrack(tuple(seen(i, 0, sharp=sharpness_of(i)) for i in range(count)), 0, count - 1, 0, 0, count)
     chosen = [o.frame for o in sample(track, m)]
     assert len(chosen) == min(count, m)
     assert chosen == sorted(set(chosen))
     if count > m:
-        gaps = np.diff([-1 - chosen[0], *chosen])[1:]
-        assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
-        assert abs(chosen[0] - (count - 1 - chosen[-1])) <= 1  # as much left out in front as behind
+        parts = [i * count // m for i in range(m + 1)]
+        for frame, start, end in zip(chosen, parts, parts[1:], strict=False):
+            part = range(start, end)
+            assert frame == max(part, key=lambda i: (sharpness_of(i), -i))  # the best of each part
 
 
 def test_best_weighs_score_size_and_sharpness() -> None:

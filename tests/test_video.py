@@ -10,15 +10,17 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from av.video.stream import VideoStream
 from synthetic import numbered, read_number, scene, truncate, write_audio, write_video
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
 from dhhcli.prefetch import prefetch
 from dhhcli.sources import VIDEO_SUFFIXES, find_videos
-from dhhcli.video import clock, open_video
+from dhhcli.video import Video, clock, open_video
 
 
 def numbers(path: Path) -> tuple[list[int], tuple[str, ...]]:
@@ -305,7 +307,7 @@ def test_closing_prefetch_stops_its_thread() -> None:
     ahead = prefetch(forever(), 2)
     assert next(ahead) == 0
     assert alive() == 1
-    ahead.close()  # type: ignore[attr-defined]
+    ahead.close()
     assert alive() == 0
     with pytest.raises(ValueError, match="depth"):
         prefetch([], 0)
@@ -322,3 +324,29 @@ def test_closing_prefetch_stops_its_thread() -> None:
 )
 def test_clock(seconds: Fraction, text: str) -> None:
     assert clock(seconds) == text
+
+
+class Hiccups:
+    """A container whose demultiplexer gives up after some packets, as PyAV's does at a stream that begins midway."""
+
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container, self.failures = container, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._container, name)
+
+    def demux(self, stream: VideoStream) -> Iterator["av.Packet[VideoStream]"]:
+        for count, packet in enumerate(self._container.demux(stream)):
+            yield packet
+            if count == 7 and self.failures < 3:
+                self.failures += 1
+                raise IndexError("list index out of range")
+
+
+def test_a_stream_that_begins_midway_is_passed_over(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.ts", [numbered(i) for i in range(40)], codec="mpeg2video")
+    container = Hiccups(av.open(str(path)))
+    with Video(path, container, container.streams.video[0]) as video:  # type: ignore[arg-type, attr-defined]
+        assert [read_number(frame.bgr()) for frame in video.frames()] == list(range(40))
+        assert video.warnings == ()
+    assert container.failures == 3
