@@ -36,7 +36,7 @@ SIZES = {"720p": (1280, 720, 110), "1080p": (1920, 1080, 40), "2160p": (3840, 21
 def network() -> Network:
     network = load_network(film=True)
     network.extract(np.zeros((16, 64, 64, 3), np.uint8))  # the first call is not like the others
-    network.detector.detect(np.zeros((360, 640, 3), np.uint8))
+    network.film_detector.detect(np.zeros((360, 640, 3), np.uint8))
     return network
 
 
@@ -158,7 +158,7 @@ def test_recall_of_dense_tracks(benchmark: Any, network: Network, part: float) -
     path = films.film(1280, 720, 110, part)
     dense = dense_tracks(path, dense_faces(path))
     with open_video(path) as video:
-        fast = dict(shot_tracks(video, network.detector))
+        fast = dict(shot_tracks(video, network.film_detector))
     rows = []
     for shot, track in dense:
         size = float(np.median([seen.face.size for seen in track.observations]))
