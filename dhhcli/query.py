@@ -1,19 +1,20 @@
 """query: photos (h, w, 3) uint8 BGR -> the chosen face's soft bits (K,) float32 -> rows of ranked shots."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from .crops import align, read_photo
-from .errors import IndexFileError, NoFaceError, UsageError
+from .errors import EditError, IndexFileError, NoFaceError, UsageError
 from .faces import Face
 from .features import still_features
 from .hashing import hash_stills
 from .index import Index, fresh, open_index
 from .network import Network, load_network
+from .records import VideoRecord
 from .report.rows import Row, result_rows
 from .search import search
 from .shards import Shard, check_model, open_shard
@@ -65,6 +66,8 @@ class Answer:
     rows: tuple[Row, ...]
     thumbnails: tuple[bytes, ...]  # one a row when asked for; b"" where the track was encoded without
     notes: tuple[str, ...]
+    # of every row's video: its record and the end of its last frame, pts
+    videos: Mapping[Path, tuple[VideoRecord, int]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -104,8 +107,31 @@ def find_person(
         if not hits:
             notes.append(f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)")
         rows = result_rows(shard, hits)
+        numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
         pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
-        return Answer(tuple(rows), pictures, tuple(notes))
+        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers))
+
+
+def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
+    """What a codes file knows of the videos of rows that were saved earlier.
+
+    Raises:
+        EditError: a video is not in the codes file.
+        MissingPathError, ShardError: there are no codes, or they are damaged.
+    """
+    with open_shard(codes_path) as shard:
+        wanted = {row.video for row in rows}
+        found = _ends(shard, [number for number, video in enumerate(shard.videos) if video.path in wanted])
+    for row in rows:
+        if row.video not in found:
+            raise EditError(f"{row.video}: not in {codes_path}; name the codes file that the rows came from, --codes")
+    return found
+
+
+def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord, int]]:
+    """Path -> record and end of the last frame, pts, of some videos of a shard."""
+    records = {number: shard.video(number) for number in numbers}
+    return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
 
 
 def _choice(code: PhotoCode) -> str:

@@ -8,12 +8,35 @@ with the clock.
 import re
 from fractions import Fraction
 
+# Rates that cameras and editing systems count in; those with 1000/1001 beside them are NTSC's.
+STANDARD = tuple(
+    sorted(
+        [Fraction(n) for n in (24, 25, 30, 48, 50, 60, 100, 120, 240)]
+        + [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)]
+    )
+)
+COUNTED = Fraction(1, 5000)  # a rate this near to n or n 1000/1001 is one; the two lie 1/1000 apart
+
 _PATTERN = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d\d?)")
 
 
 def nominal_rate(rate: Fraction) -> int:
     """Labels a second: 24 for 23.976, 30 for 29.97, 60 for 59.94."""
     return max(1, round(rate))
+
+
+def counting_rate(rate: Fraction) -> Fraction:
+    """The rate that frames are counted in, when a file says ``rate`` (frames a second, average): n or n 1000/1001.
+
+    Labels run at a whole number a second, so any other rate drifts away from the clock: 29.9, the average of a phone's
+    variable frame rate, by 12 seconds an hour. Such a rate becomes the nearest of ``STANDARD``, by ratio.
+    """
+    whole = round(rate)
+    if 1 <= whole <= STANDARD[-1]:
+        for counted in (Fraction(whole), Fraction(whole * 1000, 1001)):
+            if abs(rate / counted - 1) <= COUNTED:
+                return counted
+    return min(STANDARD, key=lambda standard: max(rate / standard, standard / rate))
 
 
 def _dropped(base: int) -> int:
@@ -61,13 +84,27 @@ def format_timecode(number: int, rate: Fraction, *, drop: bool = False) -> str:
     return f"{hours:02}:{minutes:02}:{seconds:02}{';' if drop else ':'}{frames:02}"
 
 
+def first_number(start: str | None, rate: Fraction) -> int:
+    """Number of a file's first frame: what its start timecode says, 0 where it says nothing that is a timecode."""
+    try:
+        return parse_timecode(start, rate) if start else 0
+    except ValueError:  # a file may carry any text there
+        return 0
+
+
+def frames_a_day(rate: Fraction, *, drop: bool = False) -> int:
+    """After how many frames the labels begin again at 00:00:00:00."""
+    base = nominal_rate(rate)
+    return 24 * 3600 * base - (144 * 9 * _dropped(base) if drop else 0)
+
+
 def source_timecode(time: Fraction, rate: Fraction | None, start: str | None = None, *, drop: bool = False) -> str:
     """Source timecode of a moment.
 
     Args:
         time: seconds since the first frame (pts differences times time base, so exact).
-        rate: frames a second; None (unknown): milliseconds, ``HH:MM:SS.mmm``, because frames would be
-            invented.
+        rate: frames a second, average (see ``counting_rate``); None (unknown): milliseconds,
+            ``HH:MM:SS.mmm``, because frames would be invented.
         start: timecode of the first frame, None for 00:00:00:00.
         drop: drop-frame counting.
     """
@@ -75,8 +112,6 @@ def source_timecode(time: Fraction, rate: Fraction | None, start: str | None = N
         thousandths = round(time * 1000)
         seconds, ms = divmod(thousandths, 1000)
         return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
-    try:
-        first = parse_timecode(start, rate) if start else 0
-    except ValueError:  # a file may carry any text there
-        first = 0
+    rate = counting_rate(rate)
+    first = first_number(start, rate)
     return format_timecode(first + round(time * rate), rate, drop=drop)
