@@ -169,6 +169,11 @@ def file_map() -> Iterator[str]:
 
 def unlisted() -> set[str]:
     """Modules that the map leaves out; there must be none."""
-    listed = {*FLOW, *(f"report/{n}" for n in REPORT), *(f"edit/{n}" for n in EDIT), *(f"learning/{n}" for n in LEARNING)}
+    listed = {
+        *FLOW,
+        *(f"report/{n}" for n in REPORT),
+        *(f"edit/{n}" for n in EDIT),
+        *(f"learning/{n}" for n in LEARNING),
+    }
     there = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
     return {name for name in there - listed if not name.endswith("__init__")}

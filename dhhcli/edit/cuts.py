@@ -29,7 +29,7 @@ class Handles:
 
 def parse_handles(text: str) -> Handles:
     """ "12f" -> frames; "1.5s" or "1.5" -> seconds. Raises UsageError."""
-    match = re.fullmatch(r"(\d{1,9})f|(\d{1,6}(?:\.\d{1,6})?)s?", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9})f|([0-9]{1,6}(?:\.[0-9]{1,6})?)s?", text.strip())
     if not match:
         raise UsageError(f"--handles {text}: expected frames like 12f or seconds like 0.5s")
     return Handles(frames=int(match[1])) if match[1] else Handles(seconds=Fraction(match[2]))

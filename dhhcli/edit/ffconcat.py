@@ -13,7 +13,7 @@ from ..errors import EditError
 from .cuts import Timeline
 from .names import one_line
 
-SLACK = Fraction(1, 2000)  # s; Matroska rounds time stamps to milliseconds
+SLACK = Fraction(1, 800)  # s; Matroska rounds time stamps to milliseconds, so two of them are 1 ms off at most
 
 
 def ffconcat(timeline: Timeline) -> bytes:
