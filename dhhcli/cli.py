@@ -123,8 +123,10 @@ def query(
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also write a picture of the found faces (.png, .jpg).")
+        Path | None,
+        typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
     ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show the person in a photo, best first."""
@@ -134,12 +136,17 @@ def query(
 
     wish = Wish(Format.json if json and not format else format, out, handles, order, sequence)
     check_wish(wish, as_json=json)
+    if sheet or show:
+        from .report.sheet import check_sheet, show_sheet, write_sheet
+
+        check_sheet(sheet, show=show)
     answer = find_person(photos, codes, top=top, face=face, weights=weights, thumbnails=sheet is not None)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
-        from .report.sheet import write_sheet
-
-        write_sheet(sheet, answer.rows, answer.thumbnails)
+        faces = [(photo.path, photo.picture) for photo in answer.photos]
+        print_notes(write_sheet(sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces))
+        if show:
+            print_notes(show_sheet(sheet))
     print_notes(deliver(answer.rows, answer.videos, wish, photos[0].stem))
     raise typer.Exit(answer.exit_code)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .crops import align, read_photo
+from .crops import align, read_photo, thumbnail
 from .errors import EditError, IndexFileError, NoFaceError, UsageError
 from .faces import Face
 from .features import still_features
@@ -30,6 +30,7 @@ class PhotoCode:
     face: Face
     number: int  # 1-based, largest first
     faces: int  # how many the photo shows
+    picture: bytes = b""  # JPEG of the face with its surroundings
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
@@ -56,7 +57,7 @@ def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
     face = faces[number - 1]
     crop = align(picture, face.landmarks)[None]
     soft = hash_stills(network.layers, still_features(network.extract, crop, mirror=network.mirror))[0]
-    return PhotoCode(path, soft, face, number, len(faces))
+    return PhotoCode(path, soft, face, number, len(faces), thumbnail(picture, face.box, longest=320))
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Answer:
     notes: tuple[str, ...]
     # of every row's video: its record and the end of its last frame, pts
     videos: Mapping[Path, tuple[VideoRecord, int]] = field(default_factory=dict)
+    photos: tuple[PhotoCode, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -109,7 +111,7 @@ def find_person(
         rows = result_rows(shard, hits)
         numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
         pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
-        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers))
+        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(codes))
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:

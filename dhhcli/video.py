@@ -196,6 +196,28 @@ class Video:
         if not self._closed:
             self._check_end(last, step)
 
+    def at(self, time: Fraction) -> Frame | None:
+        """The frame that is shown at ``time`` (s, by the file's time stamps), found by seeking; None where there is
+        none. Its ``index`` is 0. What ``frames`` would still give is lost.
+        """
+        wanted = int(time / self._time_base)
+        found: av.VideoFrame | None = None
+        with self._decoding:
+            try:
+                self._container.seek(wanted, stream=self._stream)
+                for picture in self._container.decode(self._stream):
+                    if picture.pts is None:
+                        continue
+                    if picture.pts > wanted:
+                        found = found or picture  # some containers land behind the wanted place
+                        break
+                    found = picture
+            except av.error.FFmpegError:  # the end, or damage: what was found until there
+                pass
+        if found is None or found.pts is None:
+            return None
+        return Frame(0, found.pts, found.pts * self._time_base, int(found.duration or 0), found, self._scaler)
+
     def close(self) -> None:
         with self._decoding:
             self._closed = True

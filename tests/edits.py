@@ -397,11 +397,11 @@ def read_chapters(data: bytes, rate: Fraction) -> list[Seen]:
     seen = []
     with av.open(io.BytesIO(data), format="ffmetadata", metadata_encoding="utf-8") as container:
         for chapter in container.chapters():
-            ends = [chapter[name] * chapter["time_base"] * rate for name in ("start", "end")]
-            assert {value.denominator for value in ends} == {1}
-            seen.append(
-                Seen(None, (int(ends[0]), int(ends[1])), None, None, chapter["metadata"]["title"].split(" ", 2)[2])
-            )
+            assert chapter["time_base"]
+            start, end = (ticks * chapter["time_base"] * rate for ticks in (chapter["start"], chapter["end"]))
+            assert start.denominator == end.denominator == 1
+            name = chapter["metadata"]["title"].split(" ", 2)[2]
+            seen.append(Seen(None, (int(start), int(end)), None, None, name))
     return seen
 
 
