@@ -126,6 +126,10 @@ def query(
         Path | None,
         typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
     ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
     weights: WeightsName = None,
 ) -> None:
@@ -135,19 +139,28 @@ def query(
     from .report.output import print_notes
 
     wish = Wish(Format.json if json and not format else format, out, handles, order, sequence)
-    check_wish(wish, as_json=json)
+    check_wish(wish, as_json=json, explain=why is not None)
     if sheet or show:
         from .report.sheet import check_sheet, show_sheet, write_sheet
 
         check_sheet(sheet, show=show)
-    answer = find_person(photos, codes, top=top, face=face, weights=weights, thumbnails=sheet is not None)
+    answer = find_person(photos, codes, top=top, face=face, weights=weights, thumbnails=sheet is not None, why=why)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
         faces = [(photo.path, photo.picture) for photo in answer.photos]
-        print_notes(write_sheet(sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces))
+        print_notes(
+            write_sheet(
+                sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
+            )
+        )
         if show:
             print_notes(show_sheet(sheet))
-    print_notes(deliver(answer.rows, answer.videos, wish, photos[0].stem))
+    if answer.explanation:
+        from .report.why import print_explanation
+
+        print_explanation(answer.explanation, photos, as_json=json)
+    else:
+        print_notes(deliver(answer.rows, answer.videos, wish, photos[0].stem))
     raise typer.Exit(answer.exit_code)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,12 @@ from .index import Index, fresh, open_index
 from .network import Network, load_network
 from .records import VideoRecord
 from .report.rows import Row, result_rows
-from .search import search
+from .search import Hit, search
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,7 @@ class Answer:
     # of every row's video: its record and the end of its last frame, pts
     videos: Mapping[Path, tuple[VideoRecord, int]] = field(default_factory=dict)
     photos: tuple[PhotoCode, ...] = ()
+    explanation: "Explanation | None" = None
 
     @property
     def exit_code(self) -> int:
@@ -85,13 +90,15 @@ def find_person(
     face: int = 1,
     weights: str | None = None,
     thumbnails: bool = False,
+    why: int | None = None,
 ) -> Answer:
     """Rank the shots of a codes file by how near they come to the person in one or several photos.
 
-    Several photos are of one person; a track counts as near as its distance to the nearest of them.
+    Several photos are of one person; a track counts as near as its distance to the nearest of them. ``why``: rank of a
+    hit to explain.
 
     Raises:
-        UsageError: ``face`` with several photos.
+        UsageError: ``face`` with several photos; ``why`` names no rank of the answer.
         PhotoError, NoFaceError: a photo cannot be used.
         MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
         WeightsError: the weights cannot be used.
@@ -99,7 +106,7 @@ def find_person(
     if face > 1 and len(photos) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
     with open_shard(codes_path) as shard:
-        network = load_network(weights or shipped_as(shard.tag.fingerprint), tracks=False)
+        network = load_network(weights or shipped_as(shard.tag.fingerprint), tracks=why is not None)
         check_model(shard, network.tag)
         codes = [photo_code(photo, network, number=face) for photo in photos]
         notes = [_choice(code) for code in codes if code.faces > 1]
@@ -111,7 +118,18 @@ def find_person(
         rows = result_rows(shard, hits)
         numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
         pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
-        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(codes))
+        explanation = _explained(shard, hits, why, codes, network) if why and hits else None
+        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(codes), explanation)
+
+
+def _explained(
+    shard: Shard, hits: Sequence[Hit], why: int, codes: Sequence[PhotoCode], network: Network
+) -> "Explanation":
+    if why > len(hits):
+        raise UsageError(f"--explain {why}: there are {len(hits)} hits; --top asks for more")
+    from .explain import explain  # brings the chain of encode with it
+
+    return explain(shard, hits[why - 1], [code.soft for code in codes], network)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:

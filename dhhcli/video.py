@@ -197,26 +197,37 @@ class Video:
             self._check_end(last, step)
 
     def at(self, time: Fraction) -> Frame | None:
-        """The frame that is shown at ``time`` (s, by the file's time stamps), found by seeking; None where there is
-        none. Its ``index`` is 0. What ``frames`` would still give is lost.
+        """The frame that is shown at ``time`` (s, by the file's time stamps); None where there is none."""
+        return next(self.since(time), None)
+
+    def since(self, time: Fraction) -> Iterator[Frame]:
+        """Frames from the one that is shown at ``time`` on, found by seeking; ``index`` counts from there.
+
+        What ``frames`` would still give is lost, and so is the rest of an earlier ``since``.
         """
         wanted = int(time / self._time_base)
-        found: av.VideoFrame | None = None
         with self._decoding:
-            try:
-                self._container.seek(wanted, stream=self._stream)
-                for picture in self._container.decode(self._stream):
-                    if picture.pts is None:
-                        continue
-                    if picture.pts > wanted:
-                        found = found or picture  # some containers land behind the wanted place
-                        break
-                    found = picture
-            except av.error.FFmpegError:  # the end, or damage: what was found until there
-                pass
-        if found is None or found.pts is None:
-            return None
-        return Frame(0, found.pts, found.pts * self._time_base, int(found.duration or 0), found, self._scaler)
+            self._container.seek(wanted, stream=self._stream)
+        self._decoded = self._decode()
+        before: av.VideoFrame | None = None
+        index = 0
+        while (picture := self._next()) is not None:
+            if picture.pts is None:
+                continue
+            if picture.pts <= wanted:
+                before = picture
+                continue
+            if before is not None:
+                yield self._sought(before, index)
+                index, before = index + 1, None
+            yield self._sought(picture, index)  # the first, where a container lands behind the wanted place
+            index += 1
+        if before is not None:
+            yield self._sought(before, index)
+
+    def _sought(self, picture: av.VideoFrame, index: int) -> Frame:
+        pts = picture.pts or 0
+        return Frame(index, pts, pts * self._time_base, int(picture.duration or 0), picture, self._scaler)
 
     def close(self) -> None:
         with self._decoding:

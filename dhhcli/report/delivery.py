@@ -25,9 +25,11 @@ class Wish:
     layout: Layout | None = None
 
 
-def check_wish(wish: Wish, *, as_json: bool = False) -> None:
+def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False) -> None:
     """Raises UsageError for options that contradict each other: before anything is searched."""
     handles = parse_handles(wish.handles)
+    if explain and (wish.format not in (None, Format.json) or wish.out):
+        raise UsageError("--explain takes the place of the answer: leave --format and --out out; --json is possible")
     if as_json and wish.format is not Format.json:
         raise UsageError(f"--json and --format {wish.format}: give one of them")
     if wish.format in ROWS or wish.format is None:

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..edit.names import one_line
 from .rows import Row
 from .stills import Stills
+
+if TYPE_CHECKING:
+    from ..explain import Explanation
 
 _ABSENT = '<div class="absent">no picture</div>'
 KEYS = "← → move · c copy the start · v copy the face's timecode · Enter enlarge · / filter"
@@ -25,12 +29,17 @@ def page(
     rows: Sequence[Row],
     faces: Sequence[bytes],
     stills: Sequence[Stills],
+    why: "Explanation | None" = None,
 ) -> str:
-    """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row."""
+    """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row; why: of one row."""
     style, script = _asset("sheet.css"), _asset("sheet.js")
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     query = photos[0][1] if photos else b""
-    cards = "\n".join(_card(*each, query) for each in zip(rows, faces, stills, strict=True))
+    reason = _why(why, photos[why.photo][0].name) if why and photos else ""
+    cards = "\n".join(
+        _card(row, face, still, query, reason if why and why.rank == row.rank else "")
+        for row, face, still in zip(rows, faces, stills, strict=True)
+    )
     asked = "".join(
         f"<figure>{_picture(picture, f'the face asked for, in {path.name}')}"
         f"<figcaption><bdi>{_text(path.name)}</bdi></figcaption></figure>"
@@ -85,7 +94,23 @@ def _filter(rows: Sequence[Row]) -> str:
     )
 
 
-def _card(row: Row, face: bytes, stills: Stills, query: bytes) -> str:
+def _why(why: "Explanation", photo: str) -> str:
+    """The crops that its code was made of, and what is said about it."""
+    import cv2
+
+    from .why import explained
+
+    crops = "".join(
+        _picture(bytes(cv2.imencode(".jpg", crop)[1].tobytes()), f"crop {number}")
+        for number, crop in enumerate(why.crops, start=1)
+    )
+    lines = "\n".join(_text(line) for line in explained(why, photo))
+    return (
+        f'<details open><summary>why it is here</summary><div class="crops">{crops}</div><pre>{lines}</pre></details>'
+    )
+
+
+def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> str:
     sure = _confidence(row)
     attribute = "" if sure is None else f' data-confidence="{sure:.6f}"'
     meter = "" if sure is None else f'<p class="sure">confidence <b>{sure:.2f}</b> {_meter(sure)}</p>'
@@ -108,6 +133,7 @@ def _card(row: Row, face: bytes, stills: Stills, query: bytes) -> str:
 <p class="name"><bdi title="{_text(str(row.video))}">{_text(row.video.name)}</bdi> <span>shot {row.shot}</span></p>
 <p class="codes">{_copy(row.start, "start")} – {_copy(row.end, "end")}</p>
 <p class="codes">face at {_copy(row.face_at, "face")}</p>
+{reason}
 </article>"""
 
 

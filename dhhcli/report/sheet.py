@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ from ..errors import DhhError, UsageError
 from ..files import write_atomically
 from ..records import VideoRecord
 from .rows import Row
+
+if TYPE_CHECKING:
+    from ..explain import Explanation
 
 PICTURES = (".png", ".jpg", ".jpeg")
 CELL = 160  # pixels, picture and caption
@@ -63,10 +67,12 @@ def write_sheet(
     *,
     videos: Mapping[Path, tuple[VideoRecord, int]] | None = None,
     photos: Sequence[tuple[Path, bytes]] = (),
+    why: "Explanation | None" = None,
 ) -> list[str]:
     """Write the contact sheet as HTML, PNG or JPEG, by the suffix of ``path`` -> words about what it lacks.
 
-    HTML also shows frames out of the ``videos`` and the ``photos`` (path, JPEG of the face) that were asked with.
+    HTML also shows frames out of the ``videos``, the ``photos`` (path, JPEG of the face) that were asked with, and
+    ``why`` a hit was found.
 
     Raises:
         DhhError: another suffix, or the place cannot be written.
@@ -82,7 +88,7 @@ def write_sheet(
 
         stills, notes = shot_stills(rows, videos or {})
         title = ", ".join(photo.name for photo, _ in photos) or path.stem
-        data = page(title, photos, rows, thumbnails, stills).encode()
+        data = page(title, photos, rows, thumbnails, stills, why).encode()
     try:
         write_atomically(path, data)
     except OSError as error:
