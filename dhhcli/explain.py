@@ -105,9 +105,10 @@ def outlying(histogram: NDArray[np.int64]) -> int | None:
     n = int(histogram.sum())
     if n < ENOUGH:
         return None
-    ordered = np.cumsum(histogram)
-    median, upper = (int(np.searchsorted(ordered, share * n)) for share in (0.5, 0.75))
-    spread = max(upper - median, 0.5) / NormalDist().inv_cdf(0.75)
+    # a whole distance d covers d - 1/2 to d + 1/2; quartiles of whole numbers would be too coarse
+    ordered = np.concatenate([[0], np.cumsum(histogram)])
+    median, upper = np.interp([0.5 * n, 0.75 * n], ordered, np.arange(len(ordered)) - 0.5)
+    spread = (upper - median) / NormalDist().inv_cdf(0.75)
     return max(-1, int(np.floor(median + spread * NormalDist().inv_cdf(1 / n) - 0.5)))
 
 

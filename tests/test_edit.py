@@ -244,7 +244,8 @@ def test_a_variable_frame_rate_is_counted_at_a_standard_rate_and_does_not_drift(
             assert abs(frame / media.rate - Fraction(ticks[truth], 90_000)) <= half or frame == cut.end - 1
         assert cut.end == cut.start + 1 or abs(cut.end / media.rate - Fraction(ticks[after], 90_000)) <= half
         assert (cut.start_time, cut.end_time) == (Fraction(ticks[begin], 90_000), Fraction(ticks[after], 90_000))
-        assert row.start == media.label(cut.start)
+        # a picture in the last half frame of the file is in its last frame
+        assert row.start == media.label(cut.start) or cut.start == media.length - 1
         clock = frame_of(row.start, media.rate, drop=False) / Fraction(round(media.rate)) - 3600
         # labels of a rate of NTSC run 1/1000 slow against the clock, by definition; nothing else is lost
         slow = Fraction(ticks[begin], 90_000) * (1 - media.rate / round(media.rate))

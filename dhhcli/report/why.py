@@ -23,11 +23,8 @@ def explained(why: Explanation, photo: str) -> Iterator[str]:
     elif why.stands_out < 0:
         yield "threshold: no distance stands out from this codes file"
     else:
-        side = "below" if why.distance <= why.stands_out else "above"
-        yield (
-            f"threshold: up to {why.stands_out} bits stand out; of {total} strangers less than one would come as near; "
-            f"this hit is {side}"
-        )
+        side = "within" if why.distance <= why.stands_out else "beyond"
+        yield f"threshold: {why.stands_out} bits; less than one of {total} strangers is as near; this hit is {side} that"
     yield (
         f"photo {photo}: {why.unsure} of its {why.bits} bits are unsure (within {UNSURE} of 0.5), "
         f"{why.unsure_differing} of the {why.distance} that differ"
