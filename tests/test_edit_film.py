@@ -199,4 +199,4 @@ def test_export_reads_standard_input(encoded: Path, sample: Sample, dhh: Run) ->
     lines = dhh("query", sample.photos[0], "--codes", encoded, "--json").stdout
     result = CliRunner().invoke(app, ["export", "-", "--codes", str(encoded), "-f", "edl"], input=lines)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("TITLE: dhh\r\n")
+    assert result.stdout_bytes.startswith(b"TITLE: dhh\r\nFCM: NON-DROP FRAME\r\n")

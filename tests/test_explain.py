@@ -145,11 +145,11 @@ def test_what_stands_out_is_what_strangers_rarely_reach() -> None:
         (-1, "threshold: no distance stands out from this codes file"),
         (
             9,
-            "threshold: 9 bits; less than one of 2 strangers is as near; this hit is beyond that",
+            "threshold: 9 bits; of 2 strangers less than one is as near; this hit is beyond",
         ),
         (
             10,
-            "threshold: 10 bits; less than one of 2 strangers is as near; this hit is within that",
+            "threshold: 10 bits; of 2 strangers less than one is as near; this hit is within",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def explained(why: Explanation, photo: str) -> Iterator[str]:
         yield "threshold: no distance stands out from this codes file"
     else:
         side = "within" if why.distance <= why.stands_out else "beyond"
-        yield f"threshold: {why.stands_out} bits; less than one of {total} strangers is as near; this hit is {side} that"
+        yield f"threshold: {why.stands_out} bits; of {total} strangers less than one is as near; this hit is {side}"
     yield (
         f"photo {photo}: {why.unsure} of its {why.bits} bits are unsure (within {UNSURE} of 0.5), "
         f"{why.unsure_differing} of the {why.distance} that differ"
