@@ -132,6 +132,13 @@ def query(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
     weights: WeightsName = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
+    ] = None,
+    max_false_rate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Show only shots so near that somebody else comes as near at most this often."),
+    ] = None,
 ) -> None:
     """Rank the shots that show the person in a photo, best first."""
     from .query import find_person
@@ -144,7 +151,17 @@ def query(
         from .report.sheet import check_sheet, show_sheet, write_sheet
 
         check_sheet(sheet, show=show)
-    answer = find_person(photos, codes, top=top, face=face, weights=weights, thumbnails=sheet is not None, why=why)
+    answer = find_person(
+        photos,
+        codes,
+        top=top,
+        face=face,
+        weights=weights,
+        thumbnails=sheet is not None,
+        min_confidence=min_confidence,
+        max_false_rate=max_false_rate,
+        why=why,
+    )
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
         faces = [(photo.path, photo.picture) for photo in answer.photos]
@@ -361,6 +378,38 @@ def ablate(
         data, pack, protocol, weights, settings, people=people, note=lambda line: print_notes([line])
     )
     print_scores(outcomes, as_json=json)
+
+
+@app.command()
+def calibrate(
+    pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+    ] = None,
+    prior: Annotated[
+        float, typer.Option(min=1e-9, max=0.5, help="Share of the footage's face tracks that are of the person.")
+    ] = 0.01,
+    plot: Annotated[Path | None, typer.Option(help="Also draw what was promised against what came (.png).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the imitated tracks and of the halves.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables or TSV.")] = False,
+) -> None:
+    """Learn what a distance is worth, and write it into the weights' records; prints how it holds on other people."""
+    from .calibrate import calibrate_weights
+    from .report.curves import check_picture
+    from .report.output import print_notes, print_tables
+    from .report.reliability import plot_reliability
+
+    if plot:
+        check_picture(plot)
+    done = []
+    for used, calibrated in calibrate_weights(pack, weights or [None], prior=prior, seed=seed):
+        done.append(calibrated)
+        print_notes([f"{used.record_path}: calibrated"])
+    bins = [line for calibrated in done for line in calibrated.bins]
+    if plot:
+        plot_reliability(plot, bins)
+    print_tables({"held_out": [line for each in done for line in each.held_out], "bins": bins}, as_json=json)
 
 
 @app.command()

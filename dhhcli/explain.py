@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .calibration import WORDS, Calibration
 from .codes import binarise, hamming, pack, unpack
 from .encode import FRAMES_A_CODE, LOOK_EVERY, observe, track_codes
 from .errors import DhhError
@@ -36,6 +37,7 @@ class Explanation:
     unsure: int  # bits of the photo that lie within UNSURE of the fence
     unsure_differing: int  # of these, how many differ
     histogram: NDArray[np.int64]  # (K + 1,): tracks of the codes file at every distance
+    limits: tuple[tuple[str, int], ...]  # words of calibration.py, and up to which distance they hold; -1: nowhere
     stands_out: int | None  # largest distance at which less than one track is expected by chance; None: too few tracks
     first_seen: str
     last_seen: str  # the frame itself: a track's end_pts is that of its last detection
@@ -53,7 +55,13 @@ class Explanation:
         return int(self.histogram[: self.distance].sum())
 
 
-def explain(shard: Shard, hit: Hit, softs: Sequence[NDArray[np.floating[Any]]], network: Network) -> Explanation:
+def explain(
+    shard: Shard,
+    hit: Hit,
+    softs: Sequence[NDArray[np.floating[Any]]],
+    network: Network,
+    calibration: Calibration | None = None,
+) -> Explanation:
     """Explain a hit of a search with the photos' soft bits; decodes the track's part of its video again.
 
     `network` is one with layers for tracks.
@@ -83,6 +91,7 @@ def explain(shard: Shard, hit: Hit, softs: Sequence[NDArray[np.floating[Any]]], 
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
+        limits=word_limits(calibration, K, len(softs)) if calibration else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -94,6 +103,15 @@ def explain(shard: Shard, hit: Hit, softs: Sequence[NDArray[np.floating[Any]]], 
         changed=changed,
         why_no_crops=reason,
     )
+
+
+def word_limits(calibration: Calibration, K: int, photos: int) -> tuple[tuple[str, int], ...]:
+    """Up to which distance a track is very likely, likely, unsure: with a soft score in the middle of what is usual."""
+    spread = calibration.curves["still-track"].spread
+    distances = np.arange(K + 1)
+    scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
+    confidence = calibration.confidence(distances, scores, photos=photos)
+    return tuple((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
 
 
 def outlying(histogram: NDArray[np.int64]) -> int | None:

@@ -6,7 +6,7 @@ motion blur, flicker). Both are drawn here from a passed generator. The geometry
 80x80 picture straight to the wanted size, so nothing is resampled twice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -63,20 +63,31 @@ def centre(picture: Picture, size: int = 64) -> Picture:
 
 
 def imitate_frames(
-    picture: Picture, m: int, rng: np.random.Generator, *, size: int = 64, strength: float = 1.0
+    picture: Picture,
+    m: int,
+    rng: np.random.Generator,
+    *,
+    size: int = 64,
+    strength: float = 1.0,
+    side: int | None = None,
 ) -> Picture:
     """Make ``m`` frames (m, size, size, 3) of a shot of one 80x80 photo: one look, drifting frame and light.
 
     The drift is a stationary first-order random walk (correlation 0.8 from one sampled frame to the next),
-    because neighbouring frames of film look alike and far ones do not.
+    because neighbouring frames of film look alike and far ones do not. ``side``: pixels across the face as filmed,
+    instead of the look's.
     """
-    return imitate_shot(np.broadcast_to(picture, (m, *picture.shape)), rng, size=size, strength=strength)
+    return imitate_shot(np.broadcast_to(picture, (m, *picture.shape)), rng, size=size, strength=strength, side=side)
 
 
-def imitate_shot(pictures: Picture, rng: np.random.Generator, *, size: int = 64, strength: float = 1.0) -> Picture:
+def imitate_shot(
+    pictures: Picture, rng: np.random.Generator, *, size: int = 64, strength: float = 1.0, side: int | None = None
+) -> Picture:
     """``imitate_frames`` of pictures (m, 80, 80, 3) that are frames of one track already: one look, one drift."""
     m = len(pictures)
     look = draw_look(rng, strength)
+    if side is not None:
+        look = replace(look, side=side)
     sigma = np.array([SHIFT, SHIFT, ROTATION, SCALE, 0.04]) * strength
     walk = np.empty((m, 5))
     walk[0] = rng.normal(0, 1, 5)

@@ -38,3 +38,16 @@ def itq(features: Matrix, bits: int, rng: np.random.Generator) -> tuple[Matrix, 
     weight = np.concatenate(rows)
     weight /= (centred @ weight.T).std(axis=0)[:, None]
     return weight, -weight @ mean
+
+
+def random_rotations(features: Matrix, bits: int, rng: np.random.Generator) -> tuple[Matrix, Matrix]:
+    """As ``itq``, from random rotations of all d directions, one after the other until there are ``bits`` rows.
+
+    Super-bit locality-sensitive hashing (Ji et al., NIPS 2012): like random hyperplanes, the share of differing bits
+    estimates the angle, with less variance because the hyperplanes of a rotation are orthogonal.
+    """
+    mean, d = features.mean(axis=0), features.shape[1]
+    turns = [np.linalg.qr(rng.normal(size=(d, d)))[0] for _ in range(-(-bits // d))]
+    weight = np.concatenate(turns)[:bits]
+    weight /= ((features - mean) @ weight.T).std(axis=0)[:, None]
+    return weight, -weight @ mean

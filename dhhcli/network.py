@@ -6,7 +6,7 @@ from .faces import FaceDetector
 from .features import FeatureExtractor
 from .hashing import HashLayers
 from .tables import ModelTag
-from .weights import load_hash_layers, load_weights, resolve_weights
+from .weights import Weights, load_hash_layers, load_weights, resolve_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,7 @@ class Network:
     extract: FeatureExtractor
     layers: HashLayers
     tag: ModelTag  # what the codes made with it carry
+    weights: Weights
     mirror: bool = False  # stills are looked at from both sides (features.py)
 
 
@@ -34,5 +35,6 @@ def load_network(name: str | None = None, *, tracks: bool = True, threads: int =
         FeatureExtractor(weights.onnx_path, threads=threads),
         load_hash_layers(weights, tracks=tracks),
         ModelTag(weights.bits, weights.fingerprint),
+        weights,
         weights.mirror,
     )

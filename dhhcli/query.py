@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .calibration import Calibration, from_record
 from .crops import align, read_photo, thumbnail
-from .errors import EditError, IndexFileError, NoFaceError, UsageError
+from .errors import EditError, IndexFileError, NoFaceError, UsageError, WeightsError
 from .faces import Face
 from .features import still_features
 from .hashing import hash_stills
 from .index import Index, fresh, open_index
 from .network import Network, load_network
 from .records import VideoRecord
-from .report.rows import Row, result_rows
+from .report.rows import Chance, Row, result_rows
 from .search import Hit, search
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
@@ -90,24 +91,38 @@ def find_person(
     face: int = 1,
     weights: str | None = None,
     thumbnails: bool = False,
+    min_confidence: float | None = None,
+    max_false_rate: float | None = None,
     why: int | None = None,
 ) -> Answer:
     """Rank the shots of a codes file by how near they come to the person in one or several photos.
 
-    Several photos are of one person; a track counts as near as its distance to the nearest of them. ``why``: rank of a
-    hit to explain.
+    Several photos are of one person; a track counts as near as its distance to the nearest of them. Confidence and
+    false match rate account for how many there are. Both get worse down the list, so a limit on them cuts its end.
+    ``why``: rank of a hit to explain.
 
     Raises:
-        UsageError: ``face`` with several photos; ``why`` names no rank of the answer.
+        UsageError: ``face`` with several photos, or a limit that is not between 0 and 1, or no hit of the rank ``why``.
         PhotoError, NoFaceError: a photo cannot be used.
         MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
-        WeightsError: the weights cannot be used.
+        WeightsError: the weights cannot be used, or their calibration is damaged or missing and a limit needs it.
     """
+    limits = (("--min-confidence", min_confidence), ("--max-false-rate", max_false_rate))
+    for option, limit in limits:
+        if limit is not None and not 0 <= limit <= 1:
+            raise UsageError(f"{option} {limit} is not between 0 and 1")
     if face > 1 and len(photos) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
     with open_shard(codes_path) as shard:
         network = load_network(weights or shipped_as(shard.tag.fingerprint), tracks=why is not None)
         check_model(shard, network.tag)
+        record = network.weights.record_path
+        calibration = from_record(network.weights.record, network.tag.bits, record)
+        for option, limit in limits:
+            if limit is not None and calibration is None:
+                raise WeightsError(
+                    f"{record}: not calibrated, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
+                )
         codes = [photo_code(photo, network, number=face) for photo in photos]
         notes = [_choice(code) for code in codes if code.faces > 1]
         index, note = _usable_index(codes_path, shard)
@@ -115,21 +130,32 @@ def find_person(
         hits = search(shard, np.stack([code.soft for code in codes]), top, index)
         if not hits:
             notes.append(f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)")
-        rows = result_rows(shard, hits)
+        chances = _chances(calibration, hits, len(codes)) if calibration else None
+        if chances:
+            kept = _within(chances, min_confidence, max_false_rate)
+            if not kept:
+                notes.append(_nobody(chances[0], min_confidence, max_false_rate))
+            hits, chances = hits[:kept], chances[:kept]
+        rows = result_rows(shard, hits, chances)
         numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
         pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
-        explanation = _explained(shard, hits, why, codes, network) if why and hits else None
+        explanation = _explained(shard, hits, why, codes, network, calibration) if why and hits else None
         return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(codes), explanation)
 
 
 def _explained(
-    shard: Shard, hits: Sequence[Hit], why: int, codes: Sequence[PhotoCode], network: Network
+    shard: Shard,
+    hits: Sequence[Hit],
+    why: int,
+    codes: Sequence[PhotoCode],
+    network: Network,
+    calibration: Calibration | None,
 ) -> "Explanation":
     if why > len(hits):
         raise UsageError(f"--explain {why}: there are {len(hits)} hits; --top asks for more")
     from .explain import explain  # brings the chain of encode with it
 
-    return explain(shard, hits[why - 1], [code.soft for code in codes], network)
+    return explain(shard, hits[why - 1], [code.soft for code in codes], network, calibration)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
@@ -152,6 +178,31 @@ def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord,
     """Path -> record and end of the last frame, pts, of some videos of a shard."""
     records = {number: shard.video(number) for number in numbers}
     return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
+
+
+def _chances(calibration: Calibration, hits: Sequence[Hit], photos: int) -> list[Chance]:
+    """What each hit of a ranking is worth: confidence never rises along it, the false match rate never falls."""
+    distances = np.array([hit.distance for hit in hits], np.int64)
+    scores = np.array([hit.score for hit in hits], np.float64)
+    confidence = calibration.confidence(distances, scores, photos=photos)
+    false_rate = calibration.false_match_rate(distances, photos=photos)
+    return [Chance(round(float(p), 6), float(r)) for p, r in zip(confidence, false_rate, strict=True)]
+
+
+def _within(chances: Sequence[Chance], min_confidence: float | None, max_false_rate: float | None) -> int:
+    """How many hits from the top keep both limits."""
+    least = 0.0 if min_confidence is None else min_confidence
+    most = 1.0 if max_false_rate is None else max_false_rate
+    return sum(chance.confidence >= least and chance.false_rate <= most for chance in chances)
+
+
+def _nobody(best: Chance, min_confidence: float | None, max_false_rate: float | None) -> str:
+    wanted = [] if min_confidence is None else [f"above a confidence of {min_confidence:g}"]
+    wanted += [] if max_false_rate is None else [f"within a false match rate of {max_false_rate:g}"]
+    return (
+        f"nobody found {' and '.join(wanted)}: the nearest shot has a confidence of {best.confidence:.2g} "
+        f"and a false match rate of {best.false_rate:.2g}"
+    )
 
 
 def _choice(code: PhotoCode) -> str:

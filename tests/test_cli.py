@@ -26,6 +26,8 @@ COLUMNS = [
     "rank",
     "distance",
     "bits",
+    "confidence",
+    "false_rate",
     "video",
     "shot",
     "start",
@@ -111,6 +113,41 @@ def test_top_cuts_the_list(encoded: Path, sample: Sample, dhh: Run) -> None:
     cut = rows_of(dhh("query", sample.photos[0], "--codes", encoded, "--top", "2"))
     keep = [column for column in COLUMNS if column != "tracks"]
     assert [[row[c] for c in keep] for row in cut] == [[row[c] for c in keep] for row in whole[:2]]
+
+
+def test_confidence_falls_down_the_list_and_limits_cut_its_end(encoded: Path, sample: Sample, dhh: Run) -> None:
+    rows = rows_of(dhh("query", sample.photos[0], "--codes", encoded))
+    confidence = [float(row["confidence"]) for row in rows]
+    false_rate = [float(row["false_rate"]) for row in rows]
+    assert confidence == sorted(confidence, reverse=True)
+    assert false_rate == sorted(false_rate)
+    assert confidence[2] > 0.5 > 0.1 > confidence[3]  # three shots show her
+    for option, limit, kept in (
+        ("--min-confidence", "0.5", 3),
+        ("--min-confidence", "0", len(rows)),
+        ("--max-false-rate", "0.01", sum(rate <= 0.01 for rate in false_rate)),
+        ("--max-false-rate", "1", len(rows)),
+    ):
+        assert rows_of(dhh("query", sample.photos[0], "--codes", encoded, option, limit)) == rows[:kept]
+
+
+def test_nobody_within_the_limits_is_said(encoded: Path, sample: Sample, dhh: Run) -> None:
+    result = dhh("query", sample.photos[0], "--codes", encoded, "--min-confidence", "1", "--max-false-rate", "0")
+    assert result.exit_code == 3
+    (header,) = result.stdout.splitlines()
+    assert header.split("\t") == COLUMNS
+    assert "nobody found above a confidence of 1 and within a false match rate of 0: the nearest shot has" in (
+        result.stderr
+    )
+    assert dhh("query", sample.photos[0], "--codes", encoded, "--min-confidence", "1.5").exit_code == 2
+
+
+def test_weights_that_are_not_calibrated_leave_confidence_empty(sample: Sample, dhh: Run, other_weights: Path) -> None:
+    assert dhh("encode", sample.film, "--weights", other_weights).exit_code == 0
+    rows = rows_of(dhh("query", sample.photos[0], "--weights", other_weights))
+    assert {(row["confidence"], row["false_rate"]) for row in rows} == {("", "")}
+    result = dhh("query", sample.photos[0], "--weights", other_weights, "--min-confidence", "0.5")
+    one_line(result, 1, str(other_weights), "not calibrated", "dhh calibrate PACK")
 
 
 def test_several_photos_of_one_person(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:

@@ -392,19 +392,12 @@ def test_an_edl_says_where_the_counting_changes() -> None:
 
 
 def test_confidence_names_the_markers_where_there_is_one() -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Sure:
-        confidence: float | None
-        rank: int = 1
-        distance: int = 3
-        bits: int = 48
-
     rows, videos = answer(Path("/a.mov"), [(0, 30, 5)], rate=Fraction(25))
     ((record, end),) = videos.values()
     (cut,) = cuts(rows, {rows[0].video: media_of(record, end)})
-    assert cut.title == "#1 0/48"
-    assert dataclasses.replace(cut, row=Sure(0.934)).title == "#1 0.93"  # type: ignore[arg-type]
-    assert dataclasses.replace(cut, row=Sure(None)).title == "#1 3/48"  # type: ignore[arg-type]
+    assert (cut.title, cut.comment) == ("#1 0/48", "shot 1, 0 of 48 bits differ, face at 00:00:00:05")
+    sure = dataclasses.replace(cut, row=dataclasses.replace(cut.row, confidence=0.939))
+    assert (sure.title, sure.comment) == ("#1 0.93", "shot 1, very likely, 0 of 48 bits differ, face at 00:00:00:05")
 
 
 @pytest.mark.parametrize(
@@ -447,6 +440,8 @@ def test_otio_keeps_what_is_known_of_a_hit() -> None:
         "rank": 1,
         "distance": 0,
         "bits": 48,
+        "confidence": None,
+        "false_rate": None,
         "shot": 1,
         "face_at": "00:00:00:05",
         "box": [1, 2, 30, 40],

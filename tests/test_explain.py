@@ -48,6 +48,12 @@ def test_of_a_hit_on_real_film(encoded: Path, sample: Sample) -> None:
     assert last == int(track["end_frame"]) - 1
     assert why.last_seen == f"00:00:{last // 25:02}:{last % 25:02}"
     assert why.stands_out is None
+    # words of rows whose soft score is usual keep to the limits: none is surer than a row two bits nearer may be
+    limits = dict(why.limits)
+    assert 0 < limits["very likely"] <= limits["likely"] <= limits["unsure"] < 64
+    for found in answer.rows:
+        word = found.confidence_in_words.partition(" ")[2]
+        assert word == "unlikely" or found.distance <= limits[word] + 2
 
 
 def test_the_command_prints_lines_or_json(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
@@ -56,9 +62,9 @@ def test_the_command_prints_lines_or_json(encoded: Path, sample: Sample, dhh: Ru
     lines = result.stdout.splitlines()
     assert lines[0].startswith("hit 1: ")
     assert lines[1] == "tracks nearer than this one: 0 of 6"
-    assert lines[2] == "threshold: too few tracks (6) to tell which distance stands out"
-    assert lines[3].startswith("photo collins.jpg: ")
-    assert lines[6].endswith("; they give the stored code")
+    assert lines[3] == "of this codes file: too few tracks (6) to tell which distance stands out"
+    assert lines[4].startswith("photo collins.jpg: ")
+    assert lines[7].endswith("; they give the stored code")
     assert sum(line.endswith("  <- this hit") for line in lines) == 1
     said = json.loads(dhh("query", sample.photos[0], "-c", encoded, "--explain", "1", "--json").stdout)
     assert (said["rank"], said["photo"], said["changed"], sum(said["histogram"])) == (1, "collins.jpg", 0, 6)
@@ -97,6 +103,7 @@ def made(histogram: np.ndarray, distance: int, stands_out: int | None) -> Explan
         unsure=0,
         unsure_differing=0,
         histogram=histogram,
+        limits=(("very likely", 7), ("likely", -1)),
         stands_out=stands_out,
         first_seen="00:00:00:00",
         last_seen="00:00:00:05",
@@ -141,19 +148,21 @@ def test_what_stands_out_is_what_strangers_rarely_reach() -> None:
 @pytest.mark.parametrize(
     ("stands_out", "words"),
     [
-        (None, "threshold: too few tracks (2) to tell which distance stands out"),
-        (-1, "threshold: no distance stands out from this codes file"),
+        (None, "of this codes file: too few tracks (2) to tell which distance stands out"),
+        (-1, "of this codes file: no distance stands out"),
         (
             9,
-            "threshold: 9 bits; of 2 strangers less than one is as near; this hit is beyond",
+            "of this codes file: 9 bits stand out; of 2 strangers less than one is as near; this hit is beyond",
         ),
         (
             10,
-            "threshold: 10 bits; of 2 strangers less than one is as near; this hit is within",
+            "of this codes file: 10 bits stand out; of 2 strangers less than one is as near; this hit is within",
         ),
     ],
 )
 def test_where_the_threshold_lies(stands_out: int | None, words: str) -> None:
     lines = list(explained(made(np.bincount([10, 20], minlength=49), 10, stands_out), "x.jpg"))
-    assert lines[2] == words
-    assert "their code differs in 3 bits" in lines[6]
+    calibrated = "very likely up to 7, likely nowhere (by the weights' calibration; with a usual soft score)"
+    assert lines[2] == f"thresholds, bits: {calibrated}"
+    assert lines[3] == words
+    assert "their code differs in 3 bits" in lines[7]

@@ -1,9 +1,11 @@
 """itq.py against what can be checked by looking everywhere."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from dhhcli.itq import itq, rotation
+from dhhcli.itq import Matrix, itq, random_rotations, rotation
 
 
 def loss(
@@ -34,15 +36,31 @@ def test_rotation_is_orthogonal_and_better_than_its_start(k: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [4, 10, 23])
-def test_bits_are_balanced_and_of_unit_variance(bits: int) -> None:
+@pytest.mark.parametrize("start", [itq, random_rotations])
+def test_bits_are_balanced_and_of_unit_variance(bits: int, start: Callable[..., tuple[Matrix, Matrix]]) -> None:
     """Also more bits than the ten dimensions give."""
     X = np.random.default_rng(0).normal(size=(500, 10)) + 5
-    weight, bias = itq(X, bits, np.random.default_rng(1))
+    weight, bias = start(X, bits, np.random.default_rng(1))
     outputs = X @ weight.T + bias
     assert weight.shape == (bits, 10)
     np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(outputs.std(axis=0), 1, atol=1e-9)
     assert len(np.unique((outputs >= 0).T, axis=0)) == bits  # no bit twice
+
+
+def test_bits_of_random_rotations_estimate_the_angle() -> None:
+    """The share of differing bits is the angle over pi: the property that makes it locality-sensitive."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 8))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    X = np.concatenate([X, -X])  # their mean is 0
+    weight, bias = random_rotations(X, 4000, rng)
+    bits = X[:20] @ weight.T + bias >= 0
+    for a in range(0, 20, 2):
+        angle = np.arccos(X[a] @ X[a + 1])
+        assert (bits[a] != bits[a + 1]).mean() == pytest.approx(angle / np.pi, abs=0.03)
+    first = weight[:8] / np.linalg.norm(weight[:8], axis=1, keepdims=True)
+    np.testing.assert_allclose(first @ first.T, np.eye(8), atol=1e-10)
 
 
 def test_the_same_generator_gives_the_same_bits() -> None:

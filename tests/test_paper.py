@@ -143,7 +143,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 def test_what_ships_is_what_was_trained(trained: tuple[Path, list[str]]) -> None:
     folder, lines = trained
     weights = load_weights(folder / "run" / "dhh-12.json")
-    assert lines[-1] == f"wrote {folder / 'run' / 'dhh-12.json'}"
+    assert lines[-2] == f"wrote {folder / 'run' / 'dhh-12.json'}"
+    assert lines[-1].startswith(f"not calibrated: {folder / 'val.h5'}: 4 people with two photos or more")
     assert weights.record["model"]["homogeneous"] is False
     assert weights.record["model"]["divide"] is False
     assert weights.record["training"]["recipe"] == "paper"

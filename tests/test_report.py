@@ -28,6 +28,8 @@ ROW = Row(
     rank=1,
     distance=7,
     bits=48,
+    confidence=0.425,
+    false_rate=0.0025,
     video=Path("/films/a b.mp4"),
     shot=3,
     start="01:00:04:00",
@@ -47,11 +49,11 @@ ROW = Row(
 def test_tsv_to_the_character() -> None:
     header, line = tsv([ROW])
     assert header == (
-        "rank\tdistance\tbits\tvideo\tshot\tstart\tend\tstart_seconds\tend_seconds\tstart_frame\tend_frame"
+        "rank\tdistance\tbits\tconfidence\tfalse_rate\tvideo\tshot\tstart\tend\tstart_seconds\tend_seconds\tstart_frame\tend_frame"
         "\tface_at\tface_frame\tbox\ttracks\ttrack"
     )
     assert line == (
-        "1\t7\t48\t/films/a b.mp4\t3\t01:00:04:00\t01:00:06:10\t4.000000\t6.400000\t100\t160"
+        "1\t7\t48\t0.425000\t0.002500\t/films/a b.mp4\t3\t01:00:04:00\t01:00:06:10\t4.000000\t6.400000\t100\t160"
         "\t01:00:04:11\t111\t377,104,458,204\t1\t12"
     )
 
@@ -76,7 +78,7 @@ def test_any_path_survives_tsv_and_json(name: str) -> None:
     cells = line.split("\t")
     assert len(cells) == len(COLUMNS)
     assert "\n" not in line
-    assert unescape(cells[3]) == str(row.video)
+    assert unescape(cells[5]) == str(row.video)
     (text,) = json_lines([row])
     assert json.loads(text)["video"] == str(row.video)
     assert json.loads(text)["box"] == [377, 104, 458, 204]
@@ -87,8 +89,18 @@ def test_table_shows_what_a_person_needs() -> None:
     row = dataclasses.replace(ROW, video=Path("/films/\x1b[31mred.mp4"))
     Console(file=out, width=120, color_system=None).print(result_table([row]))
     header, line = out.getvalue().splitlines()[:2]
-    assert header.split() == ["rank", "distance", "shot", "start", "end", "face", "at", "video"]
-    assert line.split() == ["1", "7/48", "3", "01:00:04:00", "01:00:06:10", "01:00:04:11", "/films/\\x1b[31mred.mp4"]
+    assert header.split() == ["rank", "distance", "confidence", "shot", "start", "end", "face", "at", "video"]
+    assert line.split() == [
+        "1",
+        "7/48",
+        "0.42",
+        "unsure",
+        "3",
+        "01:00:04:00",
+        "01:00:06:10",
+        "01:00:04:11",
+        "/films/\\x1b[31mred.mp4",
+    ]
 
 
 def jpeg(level: int) -> bytes:

@@ -158,13 +158,6 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@dataclasses.dataclass(frozen=True)
-class SureRow(Row):
-    """A row with a confidence, whether or not rows have one yet."""
-
-    confidence: float | None = None
-
-
 def shown_page(browser: Any, path: Path, **context: Any) -> tuple[Any, list[str]]:
     """The page, and every request it makes but those for its own pictures."""
     tab = browser.new_context(**context).new_page()
@@ -222,11 +215,11 @@ def test_a_browser_filters_moves_copies_and_asks_for_nothing(browser: Any, tmp_p
 
 def test_a_browser_filters_by_confidence_where_there_is_one(browser: Any, tmp_path: Path) -> None:
     sure = (0.95, 0.5, None)
-    rows: list[Row] = [SureRow(**vars(row) | {"confidence": c}) for row, c in zip(rows_of("a.mov"), sure, strict=True)]
+    rows = [dataclasses.replace(row, confidence=c) for row, c in zip(rows_of("a.mov"), sure, strict=True)]
     path = tmp_path / "sheet.html"
     path.write_text(page("t", [], rows, [jpeg(1)] * 3, [Stills()] * 3), encoding="utf-8")
     tab, requests = shown_page(browser, path)
-    assert tab.locator(".sure b").all_inner_texts() == ["0.95", "0.50"]
+    assert tab.locator(".sure b").all_inner_texts() == ["0.95 very likely", "0.50 likely"]
     for limit, left in (("0.5", ["#1", "#2"]), ("0.51", ["#1"]), ("1", []), ("0", ["#1", "#2", "#3"])):
         tab.locator("#filter").fill(limit)
         assert visible(tab) == left

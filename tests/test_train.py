@@ -117,7 +117,8 @@ def test_onnxruntime_and_numpy_agree_with_torch(trained: Path) -> None:
 
     weights = load_weights(trained / "dhh-16.json")
     tensors = load_file(weights.safetensors_path)
-    backbone, model = Backbone(batch_norm=False, features=24), HashModel(16, features=24, divide=True)
+    backbone = Backbone(batch_norm=False, features=24)
+    model = HashModel(16, features=24, eps=load_hash_layers(weights).eps, divide=True)
     backbone.load_state_dict(load_file(trained / "dhh.safetensors"))
     model.load_state_dict({k[5:]: v for k, v in tensors.items()})
     model.eval()

@@ -50,14 +50,17 @@ class Cut:
     @property
     def title(self) -> str:
         """Name of its marker."""
-        sure = getattr(self.row, "confidence", None)
-        return f"#{self.row.rank} {f'{sure:.2f}' if sure is not None else f'{self.row.distance}/{self.row.bits}'}"
+        sure = self.row.confidence_in_words.partition(" ")[0]
+        return f"#{self.row.rank} {sure or f'{self.row.distance}/{self.row.bits}'}"
 
     @property
     def comment(self) -> str:
         """What a person wants to know of it, in one line."""
         row = self.row
-        return f"shot {row.shot}, {row.distance} of {row.bits} bits differ, face at {self.media.label(self.face)}"
+        likely = f"{words}, " if (words := row.confidence_in_words.partition(" ")[2]) else ""
+        return (
+            f"shot {row.shot}, {likely}{row.distance} of {row.bits} bits differ, face at {self.media.label(self.face)}"
+        )
 
 
 def cuts(

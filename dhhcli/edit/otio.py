@@ -78,6 +78,8 @@ def _clip(event: Event, url: str) -> "schema.Clip":
         "rank": row.rank,
         "distance": row.distance,
         "bits": row.bits,
+        "confidence": row.confidence,
+        "false_rate": row.false_rate,
         "shot": row.shot,
         "face_at": media.label(cut.face),
         "box": list(row.box),

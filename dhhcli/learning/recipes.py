@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from .. import __version__
+from ..calibrate import calibrated_if_enough
 from ..errors import TrainingError, UsageError
 from ..evaluate import evaluate
 from ..folders import open_faces
@@ -229,3 +230,5 @@ def export_paper(
         for score in scores:
             yield f"{stem}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
     yield f"wrote {path}"
+    if validation:
+        yield from calibrated_if_enough(validation.pack_path, [path])

@@ -26,6 +26,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from .. import __version__
+from ..calibrate import calibrated_if_enough
 from ..codes import binarise, hamming, pack
 from ..errors import PackError, TrainingError, UsageError
 from ..evaluate import ProtocolFeatures, all_scores, protocol_features
@@ -256,7 +257,13 @@ def _train(
     else:
         bank = FeatureBank(stored["looks"], stored["shots"])
 
-    model = HashModel(plan.hash.bits, features=plan.hash.features, divide=plan.hash.divide, dropout=plan.hash.dropout)
+    model = HashModel(
+        plan.hash.bits,
+        features=plan.hash.features,
+        eps=plan.hash.eps,
+        divide=plan.hash.divide,
+        dropout=plan.hash.dropout,
+    )
     stored = read_tensors(out / "hash.safetensors", made_with)
     if stored is None:
         for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
@@ -312,10 +319,11 @@ def finish(
     training: dict[str, Any],
     validation: Validation | None,
 ) -> Iterator[str]:
-    """Export every length, measure what was exported, write its record."""
+    """Export every length, measure and calibrate what was exported, write its record."""
     backbone = final.network.folded()
     onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
     features: ProtocolFeatures | None = None  # the same for every length
+    paths: list[Path] = []
     for length in settings.lengths:
         layers = final.model.layers(settings.rows(length))
         record: dict[str, Any] = {
@@ -357,6 +365,9 @@ def finish(
             for score in scores:
                 yield f"{stem}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
         yield f"wrote {path}"
+        paths.append(path)
+    if validation:
+        yield from calibrated_if_enough(validation.pack_path, paths)
 
 
 class Log:

@@ -82,7 +82,7 @@ def _filter(rows: Sequence[Row]) -> str:
     """A slider over confidence where rows have one, else over the distance."""
     if not rows:
         return ""
-    if any(_confidence(row) is not None for row in rows):
+    if any(row.confidence is not None for row in rows):
         return (
             '<label class="filter">confidence at least <output id="limit">0.00</output>'
             '<input id="filter" type="range" data-by="confidence" min="0" max="1" step="0.01" value="0"></label>'
@@ -111,9 +111,9 @@ def _why(why: "Explanation", photo: str) -> str:
 
 
 def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> str:
-    sure = _confidence(row)
+    sure = row.confidence
     attribute = "" if sure is None else f' data-confidence="{sure:.6f}"'
-    meter = "" if sure is None else f'<p class="sure">confidence <b>{sure:.2f}</b> {_meter(sure)}</p>'
+    meter = "" if sure is None else f'<p class="sure"><b>{_text(row.confidence_in_words)}</b> {_meter(sure)}</p>'
     strip = "".join(
         f"<figure>{_picture(picture, f'{what} of the shot')}<figcaption>{what}</figcaption></figure>"
         for what, picture in (("first frame", stills.first), ("middle", stills.middle), ("last frame", stills.last))
@@ -144,11 +144,6 @@ def _meter(sure: float) -> str:
 def _copy(label: str, what: str) -> str:
     text = _text(label)
     return f'<button type="button" data-copy="{text}" data-what="{what}" title="copy">{text}</button>'
-
-
-def _confidence(row: Row) -> float | None:
-    value = getattr(row, "confidence", None)
-    return None if value is None else float(value)
 
 
 def _picture(jpeg: bytes, what: str) -> str:

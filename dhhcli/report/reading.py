@@ -50,7 +50,9 @@ def _row(value: Any) -> Row:
     for field in dataclasses.fields(Row):
         if field.name in value:
             found[field.name] = _cell(field.name, str(field.type), value[field.name])
-        elif field.default is dataclasses.MISSING:
+        elif "None" in str(field.type):  # rows saved before there was such a column
+            found[field.name] = None
+        else:
             raise ValueError(f"{field.name} is missing")
     return Row(**found)
 

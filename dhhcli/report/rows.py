@@ -1,5 +1,6 @@
 """rows: hits + shard -> rows: everything that the formats print, in exact source time."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..calibration import in_words
 from ..records import VideoRecord
 from ..search import Hit
 from ..shards import Shard
@@ -20,6 +22,8 @@ class Row:
     rank: int
     distance: int  # bits in which the codes of photo and track differ
     bits: int  # of how many
+    confidence: float | None  # probability that it is the person; None: the weights are not calibrated
+    false_rate: float | None  # how often somebody else comes as near, at most
     video: Path
     shot: int  # number within the video, from 1
     start: str  # source timecode of the shot's first frame
@@ -34,18 +38,37 @@ class Row:
     tracks: int  # how many tracks of this shot are among the candidates
     track: int  # row in the codes file
 
+    @property
+    def confidence_in_words(self) -> str:
+        """Number and words, ``0.93 very likely``; nothing where the weights are not calibrated.
 
-def result_rows(shard: Shard, hits: Sequence[Hit]) -> list[Row]:
-    """Read the metadata of the hits, and of nothing else."""
+        Cut, not rounded, to two digits: the number never promises more than the word beside it.
+        """
+        if self.confidence is None:
+            return ""
+        return f"{math.floor(round(100 * self.confidence, 4)) / 100:.2f} {in_words(self.confidence)}"
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a hit is worth (``calibration.py``)."""
+
+    confidence: float
+    false_rate: float
+
+
+def result_rows(shard: Shard, hits: Sequence[Hit], chances: Sequence[Chance] | None = None) -> list[Row]:
+    """Read the metadata of the hits, and of nothing else; ``chances``: one a hit, None where nothing is known."""
     tracks = shard.track_rows(np.array([hit.track for hit in hits], np.int64))
     shots = shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))
+    known: Sequence[Chance | None] = chances or [None] * len(hits)
     return [
-        _row(shard, hit, track, shot, shard.video(int(shot["video"])))
-        for hit, track, shot in zip(hits, tracks, shots, strict=True)
+        _row(shard, hit, chance, track, shot, shard.video(int(shot["video"])))
+        for hit, chance, track, shot in zip(hits, known, tracks, shots, strict=True)
     ]
 
 
-def _row(shard: Shard, hit: Hit, track: np.void, shot: np.void, video: VideoRecord) -> Row:
+def _row(shard: Shard, hit: Hit, chance: Chance | None, track: np.void, shot: np.void, video: VideoRecord) -> Row:
     def seconds(pts: int) -> Fraction:
         return (int(pts) - video.start_pts) * video.time_base
 
@@ -57,6 +80,8 @@ def _row(shard: Shard, hit: Hit, track: np.void, shot: np.void, video: VideoReco
         rank=hit.rank,
         distance=hit.distance,
         bits=shard.tag.bits,
+        confidence=None if chance is None else chance.confidence,
+        false_rate=None if chance is None else chance.false_rate,
         video=video.path,
         shot=int(shot["number"]),
         start=timecode(shot["start_pts"]),

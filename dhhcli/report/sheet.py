@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg")
 CELL = 160  # pixels, picture and caption
-CAPTION = 36
+CAPTION = 51  # three lines
 COLUMNS = 5
 INK, PAPER, ABSENT = (30, 30, 30), (250, 250, 250), (200, 200, 200)
 
 
 def contact_sheet(rows: Sequence[Row], thumbnails: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """Best first, left to right, five a line: the face, its rank and distance, source timecode and file.
+    """Best first, left to right, five a line: the face, its rank and source timecode, distance and confidence, file.
 
     A track encoded without thumbnails is a grey field.
     """
@@ -42,7 +42,8 @@ def contact_sheet(rows: Sequence[Row], thumbnails: Sequence[bytes]) -> npt.NDArr
             fitted = cv2.resize(face, size, interpolation=cv2.INTER_LINEAR)
             y, x = (cell.shape[0] - size[1]) // 2, (cell.shape[1] - size[0]) // 2
             cell[y : y + size[1], x : x + size[0]] = fitted
-        for line, text in enumerate((f"{row.rank}.  {row.distance}/{row.bits}  {row.face_at}", row.video.name)):
+        words = f"{row.distance}/{row.bits}  {row.confidence_in_words}".rstrip()
+        for line, text in enumerate((f"{row.rank}.  {row.face_at}", words, row.video.name)):
             # OpenCV's font has no letters beyond ASCII
             ascii_text = text.encode("ascii", "replace").decode()[:27]
             at = (left + 4, top + CELL + 13 + 15 * line)

@@ -10,11 +10,12 @@ from .rows import Row
 
 
 def result_table(rows: Sequence[Row]) -> Table:
-    """Rank, distance, where it is. Paths are shown from where the user stands when that is shorter."""
+    """Rank, distance, confidence, where it is. Paths are shown from where the user stands when that is shorter."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (
         ("rank", "right"),
         ("distance", "right"),
+        ("confidence", "left"),
         ("shot", "right"),
         ("start", "left"),
         ("end", "left"),
@@ -26,6 +27,7 @@ def result_table(rows: Sequence[Row]) -> Table:
         table.add_row(
             str(row.rank),
             f"{row.distance}/{row.bits}",
+            row.confidence_in_words,
             str(row.shot),
             row.start,
             row.end,

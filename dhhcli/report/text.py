@@ -12,7 +12,10 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def tsv(rows: Iterable[Row]) -> Iterator[str]:
-    """Lines without their newline: names of the columns, then the rows; tab, newline and backslash are escaped."""
+    """Lines without their newline: names of the columns, then the rows; tab, newline and backslash are escaped.
+
+    What is not known is an empty cell.
+    """
     yield "\t".join(COLUMNS)
     for row in rows:
         yield "\t".join(_cell(getattr(row, name)) for name in COLUMNS)
@@ -41,6 +44,8 @@ def _cell(value: object) -> str:
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
     if isinstance(value, float):

@@ -18,13 +18,21 @@ def explained(why: Explanation, photo: str) -> Iterator[str]:
     total = int(why.histogram.sum())
     yield f"hit {why.rank}: {why.distance} of {why.bits} bits differ; strangers' codes differ in about {why.bits // 2}"
     yield f"tracks nearer than this one: {why.nearer} of {total}"
+    if why.limits:
+        words = ", ".join(f"{word} up to {bits}" if bits >= 0 else f"{word} nowhere" for word, bits in why.limits)
+        yield f"thresholds, bits: {words} (by the weights' calibration; with a usual soft score)"
+    else:
+        yield "thresholds: none, the weights are not calibrated"
     if why.stands_out is None:
-        yield f"threshold: too few tracks ({total}) to tell which distance stands out"
+        yield f"of this codes file: too few tracks ({total}) to tell which distance stands out"
     elif why.stands_out < 0:
-        yield "threshold: no distance stands out from this codes file"
+        yield "of this codes file: no distance stands out"
     else:
         side = "within" if why.distance <= why.stands_out else "beyond"
-        yield f"threshold: {why.stands_out} bits; of {total} strangers less than one is as near; this hit is {side}"
+        yield (
+            f"of this codes file: {why.stands_out} bits stand out; of {total} strangers less than one is as near; "
+            f"this hit is {side}"
+        )
     yield (
         f"photo {photo}: {why.unsure} of its {why.bits} bits are unsure (within {UNSURE} of 0.5), "
         f"{why.unsure_differing} of the {why.distance} that differ"
@@ -53,6 +61,7 @@ def json_object(why: Explanation, photo: str) -> str:
             "bits": why.bits,
             "photo": photo,
             "nearer": why.nearer,
+            "limits": dict(why.limits),
             "stands_out": why.stands_out,
             "differing": [{"bit": bit, "soft": round(soft, 4)} for bit, soft in why.differing],
             "unsure": why.unsure,
