@@ -310,7 +310,7 @@ def test_names_survive_every_format(name: str) -> None:
     text = "".join(f"{line}\r\n" for line in csv_lines(rows))
     head, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert tuple(head) == COLUMNS
-    assert [line[3] for line in lines] == [str(path)] * 2
+    assert [line[COLUMNS.index("video")] for line in lines] == [str(path)] * 2
     assert [line[COLUMNS.index("box")] for line in lines] == ["1,2,30,40"] * 2
     if "\n" in name:
         with pytest.raises(EditError, match="line break"):

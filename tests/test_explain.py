@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from dhhcli.explain import Explanation, outlying
+from dhhcli.explain import Explanation, look_ways, outlying
 from dhhcli.query import find_person
 from dhhcli.report.why import explained
 from dhhcli.sample import Sample
@@ -91,6 +92,27 @@ def test_a_video_that_is_gone_leaves_the_rest(encoded: Path, sample: Sample, dhh
         away.rename(sample.film)
     assert result.exit_code == 0
     assert f"crops: {sample.film}: cannot be opened: No such file or directory\n" in result.stdout
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_the_looks_of_encode_are_among_those_that_are_tried(data: st.DataObject) -> None:
+    """Frames at any pace; encode looks every fifth of a second, and once more where the shot before was ended."""
+    steps = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=120))
+    stamps = np.cumsum([0, *steps]).tolist()
+    ended = data.draw(st.integers(0, min(31, len(stamps) - 1)))
+    looks, following = [], Fraction(0)
+    for number, pts in enumerate(stamps):  # as encode.shot_tracks does
+        time = Fraction(pts, 1000)
+        if time >= following or number == ended:
+            following = time + Fraction(1, 5)
+            looks.append(pts)
+    best = data.draw(st.sampled_from(looks))
+    upto = [pts for pts in stamps if pts <= looks[-1]]
+    ways = look_ways(upto, Fraction(1, 1000), best, looks[-1])
+    assert looks in ways
+    assert all(best in way and way[-1] == looks[-1] for way in ways)
+    assert len(ways) <= 32
 
 
 def made(histogram: np.ndarray, distance: int, stands_out: int | None) -> Explanation:

@@ -14,7 +14,7 @@ from .names import file_url, xml_text
 
 VERSION = "1.14"
 # what `conform-rate` may name; others conform by Final Cut's own judgement
-SOURCE_RATES = ("23.98", "24", "25", "29.97", "30", "47.95", "48", "50", "59.94", "60", "90", "100", "119.88", "120")
+SOURCE_RATES = ("23.98", "24", "25", "29.97", "30", "47.95", "48", "50", "59.94", "60")
 
 
 def fcpxml(timelines: Sequence[Timeline]) -> bytes:
