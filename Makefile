@@ -4,7 +4,7 @@ VENV := .venv
 DHH := $(VENV)/bin/dhh
 DEMO := demo
 
-.PHONY: demo test bench check docs clean
+.PHONY: demo test exact bench check docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest
+
+# every export format, thousands of answers each, read back by other people's readers; some minutes
+exact: $(VENV)/installed
+	DHH_EDIT_CASES=1000 $(VENV)/bin/python -m pytest tests/test_edit.py
 
 bench: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -s tests/bench/*.py

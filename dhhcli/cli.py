@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .edit.formats import Format, Layout, Order
 from .errors import DhhError, UsageError
-from .layouts import Layout
+from .layouts import Layout as PeopleLayout
 
 
 class Commands(TyperGroup):
@@ -41,6 +42,19 @@ app = typer.Typer(
 )
 
 Codes = Annotated[Path, typer.Option("--codes", "-c", envvar="DHH_CODES", help="Codes file made by encode.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="File for --format; standard output if not given.")]
+HandlesOption = Annotated[
+    str, typer.Option(help="What to add around every shot of a timeline: frames (12f) or seconds (0.5s).")
+]
+OrderOption = Annotated[Order, typer.Option("--order", help="Of shots on a timeline: by rank, or by file and time.")]
+SequenceOption = Annotated[
+    Layout | None,
+    typer.Option(
+        "--sequence",
+        help="stringout: all shots on one timeline; video: a timeline each, on which markers lie where the shot is. "
+        "Default: video for resolve, avid, webvtt and chapters, stringout for the others.",
+    ),
+]
 WeightsName = Annotated[
     str | None,
     typer.Option("--weights", envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record."),
@@ -138,9 +152,22 @@ def query(
     top: Annotated[int, typer.Option("--top", "-n", min=1, help="How many shots to show.")] = 20,
     face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Also write a picture of the found faces (.png, .jpg).")
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="How to write the answer; a table or TSV if not given.")
     ] = None,
+    out: Out = None,
+    handles: HandlesOption = "0f",
+    order: OrderOption = Order.rank,
+    sequence: SequenceOption = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
+    ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
     weights: WeightsName = None,
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
@@ -152,8 +179,15 @@ def query(
 ) -> None:
     """Rank the shots that show the person in a photo, best first."""
     from .query import find_person
-    from .report.output import print_notes, print_rows
+    from .report.delivery import Wish, check_wish, deliver
+    from .report.output import print_notes
 
+    wish = Wish(Format.json if json and not format else format, out, handles, order, sequence)
+    check_wish(wish, as_json=json, explain=why is not None)
+    if sheet or show:
+        from .report.sheet import check_sheet, show_sheet, write_sheet
+
+        check_sheet(sheet, show=show)
     answer = find_person(
         photos,
         codes,
@@ -163,14 +197,48 @@ def query(
         thumbnails=sheet is not None,
         min_confidence=min_confidence,
         max_false_rate=max_false_rate,
+        why=why,
     )
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
-        from .report.sheet import write_sheet
+        faces = [(photo.path, photo.picture) for photo in answer.photos]
+        print_notes(
+            write_sheet(
+                sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
+            )
+        )
+        if show:
+            print_notes(show_sheet(sheet))
+    if answer.explanation:
+        from .report.why import print_explanation
 
-        write_sheet(sheet, answer.rows, answer.thumbnails)
-    print_rows(answer.rows, as_json=json)
+        print_explanation(answer.explanation, photos, as_json=json)
+    else:
+        print_notes(deliver(answer.rows, answer.videos, wish, photos[0].stem))
     raise typer.Exit(answer.exit_code)
+
+
+@app.command()
+def export(
+    hits: Annotated[Path, typer.Argument(help="JSON lines that query printed; - for standard input.")],
+    format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
+    codes: Codes = Path("codes.h5"),
+    out: Out = None,
+    handles: HandlesOption = "0f",
+    order: OrderOption = Order.rank,
+    sequence: SequenceOption = None,
+) -> None:
+    """Write the saved answer of a query, or what jq left of it, in another format."""
+    from .query import saved_videos
+    from .report.delivery import Wish, check_wish, deliver
+    from .report.output import print_notes
+    from .report.reading import read_hits
+
+    wish = Wish(format, out, handles, order, sequence)
+    check_wish(wish)
+    rows = read_hits(hits)
+    print_notes(deliver(rows, saved_videos(codes, rows), wish, "dhh" if str(hits) == "-" else hits.stem))
+    raise typer.Exit(0 if rows else 3)
 
 
 @app.command()
@@ -312,7 +380,7 @@ def train(
 def pack(
     sources: Annotated[list[Path], typer.Argument(help="Folders of people's photos, frames or clips.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Face pack (HDF5) to write.")],
-    layout: Annotated[Layout, typer.Option(help="How the folders are laid out; auto looks.")] = Layout.AUTO,
+    layout: Annotated[PeopleLayout, typer.Option(help="How the folders are laid out; auto looks.")] = PeopleLayout.AUTO,
 ) -> None:
     """Cut the faces out of folders of people, into one face pack for training."""
     from .folders import pack_folders

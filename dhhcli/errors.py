@@ -67,3 +67,7 @@ class PackError(DhhError):
 
 class TrainingError(DhhError):
     """Training cannot start, go on or be resumed as asked."""
+
+
+class EditError(DhhError):
+    """Shots cannot be written in the wanted format: it cannot hold them, or the file or its place is not there."""

@@ -1,15 +1,22 @@
 """files: bytes -> a file that is either the old one or the new one, whole, whatever happens in between."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to a temporary file beside ``path``, fsync, rename over it, fsync the folder."""
+    write_stream_atomically(path, lambda file: file.write(data))
+
+
+def write_stream_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """The same for what is too large to be held: ``write`` is called with the open file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

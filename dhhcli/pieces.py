@@ -58,6 +58,12 @@ class Shard:
         piece, local = self._locate("videos", row)
         return to_record(piece.text(local))
 
+    def end_pts(self, row: int) -> int:
+        """Where the last shot of the video in `row` ends (exclusive); its start when it has no shot."""
+        piece, local = self._locate("videos", row)
+        first, last = (int(piece.videos["shot_end"][at]) if at >= 0 else 0 for at in (local - 1, local))
+        return int(piece.shots["end_pts"][last - 1]) if last > first else self.video(row).start_pts
+
     def track_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.void]:
         """Tracks `ids` (k,) -> (k,) TRACK_DTYPE, `video` and `shot` as rows of this shard."""
         return self._rows("tracks", np.asarray(ids), TRACK_DTYPE)

@@ -1,24 +1,29 @@
 """query: photos (h, w, 3) uint8 BGR -> the chosen face's soft bits (K,) float32 -> rows of ranked shots."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from .calibration import Calibration, from_record
-from .crops import align, read_photo
-from .errors import IndexFileError, NoFaceError, UsageError, WeightsError
+from .crops import align, read_photo, thumbnail
+from .errors import EditError, IndexFileError, NoFaceError, UsageError, WeightsError
 from .faces import Face
 from .features import still_features
 from .hashing import hash_stills
 from .index import Index, fresh, open_index
 from .network import Network, load_network
+from .records import VideoRecord
 from .report.rows import Chance, Row, result_rows
 from .search import Hit, search
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +35,7 @@ class PhotoCode:
     face: Face
     number: int  # 1-based, largest first
     faces: int  # how many the photo shows
+    picture: bytes = b""  # JPEG of the face with its surroundings
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
@@ -56,7 +62,7 @@ def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
     face = faces[number - 1]
     crop = align(picture, face.landmarks)[None]
     soft = hash_stills(network.layers, still_features(network.extract, crop, mirror=network.mirror))[0]
-    return PhotoCode(path, soft, face, number, len(faces))
+    return PhotoCode(path, soft, face, number, len(faces), thumbnail(picture, face.box, longest=320))
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,10 @@ class Answer:
     rows: tuple[Row, ...]
     thumbnails: tuple[bytes, ...]  # one a row when asked for; b"" where the track was encoded without
     notes: tuple[str, ...]
+    # of every row's video: its record and the end of its last frame, pts
+    videos: Mapping[Path, tuple[VideoRecord, int]] = field(default_factory=dict)
+    photos: tuple[PhotoCode, ...] = ()
+    explanation: "Explanation | None" = None
 
     @property
     def exit_code(self) -> int:
@@ -83,14 +93,16 @@ def find_person(
     thumbnails: bool = False,
     min_confidence: float | None = None,
     max_false_rate: float | None = None,
+    why: int | None = None,
 ) -> Answer:
     """Rank the shots of a codes file by how near they come to the person in one or several photos.
 
     Several photos are of one person; a track counts as near as its distance to the nearest of them. Confidence and
     false match rate account for how many there are. Both get worse down the list, so a limit on them cuts its end.
+    ``why``: rank of a hit to explain.
 
     Raises:
-        UsageError: ``face`` with several photos, or a limit that is not between 0 and 1.
+        UsageError: ``face`` with several photos, or a limit that is not between 0 and 1, or no hit of the rank ``why``.
         PhotoError, NoFaceError: a photo cannot be used.
         MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and a limit needs it.
@@ -102,7 +114,9 @@ def find_person(
     if face > 1 and len(photos) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
     with open_shard(codes_path) as shard:
-        network = load_network(weights or shipped_as(shard.tag.fingerprint), tracks=False)
+        network = load_network(
+            weights or shipped_as(shard.tag.fingerprint), tracks=why is not None, film=why is not None
+        )
         check_model(shard, network.tag)
         record = network.weights.record_path
         calibration = from_record(network.weights.record, network.tag.bits, record)
@@ -125,8 +139,47 @@ def find_person(
                 notes.append(_nobody(chances[0], min_confidence, max_false_rate))
             hits, chances = hits[:kept], chances[:kept]
         rows = result_rows(shard, hits, chances)
+        numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
         pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
-        return Answer(tuple(rows), pictures, tuple(notes))
+        explanation = _explained(shard, hits, why, codes, network, calibration) if why and hits else None
+        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(codes), explanation)
+
+
+def _explained(
+    shard: Shard,
+    hits: Sequence[Hit],
+    why: int,
+    codes: Sequence[PhotoCode],
+    network: Network,
+    calibration: Calibration | None,
+) -> "Explanation":
+    if why > len(hits):
+        raise UsageError(f"--explain {why}: there are {len(hits)} hits; --top asks for more")
+    from .explain import explain  # brings the chain of encode with it
+
+    return explain(shard, hits[why - 1], [code.soft for code in codes], network, calibration)
+
+
+def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
+    """What a codes file knows of the videos of rows that were saved earlier.
+
+    Raises:
+        EditError: a video is not in the codes file.
+        MissingPathError, ShardError: there are no codes, or they are damaged.
+    """
+    with open_shard(codes_path) as shard:
+        wanted = {row.video for row in rows}
+        found = _ends(shard, [number for number, video in enumerate(shard.videos) if video.path in wanted])
+    for row in rows:
+        if row.video not in found:
+            raise EditError(f"{row.video}: not in {codes_path}; name the codes file that the rows came from, --codes")
+    return found
+
+
+def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord, int]]:
+    """Path -> record and end of the last frame, pts, of some videos of a shard."""
+    records = {number: shard.video(number) for number in numbers}
+    return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
 
 
 def _chances(calibration: Calibration, hits: Sequence[Hit], photos: int) -> list[Chance]:

@@ -30,12 +30,18 @@ class Looked:
 
 
 def scan(
-    video: Video, detector: FaceDetector, *, thumbnails: bool, margin: int = 0, longest: Fraction = LONGEST
+    video: Video,
+    detector: FaceDetector,
+    *,
+    thumbnails: bool,
+    margin: int = 0,
+    longest: Fraction = LONGEST,
+    part: Iterator[Frame] | None = None,
 ) -> Iterator[Looked | FaceTrack | Shot]:
     """Tracks of a shot in the order in which they end, then the shot itself, and so on; between them, progress.
 
     A dissolve is recognised some frames after it began, so observations wait until their frame is settled. ``margin``:
-    pixels around the crops (see ``observe``). longest: pause between two looks, seconds.
+    pixels around the crops (see ``observe``). longest: pause between two looks, seconds. part: only these frames of it.
     """
     shots, tracker, looks = (
         ShotDetector(video.info.frame_rate),
@@ -49,7 +55,7 @@ def scan(
         while waiting and waiting[0][0] < frame:
             tracker.step(waiting.popleft()[1])
 
-    with closing(prefetch(video.frames(), DECODE_AHEAD)) as frames:
+    with closing(prefetch(part or video.frames(), DECODE_AHEAD)) as frames:
         for frame in frames:
             origin = frame.time if origin is None else origin
             finished = shots.push(frame)

@@ -8,7 +8,7 @@ with the clock.
 import re
 from fractions import Fraction
 
-USUAL = (24, 25, 30, 48, 50, 60, 100, 120)  # frames a second
+USUAL = (24, 25, 30, 48, 50, 60, 100, 120, 240)  # frames a second
 
 _PATTERN = re.compile(r"(\d\d):(\d\d):(\d\d)([:;.,])(\d\d\d?)")
 
@@ -77,13 +77,27 @@ def format_timecode(number: int, rate: Fraction, *, drop: bool = False) -> str:
     return f"{hours:02}:{minutes:02}:{seconds:02}{';' if drop else ':'}{frames:02}"
 
 
+def first_number(start: str | None, rate: Fraction) -> int:
+    """Number of a file's first frame: what its start timecode says, 0 where it says nothing that is a timecode."""
+    try:
+        return parse_timecode(start, rate) if start else 0
+    except ValueError:  # a file may carry any text there
+        return 0
+
+
+def frames_a_day(rate: Fraction, *, drop: bool = False) -> int:
+    """After how many frames the labels begin again at 00:00:00:00."""
+    base = nominal_rate(rate)
+    return 24 * 3600 * base - (144 * 9 * _dropped(base) if drop else 0)
+
+
 def source_timecode(time: Fraction, rate: Fraction | None, start: str | None = None, *, drop: bool = False) -> str:
     """Source timecode of a moment.
 
     Args:
         time: seconds since the first frame (pts differences times time base, so exact).
-        rate: frames a second, an average where they vary; None (unknown): milliseconds, ``HH:MM:SS.mmm``,
-            because frames would be invented.
+        rate: frames a second, average (see ``counting_rate``); None (unknown): milliseconds,
+            ``HH:MM:SS.mmm``, because frames would be invented.
         start: timecode of the first frame, None for 00:00:00:00.
         drop: drop-frame counting.
     """
@@ -92,8 +106,5 @@ def source_timecode(time: Fraction, rate: Fraction | None, start: str | None = N
         seconds, ms = divmod(thousandths, 1000)
         return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"
     rate = counting_rate(rate)
-    try:
-        first = parse_timecode(start, rate) if start else 0
-    except ValueError:  # a file may carry any text there
-        first = 0
+    first = first_number(start, rate)
     return format_timecode(first + round(time * rate), rate, drop=drop)

@@ -265,6 +265,39 @@ class Video:
         if not self._closed:
             self._check_end(last, step)
 
+    def at(self, time: Fraction) -> Frame | None:
+        """The frame that is shown at ``time`` (s, by the file's time stamps); None where there is none."""
+        return next(self.since(time), None)
+
+    def since(self, time: Fraction) -> Iterator[Frame]:
+        """Frames from the one that is shown at ``time`` on, found by seeking; ``index`` counts from there.
+
+        What ``frames`` would still give is lost, and so is the rest of an earlier ``since``.
+        """
+        wanted = int(time / self._time_base)
+        with self._decoding:
+            self._container.seek(wanted, stream=self._stream)
+        self._decoded = self._decode()
+        before: av.VideoFrame | None = None
+        index = 0
+        while (picture := self._next()) is not None:
+            if picture.pts is None:
+                continue
+            if picture.pts <= wanted:
+                before = picture
+                continue
+            if before is not None:
+                yield self._sought(before, index)
+                index, before = index + 1, None
+            yield self._sought(picture, index)  # the first, where a container lands behind the wanted place
+            index += 1
+        if before is not None:
+            yield self._sought(before, index)
+
+    def _sought(self, picture: av.VideoFrame, index: int) -> Frame:
+        pts = picture.pts or 0
+        return Frame(index, pts, pts * self._time_base, int(picture.duration or 0), picture, self._scaler)
+
     def close(self) -> None:
         with self._decoding:
             self._closed = True

@@ -62,6 +62,7 @@ def write_video(
     timecode: str | None = None,
     codec: str = "mpeg4",
     options: dict[str, str] | None = None,
+    pixels: str = "yuv420p",
 ) -> Path:
     """Encode ``pictures`` into ``path``; the container follows from the suffix.
 
@@ -72,7 +73,7 @@ def write_video(
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, VideoStream)
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pixels
         if codec == "mpeg4":
             stream.codec_context.qmin, stream.codec_context.qmax = 2, 4
             stream.codec_context.max_b_frames = 0

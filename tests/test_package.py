@@ -37,6 +37,8 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
+    for page in ("sheet.css", "sheet.js"):
+        assert (tmp_path / "site" / "dhhcli" / "report" / page).is_file()
     module, record = done.stdout.splitlines()
     assert module == str(tmp_path / "site" / "dhhcli" / "weights.py")
     assert record == str(tmp_path / "site" / "dhhcli" / "shipped_weights" / "dhh-128.json")

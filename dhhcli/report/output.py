@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .rows import Row
-from .text import json_lines, tsv
+from .text import tsv
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,11 +21,9 @@ def print_notes(notes: Sequence[str]) -> None:
     sys.stderr.flush()
 
 
-def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
-    """The answer of a query. Nothing at all goes to stdout when nobody was found, except a TSV's header."""
-    if as_json:
-        _write(json_lines(rows))
-    elif sys.stdout.isatty():
+def print_rows(rows: Sequence[Row], *, table: bool) -> None:
+    """The answer of a query, else TSV. Nothing goes to stdout when nobody was found, except a TSV's header."""
+    if table:
         if rows:
             from rich.console import Console
 
@@ -34,6 +32,12 @@ def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
             Console().print(result_table(rows))
     else:
         _write(tsv(rows))
+
+
+def write_bytes(data: bytes) -> None:
+    """Data for the next program, as it is."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def print_tables(tables: "Mapping[str, Sequence[DataclassInstance]]", *, as_json: bool) -> None:

@@ -1,16 +1,22 @@
-"""sheet: rows + thumbnails -> one picture (h, w, 3) uint8 BGR to check the answers by eye."""
+"""sheet: rows + thumbnails -> one picture (h, w, 3) uint8 BGR, or one HTML file, to check the answers by eye."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DhhError
+from ..errors import DhhError, UsageError
 from ..files import write_atomically
+from ..records import VideoRecord
 from .rows import Row
 
+if TYPE_CHECKING:
+    from ..explain import Explanation
+
+PICTURES = (".png", ".jpg", ".jpeg")
 CELL = 160  # pixels, picture and caption
 CAPTION = 51  # three lines
 COLUMNS = 5
@@ -45,16 +51,56 @@ def contact_sheet(rows: Sequence[Row], thumbnails: Sequence[bytes]) -> npt.NDArr
     return sheet
 
 
-def write_sheet(path: Path, rows: Sequence[Row], thumbnails: Sequence[bytes]) -> None:
-    """Write the contact sheet as PNG or JPEG, by the suffix of ``path``.
+def check_sheet(path: Path | None, *, show: bool) -> None:
+    """Raises DhhError for a suffix that no sheet has, UsageError where there is nothing to show."""
+    if path is None:
+        if show:
+            raise UsageError("--open shows the sheet; name it with --sheet, say --sheet hits.html")
+    elif path.suffix.lower() not in {".html", ".htm", *PICTURES}:
+        suffix = path.suffix or "without suffix"
+        raise DhhError(f"{path}: a contact sheet is written as .html, .png or .jpg, not {suffix}")
+
+
+def write_sheet(
+    path: Path,
+    rows: Sequence[Row],
+    thumbnails: Sequence[bytes],
+    *,
+    videos: Mapping[Path, tuple[VideoRecord, int]] | None = None,
+    photos: Sequence[tuple[Path, bytes]] = (),
+    why: "Explanation | None" = None,
+) -> list[str]:
+    """Write the contact sheet as HTML, PNG or JPEG, by the suffix of ``path`` -> words about what it lacks.
+
+    HTML also shows frames out of the ``videos``, the ``photos`` (path, JPEG of the face) that were asked with, and
+    ``why`` a hit was found.
 
     Raises:
         DhhError: another suffix, or the place cannot be written.
     """
-    if path.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
-        raise DhhError(f"{path}: a contact sheet is written as .png or .jpg, not {path.suffix or 'without suffix'}")
-    _, data = cv2.imencode(path.suffix.lower(), contact_sheet(rows, thumbnails))
+    check_sheet(path, show=False)
+    notes: list[str] = []
+    if path.suffix.lower() in PICTURES:
+        _, picture = cv2.imencode(path.suffix.lower(), contact_sheet(rows, thumbnails))
+        data = picture.tobytes()
+    else:
+        from .page import page
+        from .stills import shot_stills
+
+        stills, notes = shot_stills(rows, videos or {})
+        title = ", ".join(photo.name for photo, _ in photos) or path.stem
+        data = page(title, photos, rows, thumbnails, stills, why).encode()
     try:
-        write_atomically(path, data.tobytes())
+        write_atomically(path, data)
     except OSError as error:
         raise DhhError(f"{path}: cannot be written ({error.strerror}); name another place for the sheet") from None
+    return notes
+
+
+def show_sheet(path: Path) -> list[str]:
+    """Open it with what the system opens such files with -> words where that did not work."""
+    import webbrowser
+
+    if webbrowser.open(path.resolve().as_uri()):
+        return []
+    return [f"{path}: no program was found to open it with; open it in a browser"]

@@ -1,4 +1,4 @@
-"""text: rows -> TSV with a header line, or JSON lines; what pipes read."""
+"""text: rows -> TSV or CSV with a header line, or JSON lines; what pipes read."""
 
 import dataclasses
 import json
@@ -27,11 +27,27 @@ def json_lines(rows: Iterable[Row]) -> Iterator[str]:
         yield json.dumps(dataclasses.asdict(row) | {"video": str(row.video)})
 
 
+def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Lines without their CRLF, of the same columns (RFC 4180): a cell that holds a comma, quote or line break is
+    quoted, quotes are doubled, nothing else is changed."""
+    yield ",".join(COLUMNS)
+    for row in rows:
+        yield ",".join(_quoted(_plain(getattr(row, name))) for name in COLUMNS)
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell
+
+
 def _cell(value: object) -> str:
+    return _plain(value).translate(_ESCAPES)
+
+
+def _plain(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
     if isinstance(value, float):
         return f"{value:.6f}"
-    return str(value).translate(_ESCAPES)
+    return str(value)

@@ -1,0 +1,1 @@
+"""edit: ranked shots -> files that open where editors work, one module a format."""

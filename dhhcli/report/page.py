@@ -1,0 +1,165 @@
+"""page: rows + pictures -> one HTML file to check the answers by eye, complete in itself.
+
+Nothing is loaded: pictures are data URLs, and the page's Content-Security-Policy forbids every request and every
+script and style but its own two, by their hash. What comes from outside (names, paths) is escaped as text.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..edit.names import one_line
+from .rows import Row
+from .stills import Stills
+
+if TYPE_CHECKING:
+    from ..explain import Explanation
+
+_ABSENT = '<div class="absent">no picture</div>'
+KEYS = "← → move · c copy the start · v copy the face's timecode · Enter enlarge · / filter"
+
+
+def page(
+    title: str,
+    photos: Sequence[tuple[Path, bytes]],
+    rows: Sequence[Row],
+    faces: Sequence[bytes],
+    stills: Sequence[Stills],
+    why: "Explanation | None" = None,
+) -> str:
+    """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row; why: of one row."""
+    style, script = _asset("sheet.css"), _asset("sheet.js")
+    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    query = photos[0][1] if photos else b""
+    reason = _why(why, photos[why.photo][0].name) if why and photos else ""
+    cards = "\n".join(
+        _card(row, face, still, query, reason if why and why.rank == row.rank else "")
+        for row, face, still in zip(rows, faces, stills, strict=True)
+    )
+    asked = "".join(
+        f"<figure>{_picture(picture, f'the face asked for, in {path.name}')}"
+        f"<figcaption><bdi>{_text(path.name)}</bdi></figcaption></figure>"
+        for path, picture in photos
+    )
+    count = f"{len(rows)} shot{'' if len(rows) == 1 else 's'}"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{_text(title)}: {count}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<div class="asked">{asked}</div>
+<div class="head">
+<h1><bdi>{_text(title)}</bdi></h1>
+<p><output id="count">{count}</output>, most likely first. A rank is not a promise: look at the faces.</p>
+{_filter(rows)}
+<p class="keys">{KEYS}</p>
+</div>
+</header>
+<main>
+{cards}
+</main>
+<p id="none" hidden>No shot is left: the filter is too strict.</p>
+<dialog id="large" aria-label="Enlarged pictures"><div id="enlarged"></div><button type="button">Close</button></dialog>
+<p id="said" role="status" aria-live="polite"></p>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _filter(rows: Sequence[Row]) -> str:
+    """A slider over confidence where rows have one, else over the distance."""
+    if not rows:
+        return ""
+    if any(row.confidence is not None for row in rows):
+        return (
+            '<label class="filter">confidence at least <output id="limit">0.00</output>'
+            '<input id="filter" type="range" data-by="confidence" min="0" max="1" step="0.01" value="0"></label>'
+        )
+    low, high = min(row.distance for row in rows), max(row.distance for row in rows)
+    return (
+        f'<label class="filter">at most <output id="limit">{high}</output> of {rows[0].bits} bits differ'
+        f'<input id="filter" type="range" data-by="distance" min="{low}" max="{high}" step="1" value="{high}"></label>'
+    )
+
+
+def _why(why: "Explanation", photo: str) -> str:
+    """The crops that its code was made of, and what is said about it."""
+    import cv2
+
+    from .why import explained
+
+    crops = "".join(
+        _picture(bytes(cv2.imencode(".jpg", crop)[1].tobytes()), f"crop {number}")
+        for number, crop in enumerate(why.crops, start=1)
+    )
+    lines = "\n".join(_text(line) for line in explained(why, photo))
+    return (
+        f'<details open><summary>why it is here</summary><div class="crops">{crops}</div><pre>{lines}</pre></details>'
+    )
+
+
+def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> str:
+    sure = row.confidence
+    attribute = "" if sure is None else f' data-confidence="{sure:.6f}"'
+    meter = "" if sure is None else f'<p class="sure"><b>{_text(row.confidence_in_words)}</b> {_meter(sure)}</p>'
+    strip = "".join(
+        f"<figure>{_picture(picture, f'{what} of the shot')}<figcaption>{what}</figcaption></figure>"
+        for what, picture in (("first frame", stills.first), ("middle", stills.middle), ("last frame", stills.last))
+        if picture
+    )
+    best = f'<figure class="best">{_picture(stills.best, "frame with the best face")}</figure>' if stills.best else ""
+    pair = "".join(
+        f"<figure>{_picture(picture, what) or _ABSENT}<figcaption>{what}</figcaption></figure>"
+        for what, picture in (("asked for", query), ("found", face))
+    )
+    return f"""<article tabindex="0" data-distance="{row.distance}"{attribute}>
+<h2>#{row.rank} <small>{row.distance} of {row.bits} bits differ</small></h2>
+{meter}
+<div class="pair">{pair}</div>
+{best}
+<div class="strip">{strip}</div>
+<p class="name"><bdi title="{_text(str(row.video))}">{_text(row.video.name)}</bdi> <span>shot {row.shot}</span></p>
+<p class="codes">{_copy(row.start, "start")} – {_copy(row.end, "end")}</p>
+<p class="codes">face at {_copy(row.face_at, "face")}</p>
+{reason}
+</article>"""
+
+
+def _meter(sure: float) -> str:
+    return f'<meter min="0" max="1" value="{sure:.3f}">{sure:.2f}</meter>'
+
+
+def _copy(label: str, what: str) -> str:
+    text = _text(label)
+    return f'<button type="button" data-copy="{text}" data-what="{what}" title="copy">{text}</button>'
+
+
+def _picture(jpeg: bytes, what: str) -> str:
+    if not jpeg:
+        return ""
+    return f'<img alt="{_text(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+
+
+def _text(words: str) -> str:
+    """Escaped for text and for attributes; line breaks and bytes that are no UTF-8 are shown as escapes."""
+    return escape(one_line(words))
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
