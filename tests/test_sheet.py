@@ -198,10 +198,10 @@ def test_a_browser_filters_moves_copies_and_asks_for_nothing(browser: Any, tmp_p
     tab.wait_for_selector("#said.shown")
     assert tab.evaluate("navigator.clipboard.readText()") == "00:00:04:00"
     tab.keyboard.press("v")
-    tab.wait_for_function("document.getElementById('said').textContent.includes('07')")
+    tab.locator("#said", has_text="07").wait_for()  # a function would be evaluated, which the page forbids
     assert tab.evaluate("navigator.clipboard.readText()") == "00:00:04:07"
     tab.locator("article:visible [data-what=end]").nth(2).click()
-    tab.wait_for_function("document.getElementById('said').textContent.includes('10:00')")
+    tab.locator("#said", has_text="10:00").wait_for()
     assert tab.evaluate("navigator.clipboard.readText()") == "00:00:10:00"
     tab.locator("article").nth(1).focus()
     tab.keyboard.press("Enter")

@@ -88,7 +88,8 @@ def write_sheet(
         from .stills import shot_stills
 
         stills, notes = shot_stills(rows, videos or {})
-        title = ", ".join(photo.name for photo, _ in photos) or path.stem
+        names = [photo.name for photo, _ in photos]
+        title = f"{len(names)} photos" if len(names) > 3 else ", ".join(names) or path.stem
         data = page(title, photos, rows, thumbnails, stills, why).encode()
     try:
         write_atomically(path, data)
