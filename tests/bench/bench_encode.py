@@ -131,7 +131,7 @@ def dense_tracks(path: Path, found: dict[int, list[Face]]) -> list[tuple[Shot, F
     for shot in shots:
         tracker = FaceTracker(max_observations=1_000_000, patience=films.RATE // 2)
         for frame in range(shot.start_frame, shot.end_frame):
-            tracker.step([Observation(frame, frame, face, crop, 100.0, b"") for face in found.get(frame, [])])
+            tracker.step([Observation(frame, frame, face, crop, 100.0, None) for face in found.get(frame, [])])
         tracks += [(shot, track) for track in tracker.finish()]
     half = films.RATE / 2
     return [(s, t) for s, t in tracks if t.last_frame - t.first_frame + 1 >= half and t.detections >= half / 2]
