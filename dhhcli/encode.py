@@ -142,7 +142,7 @@ def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np
     if not sampled:
         return np.empty((0, code_bytes(network.layers.bits)), np.uint8)
     crops = np.stack([observation.crop for frames in sampled for observation in frames])
-    features = network.extract(crops)
+    features = network.film_extract(crops)
     ends = np.cumsum([len(frames) for frames in sampled])
     soft = hash_tracks(network.layers, np.split(features, ends[:-1]))
     return pack(binarise(soft))
