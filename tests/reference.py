@@ -71,6 +71,7 @@ FLOW = (
     "folders",
     "packfile",
     "packs",
+    "closed",
     "imitation",
     "weights",
     "sample",
