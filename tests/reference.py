@@ -73,6 +73,7 @@ FLOW = (
     "folders",
     "packfile",
     "packs",
+    "closed",
     "imitation",
     "weights",
     "sample",
