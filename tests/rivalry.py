@@ -37,7 +37,7 @@ def made_people(
     who = rng.normal(size=(people, D))
 
     def near(person: int | np.int64, n: int) -> npt.NDArray[np.float32]:
-        return (who[person] + spread * rng.normal(size=(n, D))).astype(np.float32)
+        return np.asarray(who[person] + spread * rng.normal(size=(n, D)), np.float32)
 
     def looks(features: npt.NDArray[np.float32], side: int = 64) -> Looks:
         crops = np.zeros((len(features), side, side, 3), np.uint8)
