@@ -20,7 +20,9 @@ Allowed = NDArray[np.bool_] | NDArray[np.int64]  # mask (n,), or id ranges [firs
 Span = tuple[NDArray[np.uint8], int]  # codes (c, B) and the id of the first
 Distances = NDArray[np.unsignedinteger[Any]]  # 8 or 16 bits
 
-WORDS: Final = 1 << 18  # words of a chunk, 2 MiB: small enough for a cache, large enough for threads not to wait for each other
+WORDS: Final = (
+    1 << 18
+)  # words of a chunk, 2 MiB: small enough for a cache, large enough for threads not to wait for each other
 FIRST_ROWS: Final = 1 << 12  # the first chunk is small: it gives a bound, and all of it is sorted
 TILE: Final = 1 << 13  # words of the query, repeated, that rows of a chunk are XORed with
 QUERIES: Final = 1 << 7  # that are compared with a chunk before the next is read
