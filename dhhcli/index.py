@@ -1,9 +1,9 @@
 """index: codes (n, B) -> FAISS binary index; queries (q, B) -> distances (q, k), track ids (q, k).
 
-The only module that imports faiss. An index is derived data beside the codes file, `<codes>.faiss` and its
-record `<codes>.faiss.json`, and can be thrown away at any time: both search functions also take the bare
-memory-mapped codes, exactly and about as fast up to some ten million tracks. The record goes first and comes
-last, so an index without its record was never finished.
+An index is derived data beside the codes file, `<codes>.faiss` and its record `<codes>.faiss.json`, and can be
+thrown away at any time: both search functions also take the bare memory-mapped codes (`flat.py`), exactly and about
+as fast up to some ten million tracks. The record goes first and comes last, so an index without its record was never
+finished.
 """
 
 import json
@@ -15,13 +15,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from . import flat
 from .errors import IndexFileError
 from .files import write_atomically
+from .flat import Allowed, Pieces
 from .shards import Shard, open_shard
-
-# Waiting OpenMP threads otherwise spin and take the cores from each other; read once, when faiss is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-import faiss
 
 FORMAT: Final = "dhh-index"
 FORMAT_VERSION: Final = 1
@@ -62,7 +60,8 @@ class Index:
     faiss_index: Any
 
 
-Source = NDArray[np.uint8] | Index  # where to search: codes (n, B), memory-mapped or not, or an index of them
+# Where to search: codes (n, B), memory-mapped or not, in one piece or several, or an index of them.
+Source = NDArray[np.uint8] | Pieces | Index
 
 
 def index_paths(codes_path: Path) -> tuple[Path, Path]:
@@ -85,6 +84,8 @@ def build(
     queries. Raises ShardError and MissingPathError as `open_shard`, IndexFileError when it cannot be written
     or built.
     """
+    from .faissbinary import faiss
+
     with open_shard(codes_path) as shard:
         codes = np.ascontiguousarray(shard.codes)
         n, width = codes.shape
@@ -136,6 +137,8 @@ def fresh(codes_path: Path, shard: Shard) -> IndexState:
 
 def open_index(codes_path: Path, shard: Shard) -> Index:
     """Load the index of `shard`. Raises IndexFileError when it is missing, stale, damaged or foreign."""
+    from .faissbinary import faiss
+
     file, _ = index_paths(codes_path)
     info = _read_info(codes_path)
     if info is None:
@@ -158,70 +161,100 @@ def open_index(codes_path: Path, shard: Shard) -> Index:
     return Index(info, loaded)
 
 
-def nearest(source: Source, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def nearest(
+    source: Source, queries: NDArray[np.uint8], k: int, allowed: Allowed | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The k nearest tracks of queries (q, B) by (Hamming distance, track id): distances (q, k), ids (q, k).
 
-    With k > n there are n columns. With an ivf index whose probed lists hold fewer, rows end in id -1 at
-    distance 2^31 - 1. Raises ValueError for queries of another width.
+    `allowed` restricts what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and
+    apart. With k > n there are n columns. Rows end in id -1 at distance 2^31 - 1 where fewer than k are allowed,
+    or where the probed lists of an ivf index hold fewer. Raises ValueError for queries of another width.
     """
     n = _checked(source, queries)
     k = min(k, n)
     if k == 0 or len(queries) == 0:
         return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
     queries = np.ascontiguousarray(queries)
-    _use_threads(len(queries))
     if not isinstance(source, Index):
-        distances, ids = faiss.knn_hamming(queries, source, k)
-    else:
-        distances, ids = source.faiss_index.search(queries, k)
-        if source.info.kind == "ivf":
-            _settle_ties(source, queries, distances, ids)
+        return flat.nearest(_pieces(source), queries, k, allowed)
+    mask = _mask(allowed, n)
+    if mask is not None:
+        return _nearest_allowed(source, queries, k, mask)
+    _use_threads(len(queries))
+    distances, ids = source.faiss_index.search(queries, k)
+    if source.info.kind == "ivf":
+        _settle_ties(source, queries, distances, ids)
     return distances, ids
 
 
-def all_within(source: Source, query: NDArray[np.uint8], radius: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """All tracks at Hamming distance <= radius of one query (B,): ids (k,) rising, distances (k,).
+def all_within(
+    source: Source, query: NDArray[np.uint8], radius: int, allowed: Allowed | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """All tracks at Hamming distance <= radius of one query (B,): ids (m,) rising, distances (m,).
 
-    Exact, but for an ivf index, which sees its probed lists only. Raises ValueError for another width.
+    Only `allowed` ones, see `nearest`. Exact, but for an ivf index, which sees its probed lists only. Raises
+    ValueError for another width.
     """
     queries = np.ascontiguousarray(query)[None]
-    if _checked(source, queries) == 0:
+    n = _checked(source, queries)
+    if n == 0:
         return np.empty(0, np.int64), np.empty(0, np.int32)
+    if not isinstance(source, Index):
+        return flat.all_within(_pieces(source), queries[0], radius, allowed)
     _use_threads(1)
-    if isinstance(source, Index):
-        _, distances, ids = source.faiss_index.range_search(queries, radius + 1)  # theirs is exclusive
-    else:
-        found = faiss.RangeSearchResult(1)
-        faiss.hamming_range_search(  # type: ignore[attr-defined]
-            faiss.swig_ptr(queries),
-            faiss.swig_ptr(source),
-            1,
-            len(source),
-            radius + 1,
-            source.shape[1],
-            found,
-        )
-        count = int(faiss.rev_swig_ptr(found.lims, 2)[1])
-        ids = faiss.rev_swig_ptr(found.labels, count).copy()
-        distances = faiss.rev_swig_ptr(found.distances, count).copy()
+    _, distances, ids = source.faiss_index.range_search(queries, radius + 1)  # theirs is exclusive
+    mask = _mask(allowed, n)
+    if mask is not None:
+        kept = mask[ids]
+        ids, distances = ids[kept], distances[kept]
     order = np.argsort(ids)
     return ids[order], distances[order].astype(np.int32)
 
 
+def _nearest_allowed(
+    source: Index, queries: NDArray[np.uint8], k: int, mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """As `nearest`: looks in growing circles, since faiss's binary indexes take no filter."""
+    distances = np.full((len(queries), k), flat.NOTHING, np.int32)
+    ids = np.full((len(queries), k), -1, np.int64)
+    for row, query in enumerate(queries):
+        wanted = min(k, int(mask.sum()))
+        radius, widest = 8, 8 * queries.shape[1]
+        found, near = all_within(source, query, radius, mask)
+        while len(found) < wanted and radius < widest:
+            radius = min(widest, 2 * radius)
+            found, near = all_within(source, query, radius, mask)
+        order = np.argsort(near, kind="stable")[:k]
+        distances[row, : len(order)], ids[row, : len(order)] = near[order], found[order]
+    return distances, ids
+
+
+def _pieces(source: NDArray[np.uint8] | Pieces) -> Pieces:
+    return [source] if isinstance(source, np.ndarray) else source
+
+
+def _mask(allowed: Allowed | None, n: int) -> NDArray[np.bool_] | None:
+    return None if allowed is None else flat.mask_of(allowed, n)
+
+
 def _checked(source: Source, queries: NDArray[np.uint8]) -> int:
-    """How many tracks there are, once everything is what faiss takes for granted."""
+    """How many tracks there are, once everything is what a search takes for granted."""
     if isinstance(source, Index):
         n, width = source.info.n, source.faiss_index.d // 8
     else:
-        n, width = source.shape
-        if source.dtype != np.uint8 or not source.flags.c_contiguous:
-            raise ValueError("codes are contiguous uint8")
+        pieces = _pieces(source)
+        n, width = sum(len(piece) for piece in pieces), pieces[0].shape[1] if pieces else queries.shape[-1]
+        for piece in pieces:
+            if piece.dtype != np.uint8 or piece.ndim != 2 or piece.shape[1] != width or not piece.flags.c_contiguous:
+                raise ValueError("codes are contiguous uint8 of one width")
     if queries.dtype != np.uint8 or queries.ndim != 2 or queries.shape[1] != width:
         raise ValueError(f"queries (q, {width}) uint8 expected, not {queries.shape} {queries.dtype}")
     return n
 
 
 def _use_threads(queries: int) -> None:
+    from .faissbinary import faiss
+
     # A second thread gains nothing on one query and, on a busy machine, costs a second.
     faiss.omp_set_num_threads(1 if queries < 16 else max(1, (os.cpu_count() or 1)))
 

@@ -246,7 +246,7 @@ def gone_files(plan: Plan, codes_path: Path, roots: Sequence[Path], *, prune: bo
 
 def drop(codes_path: Path, paths: Sequence[Path]) -> None:
     """Erase videos from the codes file; the index goes first, as it holds their codes too and can be made again."""
-    from .index import remove_index  # brings faiss, which encoding does not need otherwise
+    from .index import remove_index
 
     remove_index(codes_path)
     remove_videos(codes_path, paths)

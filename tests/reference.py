@@ -37,6 +37,8 @@ FLOW = (
     "shards",
     "tombstones",
     "upkeep",
+    "flat",
+    "faissbinary",
     "index",
     "search",
     "timecode",

@@ -254,3 +254,29 @@ def test_ivf_needs_tracks_and_flat_does_not(rng: np.random.Generator, tmp_path: 
         index = open_index(path, shard)
         assert nearest(index, np.zeros((2, 8), np.uint8), 20)[0].shape == (2, 0)
         assert len(all_within(index, np.zeros(8, np.uint8), 64)[0]) == 0
+
+
+@pytest.mark.parametrize("kind", [None, "flat", "ivf"])
+def test_only_what_is_allowed_is_found(rng: np.random.Generator, path: Path, kind: Kind | None) -> None:
+    if kind:
+        build(path, kind, rng, nlist=16, nprobe=16)
+    ranges = np.array([[0, 30], [1000, 1300], [3999, 4000]], np.int64)
+    mask = np.zeros(4000, bool)
+    for first, last in ranges.tolist():
+        mask[first:last] = True
+    with open_shard(path) as shard:
+        source = open_index(path, shard) if kind else shard.codes
+        queries = random_codes(rng, 3, 48, 12)
+        expected, rows = brute_force(shard.codes[mask], queries, 500)
+        for allowed in (mask, ranges):
+            distances, ids = nearest(source, queries, 500, allowed)
+            assert distances[:, :331].tolist() == expected
+            assert ids[:, :331].tolist() == np.flatnonzero(mask)[rows].tolist()
+            assert (ids[:, 331:] == -1).all()
+            assert (distances[:, 331:] == 2**31 - 1).all()
+            found, near = all_within(source, queries[0], 5, allowed)
+            everything = hamming(queries[:1], shard.codes)[0]
+            assert found.tolist() == np.flatnonzero(mask & (everything <= 5)).tolist()
+            assert near.tolist() == everything[found].tolist()
+        with pytest.raises(ValueError, match="allowed"):
+            nearest(source, queries, 5, mask[:-1])

@@ -47,7 +47,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
     [
         ("torch", {"learning/"}),
         ("av", {"video.py", "sample.py"}),
-        ("faiss", {"index.py"}),
+        ("faiss", {"faissbinary.py"}),
         ("h5py", {"shardfile.py", "skeleton.py", "packs.py", "packfile.py", "sessions.py"}),
         ("scenedetect", set()),
         ("onnxruntime", {"providers.py", "learning/quantise.py"}),
