@@ -22,7 +22,7 @@ from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
 from dhhcli.imitation import centre, imitate_frames
 from dhhcli.metrics import mean_average_precision
 from dhhcli.network import Network, load_network
-from dhhcli.query import largest_first
+from dhhcli.photos import largest_first
 from dhhcli.shards import open_shard
 
 DATA = FILM.parent
@@ -30,23 +30,31 @@ PHOTOS = (1, 2, 3, 6)
 Floats = npt.NDArray[np.float32]
 Looks = tuple[Floats, Floats]  # features (n, d) of photos and of their mirror images
 
-def _stills(layers: HashLayers, looks: Looks) -> Floats:
-    return hash_stills(layers, (looks[0] + looks[1]) / 2)
+
+def means(looks: Looks) -> Floats:
+    """(n, d): what a photo's feature is, the mean over both sides."""
+    return np.asarray((looks[0] + looks[1]) / 2, np.float32)
 
 
-def _means(layers: HashLayers, looks: Looks) -> Floats:
-    return hash_tracks(layers, [(looks[0] + looks[1]) / 2])
+def best(layers: HashLayers, looks: Looks) -> Floats:
+    """A row a photo."""
+    return hash_stills(layers, means(looks))
+
+
+def as_set(layers: HashLayers, looks: Looks) -> Floats:
+    """One row: the photos are frames of a track; one photo alone is a still."""
+    return hash_tracks(layers, [means(looks)]) if len(looks[0]) > 1 else best(layers, looks)
 
 
 # ways of asking: photos seen from both sides -> soft bits (r, K), of which the nearest counts
 WAYS: dict[str, Callable[[HashLayers, Looks], Floats]] = {
-    "best": lambda layers, looks: hash_stills(layers, (looks[0] + looks[1]) / 2),
-    "mean": lambda layers, looks: hash_stills(layers, (looks[0] + looks[1]) / 2).mean(axis=0)[None],
-    "pooled": lambda layers, looks: hash_stills(layers, ((looks[0] + looks[1]) / 2).mean(axis=0)[None]),
-    "set": lambda layers, looks: hash_tracks(layers, [looks[0]]),
-    "set of both sides": lambda layers, looks: hash_tracks(layers, [np.concatenate(looks)]),
-    "best and set": lambda layers, looks: np.concatenate([_stills(layers, looks), _means(layers, looks)]),
-    "set of means": lambda layers, looks: hash_tracks(layers, [(looks[0] + looks[1]) / 2]),
+    "best": best,
+    "set": as_set,
+    "both": lambda layers, looks: np.concatenate([best(layers, looks), as_set(layers, looks)]),
+    "mean of soft bits": lambda layers, looks: best(layers, looks).mean(axis=0)[None],
+    "mean of features": lambda layers, looks: hash_stills(layers, means(looks).mean(axis=0)[None]),
+    "set, one side": lambda layers, looks: hash_tracks(layers, [looks[0]]),
+    "set, both sides": lambda layers, looks: hash_tracks(layers, [np.concatenate(looks)]),
 }
 
 
@@ -76,7 +84,7 @@ def on_val(networks: list[Network]) -> None:
     ]
     for network in networks:
         layers = network.layers
-        stored = {
+        stored: dict[str, tuple[Floats, list[tuple[int, tuple[int, ...]]]]] = {
             "set": (hash_tracks(layers, [looks[0][[place[row] for row in photos]] for _, photos in groups]), groups),
             "shot": (hash_tracks(layers, frames), [(identity, (row,)) for identity, row in shots]),
         }
