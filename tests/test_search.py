@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = 
             video = shard.videos[rows["video"][best[0][2]]]
             number = int(shard.shots_rows(np.array([shot]))[0]["number"])
             found.append((farthest, os.fsencode(video.path), number, best, shot))
-    kept = []
+    kept: list[Any] = []
     for row in sorted(found):
         distances = np.array([[claim[0]] for claim in row[3]], np.int32)
         scores = np.array([[claim[1]] for claim in row[3]], np.float32)
