@@ -70,7 +70,8 @@ def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = 
     return [
         Hit(
             rank,
-            *farthest,
+            farthest[0],
+            farthest[1],
             best[0][2],
             shot,
             sum(claim[0] <= last for claim in shots[shot][0]),
