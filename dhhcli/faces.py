@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .crops import shrink
 from .providers import on_gpu, start_session
 
 Picture = npt.NDArray[np.uint8]
@@ -119,8 +119,7 @@ class FaceDetector:
         scale = min(longer_side / max(height, width), LARGEST_ENLARGEMENT) / (3 if border else 1)
         columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (columns, rows) if border else (0, 0)
-        method = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-        small = cv2.resize(picture, (columns, rows), interpolation=method)
+        small = shrink(picture, columns, rows)
         shape = (1, 3, -(-(rows + 2 * top) // 32) * 32, -(-(columns + 2 * left) // 32) * 32)
         blob = np.full(shape, GREY if border else 0, dtype=np.float32)
         # the network wants RGB, 0 .. 255

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dhhcli.crops import TEMPLATE, align, least_squares, read_photo, sharpness, similarity, thumbnail
+from dhhcli.crops import TEMPLATE, align, least_squares, read_photo, sharpness, shrink, similarity, thumbnail
 from dhhcli.errors import MissingPathError, PhotoError
 
 Points = npt.NDArray[np.float64]
@@ -240,3 +240,16 @@ def test_a_photo_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pyte
     Image.fromarray(COLOURS).save(tmp_path / "a.png")
     with pytest.raises(PhotoError, match="60 x 40 pixels"):
         read_photo(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("h", "w", "columns", "rows"), [(720, 1280, 512, 288), (101, 207, 40, 20), (50, 60, 120, 100)])
+def test_a_shrunk_picture_is_the_mean_of_what_was_there(h: int, w: int, columns: int, rows: int) -> None:
+    y, x = np.mgrid[:h, :w]
+    ramp = np.stack([255 * x / w, 255 * y / h, 255 * (x + y) / (w + h)], axis=-1)
+    small = shrink(ramp.astype(np.uint8), columns, rows)
+    assert small.shape == (rows, columns, 3)
+    wanted = cv2.resize(ramp.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    assert np.abs(small - wanted).max() <= 4
+    grain = np.random.default_rng(0).integers(0, 256, (h, w, 3)).astype(np.uint8)
+    block = max(1, min(h // rows, w // columns))
+    assert float(shrink(grain, columns, rows).std()) <= float(grain.std()) / block * 1.1  # nothing is skipped

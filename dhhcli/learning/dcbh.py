@@ -97,9 +97,7 @@ class Dcbh(nn.Module):
         pooled = self.pooled(crops)
         return torch.cat([block_hash(head(pooled)) for head in self.heads], dim=1)
 
-    def losses(
-        self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What to descend, and its terms; arguments as in ddah.py."""
         pooled = self.pooled(crops)
         terms = dict.fromkeys(("codes", "features", "quantise", "centre"), pooled.new_zeros((), dtype=torch.float32))

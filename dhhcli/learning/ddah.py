@@ -146,9 +146,7 @@ class Ddah(nn.Module):
         joined = self.hashing(crops * self.spatial(crops))
         return torch.cat([head(joined) for head in self.heads], dim=1)
 
-    def losses(
-        self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What to descend, and its terms.
 
         Args:

@@ -98,9 +98,7 @@ class Dmh(nn.Module):
         maps = self.maps(crops)
         return torch.cat([head(maps) for head in self.heads], dim=1)
 
-    def losses(
-        self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """What to descend, and its terms; arguments as in ddah.py."""
         maps = self.maps(crops)
         terms = dict.fromkeys(("classify", "centre", "quantise"), maps.new_zeros((), dtype=torch.float32))

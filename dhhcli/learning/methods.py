@@ -22,7 +22,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from .. import __version__
@@ -32,7 +31,6 @@ from ..codes import binarise, hamming, pack
 from ..errors import TrainingError, UsageError
 from ..evaluate import all_scores, protocol_features
 from ..features import FeatureExtractor
-from ..files import write_atomically
 from ..folders import open_faces
 from ..hashing import HashLayers
 from ..imitation import centre, imitate_frames
@@ -46,7 +44,7 @@ from .export import hash_safetensors, to_onnx
 from .featurehash import FeatureSettings, train_layers
 from .plot import plot_log
 from .stillhash import PAPERS, StillSettings, train_stills
-from .train import Log, Validation
+from .train import Log, Validation, save_stage
 
 Method = Literal["ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet"]
 METHODS = get_args(Method)
@@ -82,7 +80,7 @@ def run_method(
     protocol: Path | None = None,
     terms: str = "not stated",
     threads: int | None = None,
-    start_from: str | None = None,
+    features_of: str | None = None,
     hold_out: int = 0,
 ) -> Iterator[str]:
     """Train, or go on training, in folder ``out``; yields a line for every report. The first process writes.
@@ -96,21 +94,21 @@ def run_method(
         protocol: what is asked of whom there.
         terms: of the data, for the record.
         threads: of the CPU.
-        start_from: weights whose backbone's features dnnh, dsh and hashnet hash; default: the shipped ones.
+        features_of: weights whose backbone's features dnnh, dsh and hashnet hash; default: the shipped ones.
         hold_out: so many people keep ten pictures out of training, for figures on known people (closed.py).
 
     Raises:
         PackError: a pack or the protocol cannot be read.
         TrainingError: ``out`` holds a run with other settings or data, or a loss is no longer a number.
-        UsageError: ``validate`` without ``protocol``, or the other way round; too few people; ``start_from`` for a
+        UsageError: ``validate`` without ``protocol``, or the other way round; too few people; ``features_of`` for a
             method with a network of its own.
-        WeightsError: ``start_from`` cannot be used.
+        WeightsError: ``features_of`` cannot be used.
     """
     if threads:
         torch.set_num_threads(threads)
     if bool(validate) != bool(protocol):
         raise UsageError("--validate and --protocol go together: people to measure on, and how")
-    if start_from is not None and isinstance(settings, StillSettings):
+    if features_of is not None and isinstance(settings, StillSettings):
         raise UsageError(f"--features-of: {settings.method} trains a network of its own; leave it out")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -142,7 +140,7 @@ def run_method(
         if isinstance(settings, StillSettings):
             lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
         else:
-            lines = _on_features(faces, settings, out, stem, training, validation, log, devices, start_from)
+            lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
         if devices.first:
             yield f"{len(faces)} crops of {training['people']} people; {devices.words()}"
         yield from (line for line in lines if devices.first)
@@ -168,7 +166,7 @@ def _own_network(
         if report.losses:
             figures = {}
             if validation:
-                values = partial_values(final, validation.faces.pictures, settings.size)
+                values = values_of(final, validation.faces.pictures, settings.size)
                 for K in settings.lengths:
                     figures |= code_figures(values, settings.rows(K), validation.people, K)
             yield log.write(report.stage, report.step, report.steps, report.losses | figures)
@@ -207,9 +205,9 @@ def _on_features(
     validation: Validation | None,
     log: Log,
     devices: Devices,
-    start_from: str | None,
+    features_of: str | None,
 ) -> Iterator[str]:
-    weights = load_weights(resolve_weights(start_from))
+    weights = load_weights(resolve_weights(features_of))
     homogeneous = bool(weights.record["model"].get("homogeneous", False))
     extractor = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
     stamp = {"data": fingerprint(faces), "network": weights.record["files"]["onnx"]["sha256"], "looks": LOOKS}
@@ -222,7 +220,7 @@ def _on_features(
             yield f"features: {min(first + 1024, len(faces))} of {len(faces)} crops"
         stored = {"features": torch.from_numpy(np.concatenate(parts)).view(len(faces), LOOKS, -1)}
         if devices.first:
-            _save(kept, stored, stamp | {"seed": settings.seed})
+            save_stage(kept, stored, stamp | {"seed": settings.seed})
     features = stored["features"]
     use = features.shape[2] - homogeneous  # the constant feature says nothing; the bias is there
     layers: dict[int, HashLayers] = {}
@@ -260,7 +258,7 @@ def look_twice(pictures: npt.NDArray[np.uint8], first: int, seed: int) -> npt.ND
     return np.concatenate(crops)
 
 
-def partial_values(network: nn.Module, pictures: npt.NDArray[np.uint8], size: int) -> Tensor:
+def values_of(network: nn.Module, pictures: npt.NDArray[np.uint8], size: int) -> Tensor:
     """Hash values (n, sum of all K) of untouched pictures (n, 80, 80, 3)."""
     return extract(network, np.stack([centre(picture, size) for picture in pictures]), bf16=False)
 
@@ -297,9 +295,7 @@ def _write(
 
         def write(record: dict[str, Any], name: str = name, own: HashLayers = own) -> Path:
             data = hash_safetensors(own, onnx)
-            return write_weights(
-                out, name, bits=own.bits, safetensors=data, onnx=onnx, record=record, network=stem
-            )
+            return write_weights(out, name, bits=own.bits, safetensors=data, onnx=onnx, record=record, network=stem)
 
         path = write(record)
         if validation:

@@ -50,6 +50,7 @@ from .joint import Whole, train_joint
 from .model import HashModel
 from .plot import plot_log
 from .pretrain import PretrainSettings, pretrain
+from .quantise import backbone_to_int8
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def _train(
             if done % 4096 == 0:
                 yield f"features of imitated frames: {done} of {len(some)} photos"
         if devices.first:
-            _save(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
+            save_stage(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
     else:
         bank = FeatureBank(stored["looks"], stored["shots"])
 
@@ -269,7 +270,7 @@ def _train(
         for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
             yield log.write("hash", step, plan.hash.hash_steps, losses)
         if devices.first:
-            _save(out / "hash.safetensors", model.state_dict(), made_with)
+            save_stage(out / "hash.safetensors", model.state_dict(), made_with)
     else:
         model.load_state_dict(stored)
 
@@ -300,7 +301,7 @@ def _train(
         "torch": str(torch.__version__),
         "machine": f"{platform.machine()}, {devices.words()}",
     }
-    yield from finish(final, plan.hash, out, name, training, validation)
+    yield from finish(final, faces, plan.hash, out, name, training, validation)
 
 
 def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
@@ -313,15 +314,20 @@ def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
 
 def finish(
     final: Whole,
+    faces: FacePack,
     settings: HashSettings,
     out: Path,
     name: str,
     training: dict[str, Any],
     validation: Validation | None,
 ) -> Iterator[str]:
-    """Export every length, measure and calibrate what was exported, write its record."""
+    """Export every length, measure and calibrate what was exported, write its record.
+
+    faces: the training crops, which set the ranges of the backbone in integers.
+    """
     backbone = final.network.folded()
     onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
+    int8 = backbone_to_int8(onnx, faces, np.random.default_rng([settings.seed, 8]))
     features: ProtocolFeatures | None = None  # the same for every length
     paths: list[Path] = []
     for length in settings.lengths:
@@ -351,6 +357,7 @@ def finish(
             onnx=onnx,
             network=name,
             backbone=tensors,
+            int8=int8,
         )
         path = write(record=record)
         if validation:
@@ -391,6 +398,7 @@ class Log:
         return f"{stage} {step}/{steps}: {words}"
 
 
-def _save(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+def save_stage(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Tensors as ``read_tensors`` takes them back under the same settings."""
     data = save({k: v.contiguous() for k, v in tensors.items()}, {"settings": json.dumps(settings, sort_keys=True)})
     write_atomically(path, data)
