@@ -1,8 +1,8 @@
 """hashing: features (n, d) of stills, or (m, d) of each of t tracks -> soft bits (n, K) or (t, K) float32.
 
-The two hash layers of Qiao et al. (TIP 2019): one fully connected layer with a sigmoid for stills on the
-feature itself, one for tracks on the log-covariance. Methods that hash pictures only have the first; the code of a track
-is then what most of its frames say, bit by bit. Numpy only; learning/model.py trains the same layers.
+The two hash layers of Qiao et al. (TIP 2019): one fully connected layer with a sigmoid for stills on the feature
+itself, one for tracks on the log-covariance. Methods that hash pictures only have the first; the code of a track is
+then what most of its frames say, bit by bit. Numpy only; learning/model.py trains the same layers.
 """
 
 from collections.abc import Sequence

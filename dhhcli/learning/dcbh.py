@@ -10,10 +10,11 @@ normalisation, ReLU: the features. The *block hashing layer* cuts them into K bl
 Loss: cross entropy on the codes + cross entropy on the features + 0.1 mean_k | 0.5 - |h_k| | + 1e-4 centre loss on the
 features (Wen et al., ECCV 2016).
 
-Chosen here: h in the quantisation term is what stands before tanh, which alone can reach 0.5. Deviations: centres are
-parameters, trained with the rest but without weight decay (Wen et al. move them by a rule of their own); codes of several
-lengths may share the convolutions, each with its own FC, blocks and classifiers, their losses averaged (one length: the
-paper's).
+Chosen here: h in the quantisation term is what stands before tanh, which alone can reach 0.5; the features' batch
+normalisation starts with the scale at which half of the bits are set (at a scale of 1, one in eight). Deviations:
+centres are parameters, trained with the rest but without weight decay (Wen et al. move them by a rule of their own);
+codes of several lengths may share the convolutions, each with its own FC, blocks and classifiers, their losses averaged
+(one length: the paper's).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,11 +29,13 @@ STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 BLOCK = 6
 QUANTISATION = 0.1
 CENTRE = 1e-4
+SCALE = 2.0  # of normalised features at first: a block's largest softmax of six is as often above 0.5 as below
 
 
 def block_hash(features: Tensor) -> Tensor:
     """Features (n, 6 K) -> h (n, K), from 1/6 - 0.5 to 0.5."""
-    return torch.softmax(features.unflatten(1, (-1, BLOCK)), dim=2).amax(dim=2) - 0.5
+    blocks = features.view(-1, int(features.shape[1]) // BLOCK, BLOCK)
+    return torch.softmax(blocks, dim=2).amax(dim=2) - 0.5
 
 
 def block_quantisation(values: Tensor) -> Tensor:
@@ -47,6 +50,9 @@ class _Head(nn.Module):
         super().__init__()
         wide = BLOCK * bits
         self.features = nn.Sequential(nn.Linear(width, wide, bias=False), nn.BatchNorm1d(wide), nn.ReLU(inplace=True))
+        norm = self.features[1]
+        assert isinstance(norm, nn.BatchNorm1d)
+        nn.init.constant_(norm.weight, SCALE)
         self.code_classes = nn.Linear(bits, people)
         self.feature_classes = nn.Linear(wide, people)
         self.centres = nn.Parameter(torch.zeros(people, wide))

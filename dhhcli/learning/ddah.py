@@ -2,26 +2,28 @@
 
 Discriminative Deep Attention-Aware Hashing (Xiong et al., PRICAI 2019), for stills, s = 32 or 64 here. A *face spatial
 network* (three 2x2 convolutions of stride 2 with 32, 64, 128 channels, a 1x1, three transposed convolutions back with
-skip additions, a 1x1 to one channel) makes a mask, min-max normalised to [0, 1] picture by picture. The *attention-aware
-hash network* (convolutions 3x3-32, 2x2-64, 2x2-128 with pooling, 2x2-256) sees the picture times its mask; channels of
-its last two stages are weighed (flattened, FC 512, FC C, min-max normalised), both go into FC 1024 and FC K with batch
-normalisation: the hash values h, whose signs are the bits. A classifier reads tanh(h).
+skip additions, a 1x1 to one channel) makes a mask, min-max normalised to [0, 1] picture by picture. The
+*attention-aware hash network* (convolutions 3x3-32, 2x2-64, 2x2-128 with pooling, 2x2-256) sees the picture times its
+mask; channels of its last two stages are weighed (flattened, FC 512, FC C, min-max normalised), both go into FC 1024
+and FC K with batch normalisation: the hash values h, whose signs are the bits. A classifier reads tanh(h).
 
 The network runs on the masked picture (a) and on the picture itself (b):
 
     L = cross entropy + 0.001 sum_k | |h_k| - 1 |,       hash network: L_a + L_b,
     spatial network: max(0, m - L_b + L_a), so that it gains where the mask helps.
 
-One backward pass does both: the second loss has the first one's gradient with respect to the mask, L_a's, or none.
+One backward pass does both: L_b does not depend on the mask, so the second loss has L_a's gradient with respect to it,
+or none.
 
 Chosen here, where the paper leaves it open: the margin m, ReLU and batch normalisation after every convolution of both
-networks, no padding of the 2x2 convolutions, no skip into the last transposed convolution. Deviations: both halves share
-one batch, so that batch normalisation sees in training what its running statistics, used afterwards, are made of; codes
-of several lengths may share both networks, each with its own FC K and classifier, their losses averaged (one length: the
-paper's).
+networks, no padding of the 2x2 convolutions, no skip into the last transposed convolution. Deviations: the running
+statistics of batch normalisation, used afterwards, are those of masked pictures alone, which is what is hashed then;
+codes of several lengths may share both networks, each with its own FC K and classifier, their losses averaged (one
+length: the paper's).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -155,19 +157,37 @@ class Ddah(nn.Module):
             mean: of one number an item (n,), over the whole batch.
         """
         mask = self.spatial(crops)
-        joined = self.hashing(torch.cat([crops * mask, crops]))
-        masked, plain = mask.new_zeros(()), mask.new_zeros(())
-        for head, classes in zip(self.heads, self.classes, strict=True):
-            values = head(joined).float()
-            each = functional.cross_entropy(classes(torch.tanh(values)).float(), who.repeat(2), reduction="none")
-            each = each + self.quantisation * towards_one(values)
-            masked = masked + mean(each[: len(crops)]) / len(self.heads)
-            plain = plain + mean(each[len(crops) :]) / len(self.heads)
+        masked = self._loss(crops * mask, who, mean)
+        with _statistics_kept(self):
+            plain = self._loss(crops, who, mean)
         spatial = spatial_loss(masked, plain, self.margin)
         if mask.requires_grad:
             helps_too_little = (spatial.detach() > 0).to(mask.dtype)
             mask.register_hook(lambda gradient: gradient * helps_too_little)
         return masked + plain, {"masked": masked, "plain": plain, "spatial": spatial}
+
+    def _loss(self, crops: Tensor, who: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
+        joined = self.hashing(crops)
+        total: Tensor = joined.new_zeros((), dtype=torch.float32)
+        for head, classes in zip(self.heads, self.classes, strict=True):
+            values = head(joined).float()
+            each = functional.cross_entropy(classes(torch.tanh(values)).float(), who, reduction="none")
+            total = total + mean(each + self.quantisation * towards_one(values)) / len(self.heads)
+        return total
+
+
+@contextmanager
+def _statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Batch normalisation by the batch, as in training, but its running statistics stay as they are."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def spatial_loss(masked: Tensor, plain: Tensor, margin: float) -> Tensor:

@@ -6,7 +6,8 @@ average instead of a fully connected layer; bits are the signs. Loss, jointly: s
 
 Sizes and weights are not published. Chosen here: DenseNet-BC (bottlenecks of four times the growth, transitions that
 halve the channels), growth 24, a 3x3 convolution of stride 2 to 48 channels, blocks of 6, 8 and 8 layers: 0.34 G
-multiply-adds for a 64x64 crop (Qiao et al.'s backbone: 0.31), 1.0 M weights at 48 bits; a 3x3 convolution to K maps; on u = tanh(h)
+multiply-adds for a 64x64 crop (Qiao et al.'s backbone: 0.31), 1.0 M weights at 48 bits; a 3x3 convolution to K maps; on
+u = tanh(h)
 
     cross entropy of a linear classifier + 0.01 centre loss (Wen et al., ECCV 2016) + 0.1 mean_k (1 - |u_k|).
 

@@ -6,8 +6,8 @@ threshold that is 0 below 0.5 - e, 1 above 0.5 + e, and the identity between. Lo
 max(0, |b - b+|^2 - |b - b-|^2 + 1).
 
 Here on the features of a finished backbone: the intermediate features are a linear map of them, as averaging the maps
-of a wider last convolution would be. So all of it is one linear layer and a threshold when it is done. Chosen: e = 0.25;
-every triplet of a batch instead of drawn ones.
+of a wider last convolution would be. So all of it is one linear layer and a threshold when it is done. Chosen: e =
+0.25; every triplet of a batch instead of drawn ones.
 """
 
 import torch
@@ -37,8 +37,9 @@ class Dnnh(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, d) -> (n, K)."""
-        slices = self.divide(features).unflatten(1, self.encode.shape)  # (n, K, 50)
-        return (slices * self.encode).sum(dim=2) + self.bias
+        slices = self.divide(features).view(len(features), *self.encode.shape)  # (n, K, 50)
+        values: Tensor = (slices * self.encode).sum(dim=2) + self.bias
+        return values
 
     def losses(self, features: Tensor, who: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: ARG002
         """Mean over all triplets of a batch."""

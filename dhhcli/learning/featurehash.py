@@ -1,4 +1,4 @@
-"""featurehash: features (n, r, d) of a finished backbone + people -> a linear hash (K, d), trained by dnnh, dsh or hashnet.
+"""featurehash: features (n, r, d) of a finished backbone + people -> a linear hash (K, d) by dnnh, dsh or hashnet.
 
 The paper's deep baselines start from the backbone that everybody starts from; here it also stands still, so all that is
 trained is the layer on top, one for each length of code, in seconds. Everything random of step t comes from a generator

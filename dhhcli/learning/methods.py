@@ -11,11 +11,10 @@ them to the letter.
 """
 
 import copy
-import hashlib
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -164,7 +163,7 @@ def _own_network(
             continue
         final = copy.deepcopy(network).cpu().eval()
         if report.losses:
-            figures = {}
+            figures: dict[str, float] = {}
             if validation:
                 values = values_of(final, validation.faces.pictures, settings.size)
                 for K in settings.lengths:
@@ -251,7 +250,7 @@ _INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "
 
 
 def look_twice(pictures: npt.NDArray[np.uint8], first: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Pictures (n, 80, 80, 3) whose numbers begin at ``first`` -> crops (2 n, 64, 64, 3): each as it is, then as film."""
+    """Pictures (n, 80, 80, 3), numbered from ``first`` -> crops (2 n, 64, 64, 3): each as it is, then as film."""
     crops = []
     for number, picture in enumerate(pictures, start=first):
         crops += [centre(picture)[None], imitate_frames(picture, 1, np.random.default_rng([seed, 16, number]))]

@@ -51,8 +51,9 @@ def train_by(
     patience: int = 0,
     **rest: Any,
 ) -> Iterator[str]:
-    """Train by the recipe of that name, "dhh" or "paper", or a rival ``method`` (methods.py); None: as long as the recipe
-    says. ``rest``: see ``run``.
+    """Train by the recipe of that name, "dhh" or "paper", or a rival ``method`` (methods.py).
+
+    None: as long as the recipe says. ``rest``: see ``run``.
 
     Raises:
         UsageError: no such recipe or method, or it has no such setting.

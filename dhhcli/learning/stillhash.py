@@ -1,15 +1,15 @@
 """stillhash: face pack -> network that hashes single pictures (n, K), trained by the losses of ddah, dcbh or dmh.
 
 The plain loop that these three rivals share: epochs over all pictures in a random order, Adam, a rate that is halved
-every so many epochs as published, or falls along a cosine where there is time for few. Everything random of step t comes
-from generators seeded with (seed, epoch) and (seed, t, picture), so a resumed run (loop.py) repeats what an
+every so many epochs as published, or falls along a cosine where there is time for few. Everything random of step t
+comes from generators seeded with (seed, epoch) and (seed, t, picture), so a resumed run (loop.py) repeats what an
 uninterrupted one would have done.
 """
 
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -87,13 +87,15 @@ class StillSettings:
     @classmethod
     def of(cls, method: Name, lengths: Sequence[int], seed: int) -> "StillSettings":
         """The method's own."""
-        lengths = tuple(sorted(set(lengths)))
-        own: dict[str, float] = {
-            "ddah": {"weight_decay": 1e-4, "quantisation": ddah.QUANTISATION, "margin": ddah.MARGIN},
-            "dcbh": {"weight_decay": 2e-4, "quantisation": dcbh.QUANTISATION, "centre": dcbh.CENTRE},
-            "dmh": {"weight_decay": 1e-4, "quantisation": dmh.QUANTISATION, "centre": dmh.CENTRE},
-        }[method]
-        return cls(method=method, lengths=lengths, seed=seed, **own)
+        base = cls(lengths=tuple(sorted(set(lengths))), seed=seed)
+        match method:
+            case "ddah":
+                return replace(base, method=method, quantisation=ddah.QUANTISATION, margin=ddah.MARGIN)
+            case "dcbh":
+                quantisation, centre = dcbh.QUANTISATION, dcbh.CENTRE
+                return replace(base, method=method, weight_decay=2e-4, quantisation=quantisation, centre=centre)
+            case "dmh":
+                return replace(base, method=method, quantisation=dmh.QUANTISATION, centre=dmh.CENTRE)
 
     def rows(self, length: int) -> slice:
         """Where the bits of one length stand among those of all."""
@@ -128,8 +130,10 @@ class Pictures(nn.Module):
     def optimiser(self) -> torch.optim.Optimizer:
         centres = [p for name, p in self.named_parameters() if name.endswith("centres")]
         rest = [p for name, p in self.named_parameters() if not name.endswith("centres")]
-        groups = [{"params": rest, "weight_decay": self.settings.weight_decay}]
-        return torch.optim.Adam([*groups, {"params": centres}] if centres else groups, lr=self.settings.rate)
+        groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": self.settings.weight_decay}]
+        if centres:
+            groups.append({"params": centres})
+        return torch.optim.Adam(groups, lr=self.settings.rate)
 
     def stage(self, step: int) -> str:  # noqa: ARG002
         return self.settings.method
