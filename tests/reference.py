@@ -138,6 +138,11 @@ LEARNING = (
 )
 RIVALS = (
     "protocol",
+    "store",
+    "split",
+    "measure",
+    "compare",
+    "own",
     "linear",
     "lsh",
     "itq",
