@@ -145,6 +145,11 @@ LEARNING = (
 )
 RIVALS = (
     "protocol",
+    "store",
+    "split",
+    "measure",
+    "compare",
+    "own",
     "linear",
     "lsh",
     "itq",
