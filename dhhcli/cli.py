@@ -82,6 +82,18 @@ class Recipe(StrEnum):
     paper = "paper"
 
 
+class Method(StrEnum):
+    """What to train: ours, or a rival (learning/methods.py)."""
+
+    dhh = "dhh"
+    ddah = "ddah"
+    dcbh = "dcbh"
+    dmh = "dmh"
+    dnnh = "dnnh"
+    dsh = "dsh"
+    hashnet = "hashnet"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from . import __version__
@@ -427,12 +439,21 @@ def train(
         list[int] | None,
         typer.Option(min=8, max=512, help="Length of the codes; several are trained together. [128]"),
     ] = None,
-    name: Annotated[str, typer.Option(help="Weights are called NAME-BITS.")] = "dhh",
+    name: Annotated[str | None, typer.Option(help="Weights are called NAME-BITS. [the method's name]")] = None,
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
     recipe: Annotated[
         Recipe, typer.Option(help="dhh: ours. paper: as published, to compare with; a network for each length.")
     ] = Recipe.dhh,
+    method: Annotated[
+        Method, typer.Option(help="dhh, or a rival of it that hashes single pictures; --recipe is dhh's alone.")
+    ] = Method.dhh,
+    features_of: Annotated[
+        str | None, typer.Option(help="Weights whose features dnnh, dsh and hashnet hash. [dhh-128]")
+    ] = None,
+    hold_out: Annotated[
+        int, typer.Option(min=0, help="Keep ten pictures of so many people out of a rival's training.")
+    ] = 0,
     backbone_from: Annotated[
         Path | None, typer.Option(help="pretrain.safetensors of another run: the backbone starts there.")
     ] = None,
@@ -462,6 +483,9 @@ def train(
         out,
         bits or [128],
         seed=seed,
+        method=method,
+        features_of=features_of,
+        hold_out=hold_out,
         changes=changes or (),
         backbone_steps=backbone_steps,
         hash_steps=hash_steps,
