@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .completion import column_lists, weights_names
 from .edit.formats import Format, Fuse, Layout, Order
 from .errors import DhhError, UsageError
 from .layouts import Layout as PeopleLayout
@@ -57,11 +58,20 @@ SequenceOption = Annotated[
 ]
 ColumnsOption = Annotated[
     str | None,
-    typer.Option("--columns", help="Which columns of a table, tsv, csv or json, and their order: rank,video,start."),
+    typer.Option(
+        "--columns",
+        help="Which columns of a table, tsv, csv or json, and their order: rank,video,start.",
+        autocompletion=column_lists,
+    ),
 ]
 WeightsName = Annotated[
     str | None,
-    typer.Option("--weights", envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record."),
+    typer.Option(
+        "--weights",
+        envvar="DHH_WEIGHTS",
+        help="Name of shipped weights, or path of a weights record.",
+        autocompletion=weights_names,
+    ),
 ]
 
 
@@ -522,7 +532,11 @@ def evaluate(
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+        typer.Option(
+            envvar="DHH_WEIGHTS",
+            help="Name of shipped weights, or path of a weights record; repeatable.",
+            autocompletion=weights_names,
+        ),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
@@ -598,7 +612,11 @@ def calibrate(
     pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+        typer.Option(
+            envvar="DHH_WEIGHTS",
+            help="Name of shipped weights, or path of a weights record; repeatable.",
+            autocompletion=weights_names,
+        ),
     ] = None,
     prior: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="Share of the footage's face tracks that are of the person.")

@@ -84,6 +84,7 @@ FLOW = (
     "sample",
     "files",
     "errors",
+    "completion",
     "cli",
 )
 EDIT = (
