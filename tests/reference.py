@@ -87,6 +87,7 @@ FLOW = (
     "sample",
     "files",
     "errors",
+    "completion",
     "cli",
 )
 EDIT = (
@@ -138,6 +139,15 @@ LEARNING = (
     "hashtrain",
     "joint",
     "paper",
+    "ddah",
+    "dcbh",
+    "dmh",
+    "stillhash",
+    "dnnh",
+    "dsh",
+    "hashnet",
+    "featurehash",
+    "methods",
     "extracted",
     "ablate",
     "train",
@@ -148,6 +158,11 @@ LEARNING = (
 )
 RIVALS = (
     "protocol",
+    "store",
+    "split",
+    "measure",
+    "compare",
+    "own",
     "linear",
     "lsh",
     "itq",
