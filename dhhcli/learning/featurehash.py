@@ -37,6 +37,7 @@ class FeatureSettings:
     lengths: tuple[int, ...] = (48,)
     people: int = 32  # a batch
     photos: int = 4  # a person
+    most: int = 32  # photos of a person whose features are computed
     steps: int = 3000
     rate: float = 1e-3
     weight_decay: float = 5e-4
@@ -51,6 +52,7 @@ class FeatureSettings:
         ranges = {
             "people": self.people >= 2,
             "photos": self.photos >= 2,
+            "most": self.most >= 2,
             "steps": self.steps >= 1,
             "rate": self.rate > 0,
             "weight_decay": self.weight_decay >= 0,
