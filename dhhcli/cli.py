@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .completion import column_lists, weights_names
 from .edit.formats import Format, Fuse, Layout, Order
 from .errors import DhhError, UsageError
 from .layouts import Layout as PeopleLayout
@@ -57,11 +58,20 @@ SequenceOption = Annotated[
 ]
 ColumnsOption = Annotated[
     str | None,
-    typer.Option("--columns", help="Which columns of a table, tsv, csv or json, and their order: rank,video,start."),
+    typer.Option(
+        "--columns",
+        help="Which columns of a table, tsv, csv or json, and their order: rank,video,start.",
+        autocompletion=column_lists,
+    ),
 ]
 WeightsName = Annotated[
     str | None,
-    typer.Option("--weights", envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record."),
+    typer.Option(
+        "--weights",
+        envvar="DHH_WEIGHTS",
+        help="Name of shipped weights, or path of a weights record.",
+        autocompletion=weights_names,
+    ),
 ]
 
 
@@ -347,17 +357,30 @@ def export(
 @app.command()
 def index(
     codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
-    ivf: Annotated[bool, typer.Option("--ivf", help="Cluster the codes: faster from some million tracks on.")] = False,
+    ivf: Annotated[
+        bool | None,
+        typer.Option(
+            "--ivf/--flat",
+            help="Look into the nearest of many lists, or at every code. Default: as the index that is there; lists "
+            "from 20 million tracks on.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make the lists anew, also where old ones could serve.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the clustering's sample and of the recall measurement.")] = 0,
 ) -> None:
-    """Build a FAISS index beside a codes file; query uses it while it is fresh, and does not need it."""
+    """Build an index beside a codes file, or bring it up to date; query uses it while it is fresh, or does without."""
     import numpy as np
 
-    from .index import build, index_paths
+    from .index import index_paths
+    from .indexing import build
     from .report.output import print_notes
 
-    info = build(codes, "ivf" if ivf else "flat", np.random.default_rng(seed))
-    print_notes([f"{index_paths(codes)[0]}: {info.words()}"])
+    info, how = build(
+        codes, None if ivf is None else "ivf" if ivf else "flat", np.random.default_rng(seed), again=again
+    )
+    print_notes([f"{index_paths(codes)[0]}: {how}: {info.words()}"])
 
 
 @app.command()
@@ -522,7 +545,11 @@ def evaluate(
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+        typer.Option(
+            envvar="DHH_WEIGHTS",
+            help="Name of shipped weights, or path of a weights record; repeatable.",
+            autocompletion=weights_names,
+        ),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
@@ -598,7 +625,11 @@ def calibrate(
     pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+        typer.Option(
+            envvar="DHH_WEIGHTS",
+            help="Name of shipped weights, or path of a weights record; repeatable.",
+            autocompletion=weights_names,
+        ),
     ] = None,
     prior: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="Share of the footage's face tracks that are of the person.")
