@@ -8,6 +8,7 @@ seeded with (seed, K, t); a resumed run (loop.py) repeats what an uninterrupted 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -157,3 +158,17 @@ def train_layers(
         made_with = asdict(settings) | stamp
         for report in train_task(task, settings.steps, folder / f"checkpoint-{bits}.safetensors", made_with, devices):
             yield report, task
+
+
+def fit_layer(
+    features: npt.NDArray[np.float32], identity: npt.NDArray[np.int64], settings: FeatureSettings
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Features (n, d) with people (n,) -> weight (K, d) and bias (K,) of one length; on the CPU, nothing is kept.
+
+    Raises:
+        UsageError: fewer than two people have two photos.
+    """
+    with TemporaryDirectory() as folder:
+        one = Devices(torch.device("cpu"))
+        *_, (_, layer) = train_layers(torch.from_numpy(features)[:, None], identity, settings, Path(folder), {}, one)
+    return layer.linear()

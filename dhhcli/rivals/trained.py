@@ -7,8 +7,6 @@ DMH train networks, for hours: they take part where their weights are named.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -42,17 +40,10 @@ def trained_method(name: str) -> Method:
 def _layer_method(name: Literal["dnnh", "dsh", "hashnet"]) -> Method:
 
     def fit(training: Training, bits: int, rng: np.random.Generator) -> Framewise:
-        import torch
-
-        from ..learning.devices import Devices
-        from ..learning.featurehash import FeatureSettings, train_layers
+        from ..learning.featurehash import FeatureSettings, fit_layer
 
         settings = FeatureSettings.of(name, (bits,), int(rng.integers(2**31)))
-        features, people = torch.from_numpy(training.features)[:, None], training.feature_people
-        with TemporaryDirectory() as folder:
-            every = train_layers(features, people, settings, Path(folder), {}, Devices(torch.device("cpu")))
-            *_, (_, layer) = every
-        weight, bias = layer.linear()
+        weight, bias = fit_layer(training.features, training.feature_people, settings)
         return linear(weight.astype(np.float64), bias.astype(np.float64))
 
     return Method(name, "frame-wise", fit)
