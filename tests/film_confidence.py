@@ -18,7 +18,7 @@ from dhhcli.calibration import Calibration, from_record
 from dhhcli.encode import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.network import Network, load_network
-from dhhcli.query import photo_code
+from dhhcli.photos import photo_code
 from dhhcli.search import search
 from dhhcli.shards import Shard, open_shard
 

@@ -15,7 +15,7 @@ from film_confidence import FILM, SEEN
 from dhhcli.encode import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.network import Network, load_network
-from dhhcli.query import photo_code
+from dhhcli.photos import photo_code
 from dhhcli.search import search
 from dhhcli.shards import Shard, open_shard
 

@@ -50,6 +50,7 @@ def made_people(
     trained = looks(np.concatenate([near(p, photos) for p in identity]), 80)
     training = Training(
         trained.crops,
+        photographed,
         trained.features,
         photographed,
         tuple(near(p, 5) for p in filmed),

@@ -166,8 +166,9 @@ COLOURS[:, :30] = (250, 20, 40)  # RGB
 COLOURS[20:, 30:] = (30, 220, 60)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+def test_photos_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     """A camera stores the picture turned and says how: undone for all eight orientations."""
     undo = {
         1: lambda a: a,
@@ -182,8 +183,18 @@ def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[274] = orientation
     stored = np.ascontiguousarray(undo[orientation](COLOURS))
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_photo(tmp_path / "a.png"), COLOURS[:, :, ::-1])
+    Image.fromarray(stored).save(tmp_path / f"a.{suffix}", exif=exif)
+    photo = read_photo(tmp_path / f"a.{suffix}")
+    assert photo.shape == COLOURS.shape
+    loss = np.abs(photo.astype(int) - COLOURS[:, :, ::-1])
+    assert loss.mean() < {"png": 0.001, "tif": 0.001, "jpg": 12, "webp": 12}[suffix]
+
+
+def test_a_photo_is_turned_by_what_an_editor_wrote_into_it(tmp_path: Path) -> None:
+    """XMP instead of EXIF: the other place where an orientation may stand."""
+    stored = Image.fromarray(np.ascontiguousarray(COLOURS[:, ::-1]))
+    stored.save(tmp_path / "a.jpg", xmp=b'<x:xmpmeta><rdf:Description tiff:Orientation="2"/></x:xmpmeta>', quality=95)
+    assert np.abs(read_photo(tmp_path / "a.jpg").astype(int) - COLOURS[:, :, ::-1]).mean() < 12
 
 
 def test_photos_of_every_mode_become_bgr(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from .protocol import Bits, Framewise, Looks
+from .protocol import Bits, Floats, Framewise, featurewise
 
 Matrix = npt.NDArray[np.float64]
 
@@ -11,7 +11,7 @@ Matrix = npt.NDArray[np.float64]
 def linear(weight: Matrix, bias: Matrix) -> Framewise:
     """Hyperplanes of the features."""
 
-    def bits(looks: Looks) -> Bits:
-        return np.asarray(looks.features.astype(np.float64) @ weight.T + bias >= 0)
+    def bits(features: Floats) -> Bits:
+        return np.asarray(features.astype(np.float64) @ weight.T + bias >= 0)
 
-    return Framewise(bits)
+    return featurewise(bits)

@@ -46,8 +46,9 @@ class Training:
     """What a method may learn from."""
 
     pictures: Pictures  # (n, 80, 80, 3) BGR, with the margin to move in (packs.py)
-    features: Floats  # (n, d) of the same photos
     people: npt.NDArray[np.int64]  # (n,)
+    features: Floats  # (f, d) of some of these photos
+    feature_people: npt.NDArray[np.int64]  # (f,) same numbers as ``people``
     videos: tuple[Floats, ...]  # features (m_i, d) of each of t videos' frames
     video_people: npt.NDArray[np.int64]  # (t,) same numbers as ``people``
     covariance: Covariance
@@ -68,6 +69,7 @@ class Framewise:
     """A Fitted that takes every frame for a photo."""
 
     bits: Callable[[Looks], Bits]  # (n, K)
+    feature_bits: Callable[[Floats], Bits] | None = None  # (n, d) -> (n, K), where features are all that it looks at
 
     def stills(self, looks: Looks) -> Bits:
         """Photos -> (n, K)."""
@@ -81,6 +83,11 @@ class Framewise:
             np.concatenate([track.crops for track in tracks]), np.concatenate([track.features for track in tracks])
         )
         return np.split(self.bits(joined), np.cumsum([len(track) for track in tracks])[:-1])
+
+
+def featurewise(feature_bits: Callable[[Floats], Bits]) -> Framewise:
+    """A frame-wise Fitted that looks at features alone, (n, d) -> (n, K)."""
+    return Framewise(lambda looks: feature_bits(looks.features), feature_bits)
 
 
 @dataclass(frozen=True, eq=False)
