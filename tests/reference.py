@@ -84,6 +84,7 @@ FLOW = (
     "sample",
     "files",
     "errors",
+    "completion",
     "cli",
 )
 EDIT = (
@@ -135,6 +136,15 @@ LEARNING = (
     "hashtrain",
     "joint",
     "paper",
+    "ddah",
+    "dcbh",
+    "dmh",
+    "stillhash",
+    "dnnh",
+    "dsh",
+    "hashnet",
+    "featurehash",
+    "methods",
     "extracted",
     "ablate",
     "train",
