@@ -32,9 +32,7 @@ def test_every_fitted_method_finds_people(name: str) -> None:
 @pytest.mark.parametrize("name", FITTED)
 def test_the_generator_decides(name: str) -> None:
     made = made_people()
-    first, again = (
-        method(name).fit(made.training, BITS, np.random.default_rng(3)).stills(made.stills) for _ in range(2)
-    )
+    first, again = (method(name).fit(made.training, 3, np.random.default_rng(3)).stills(made.stills) for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 

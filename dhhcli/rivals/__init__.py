@@ -8,8 +8,16 @@ from importlib import import_module
 from ..errors import UsageError
 from .protocol import Method
 
-FRAMEWISE = ("lsh", "itq")  # a code a frame, on the backbone's features
-VIDEOWISE: tuple[str, ...] = ()  # a code a video, between features and log-covariances
+FRAMEWISE = ("lsh", "sh", "itq", "ssh", "dbc", "ksh")  # a code a frame, on the backbone's features
+VIDEOWISE = (
+    "cvh",
+    "cmssh",
+    "pdh",
+    "mlbe",
+    "mm-nn",
+    "plmh",
+    "her",
+)  # a code a video
 FITTED = (*FRAMEWISE, *VIDEOWISE)
 TRAINED: tuple[str, ...] = ()  # by gradients, on crops
 METHODS = (*FITTED, *TRAINED)

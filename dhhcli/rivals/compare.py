@@ -1,8 +1,8 @@
 """compare: methods x bits x seeds on one split -> a cell each (figures, curves), kept on disk as soon as it is there.
 
 All methods share one backbone's features, one draw of training videos, and the same photos and videos to ask with; a
-seed decides what a method itself draws (directions, anchors, samples, starts). Asking again computes what is missing:
-a cell's name holds the fingerprints of the data and of the weights.
+seed decides what a method itself draws (directions, anchors, samples, starts). Asking again computes what is missing: a
+cell's name holds the fingerprints of the data and of the weights.
 """
 
 import json
