@@ -84,6 +84,7 @@ FLOW = (
     "sample",
     "files",
     "errors",
+    "completion",
     "cli",
 )
 EDIT = (
@@ -136,6 +137,15 @@ LEARNING = (
     "hashtrain",
     "joint",
     "paper",
+    "ddah",
+    "dcbh",
+    "dmh",
+    "stillhash",
+    "dnnh",
+    "dsh",
+    "hashnet",
+    "featurehash",
+    "methods",
     "extracted",
     "ablate",
     "train",

@@ -1,4 +1,4 @@
-"""data: pack with protocol or real tracks, closed set of a pack, or folder of people -> a Split to compare methods on."""
+"""data: pack with protocol or real tracks, closed set of a pack, or folder of people -> a Split to compare on."""
 
 from pathlib import Path
 
