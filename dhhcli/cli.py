@@ -552,7 +552,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="METHODS",
-            help="Instead: compare methods on one split: all, fitted, trained, frames, or names with commas.",
+            help="Instead: compare methods on one split: all, fitted, frames, or names with commas.",
         ),
     ] = None,
     fit: Annotated[Path | None, typer.Option(help="With --compare: training pack that methods are fitted on.")] = None,

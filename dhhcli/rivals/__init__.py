@@ -1,6 +1,7 @@
-"""rivals: name of a method -> the Method that the paper's tables, and later work, compare DHH with.
+"""rivals: name of a method -> the Method, one of those that the paper's tables compare DHH with, fitted on features.
 
-A module a method, imported when it is asked for: some need torch, others scikit-learn.
+A module a method, imported when it is asked for: one needs torch, others scikit-learn. Methods that are trained as
+networks are in learning/ and come as weights.
 """
 
 from importlib import import_module
@@ -9,22 +10,12 @@ from ..errors import UsageError
 from .protocol import Method
 
 FRAMEWISE = ("lsh", "sh", "itq", "ssh", "dbc", "ksh")  # a code a frame, on the backbone's features
-VIDEOWISE = (
-    "cvh",
-    "cmssh",
-    "pdh",
-    "mlbe",
-    "mm-nn",
-    "plmh",
-    "her",
-)  # a code a video
-FITTED = (*FRAMEWISE, *VIDEOWISE)
-TRAINED: tuple[str, ...] = ()  # by gradients, on crops
-METHODS = (*FITTED, *TRAINED)
+VIDEOWISE = ("cvh", "cmssh", "pdh", "mlbe", "mm-nn", "plmh", "her")  # a code a video
+METHODS = (*FRAMEWISE, *VIDEOWISE)
 
 
 def method(name: str) -> Method:
-    """The method of a name; '-' and '_' are one.
+    """The method of a name.
 
     Raises:
         UsageError: there is none of that name.

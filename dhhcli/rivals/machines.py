@@ -32,11 +32,12 @@ def machines(X: Matrix, bits: Bits, C: float = 1.0) -> tuple[Matrix, Matrix]:
 
 
 def class_bits(signs: list[Matrix], groups: list[npt.NDArray[np.int64]], people: int) -> Bits:
-    """Give every person the bits that lower within-person distances minus between-person ones most, one by one.
+    """Give every person the bits that lower within-person distances and raise those between people.
 
-    The term of DBC and HER: the mean Hamming distance of pairs of one person minus that of pairs of two. With b = +-1 a
-    distance is (1 - b_i b_j) / 2, so what a person's common bit adds is that bit times (own mean - mean of all others),
-    and its sign is the best choice. People are gone through in order, each seeing the choices made before.
+    The term of DBC and HER is the mean Hamming distance of pairs of one person minus that of pairs of two. With b = +-1
+    a distance is (1 - b_i b_j) / 2, so its subgradient by a person's bits is half of (mean of all others - own mean),
+    and the person's bits become the signs of the way down. People are gone through in order, each seeing the choices
+    made before.
 
     Args:
         signs: of each space the signs (n_i, K) that its vectors have now.

@@ -54,10 +54,9 @@ def sweep(U: Matrix, V: Matrix, S: Matrix, same: Matrix, own: Matrix, cross: Mat
             step, push = own[k] * U[:, k], cross[k] * V[:, k]
             rest, base = inner[i] - U[i, k] * step, odds[i] - U[i, k] * push
             error = S[i] - rest
-            gain = 4 * THETA * (error @ step - error[i] * step[i]) / 2  # row and column, without the diagonal
-            gain += 2 * float(same[i] @ push) - float(
-                (np.logaddexp(0, base + push) - np.logaddexp(0, base - push)).sum()
-            )
+            gain = 4 * THETA * float(error @ step - error[i] * step[i])  # row and column, without the diagonal
+            gain += 2 * float(same[i] @ push)
+            gain -= float((np.logaddexp(0, base + push) - np.logaddexp(0, base - push)).sum())
             new = 1.0 if gain >= 0 else -1.0
             if new != U[i, k]:
                 inner[i], odds[i] = rest + new * step, base + new * push

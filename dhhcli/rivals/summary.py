@@ -83,7 +83,10 @@ def grids(lines: Sequence[SummaryLine], search: str = "average") -> list[Grid]:
     for title, ways in _tables(shown):
         rows: dict[tuple[str, str], dict[tuple[str, str, int], str]] = {}
         for line in shown:
-            name = (line.method if line.search in ("code", search) else f"{line.method}, {line.search}"), line.kind
+            name = (
+                (line.method if line.search in ("code", search, "all frames") else f"{line.method}, {line.search}"),
+                line.kind,
+            )
             row = rows.setdefault(name, {})
             for bits in (line.bits,) if line.bits else lengths or (0,):
                 row[line.query, line.database, bits] = _cell(line)
