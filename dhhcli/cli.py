@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .edit.formats import Format, Layout, Order
+from .edit.formats import Format, Fuse, Layout, Order
 from .errors import DhhError, UsageError
 from .layouts import Layout as PeopleLayout
 
@@ -54,6 +54,10 @@ SequenceOption = Annotated[
         help="stringout: all shots on one timeline; video: a timeline each, on which markers lie where the shot is. "
         "Default: video for resolve, avid, webvtt and chapters, stringout for the others.",
     ),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option("--columns", help="Which columns of a table, tsv, csv or json, and their order: rank,video,start."),
 ]
 WeightsName = Annotated[
     str | None,
@@ -147,14 +151,80 @@ def encode(
 
 @app.command()
 def query(
-    photos: Annotated[list[Path], typer.Argument(help="Photo of the person; several photos of one person may help.")],
+    people: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHO",
+            help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
+            "- for lines of standard input: such words, or JSON lines of a query.",
+        ),
+    ],
     codes: Codes = Path("codes.h5"),
-    top: Annotated[int, typer.Option("--top", "-n", min=1, help="How many shots to show.")] = 20,
-    face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
+    top: Annotated[
+        int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show all shots that the limits leave.")] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="Each word is a person of its own; rows say whom they answer (question).")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Words on standard input end with NUL bytes, as find -print0 has them.")
+    ] = False,
+    face: Annotated[
+        int,
+        typer.Option(
+            "--face", min=1, help="Which face of a photo or shot, 1 is the largest; of a video, 1 is seen longest."
+        ),
+    ] = 1,
+    fuse: Annotated[
+        Fuse,
+        typer.Option(
+            help="Several photos of a person: best takes the nearest of them, set looks at them as at one track, both "
+            "the nearest of all these."
+        ),
+    ] = Fuse.both,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", "--and", help="Only shots in which this person is too, ranked by the one who is less sure."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="No shots in which this person is, with a confidence of 0.1 or more."),
+    ] = None,
+    never: Annotated[
+        list[str] | None,
+        typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+    ] = None,
+    globs: Annotated[
+        list[str] | None,
+        typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Only files last written at this date or later: 2024-05-31, 2024-05-31T18:00.")
+    ] = None,
+    before: Annotated[str | None, typer.Option(help="Only files last written before this date.")] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
+    ] = None,
+    max_false_rate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Show only shots so near that somebody else comes as near at most this often."),
+    ] = None,
+    max_distance: Annotated[
+        int | None, typer.Option(min=0, help="Show only shots in which at most so many bits differ.")
+    ] = None,
+    per_video: Annotated[int | None, typer.Option(min=1, help="At most so many shots of a video, the best.")] = None,
+    merge: Annotated[
+        float | None,
+        typer.Option(min=0, help="Join the shots shown that lie at most so many seconds apart in a video."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="How to write the answer; a table or TSV if not given.")
     ] = None,
+    columns: ColumnsOption = None,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
@@ -169,39 +239,58 @@ def query(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
     weights: WeightsName = None,
-    min_confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
-    ] = None,
-    max_false_rate: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Show only shots so near that somebody else comes as near at most this often."),
-    ] = None,
 ) -> None:
-    """Rank the shots that show the person in a photo, best first."""
-    from .query import find_person
+    """Rank the shots that show a person, best first."""
+    from .limits import Limits
+    from .places import Where, moment
+    from .query import Request, find_person
+    from .question import parse_word
+    from .report.columns import asked_extras, parse_columns
     from .report.delivery import Wish, check_wish, deliver
     from .report.output import print_notes
+    from .words import read_words
 
-    wish = Wish(Format.json if json and not format else format, out, handles, order, sequence)
-    check_wish(wish, as_json=json, explain=why is not None)
+    if everything and top is not None:
+        raise UsageError("--all and --top: give one of them")
+    wish = Wish(
+        Format.json if json and not format else format,
+        out,
+        handles,
+        order,
+        sequence,
+        parse_columns(columns),
+        asked_extras(each=each, several=bool(also), merged=merge is not None),
+    )
+    check_wish(wish, as_json=json, explain=why is not None, each=each)
     if sheet or show:
         from .report.sheet import check_sheet, show_sheet, write_sheet
 
         check_sheet(sheet, show=show)
-    answer = find_person(
-        photos,
-        codes,
-        top=top,
+    where = Where(
+        tuple(globs or ()),
+        None if after is None else moment(after, "--after"),
+        None if before is None else moment(before, "--before"),
+    )
+    request = Request(
+        words=read_words(people, sys.stdin.buffer, nul=null),
+        each=each,
         face=face,
-        weights=weights,
+        fuse=fuse,
+        also=tuple(map(parse_word, also or ())),
+        without=tuple(map(parse_word, without or ())),
+        never=tuple(map(parse_word, never or ())),
+        where=where,
+        limits=Limits(min_confidence, max_false_rate, max_distance),
+        top=None if everything else top or 20,
+        per_video=per_video,
+        merge=merge,
         thumbnails=sheet is not None,
-        min_confidence=min_confidence,
-        max_false_rate=max_false_rate,
         why=why,
     )
+    answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
-        faces = [(photo.path, photo.picture) for photo in answer.photos]
+        faces = [face for person in answer.asked for face in person.faces]
         print_notes(
             write_sheet(
                 sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
@@ -212,9 +301,9 @@ def query(
     if answer.explanation:
         from .report.why import print_explanation
 
-        print_explanation(answer.explanation, photos, as_json=json)
+        print_explanation(answer.explanation, as_json=json)
     else:
-        print_notes(deliver(answer.rows, answer.videos, wish, photos[0].stem))
+        print_notes(deliver(answer.rows, answer.videos, wish, request.name))
     raise typer.Exit(answer.exit_code)
 
 
@@ -227,14 +316,16 @@ def export(
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Write the saved answer of a query, or what jq left of it, in another format."""
     from .query import saved_videos
+    from .report.columns import parse_columns
     from .report.delivery import Wish, check_wish, deliver
     from .report.output import print_notes
     from .report.reading import read_hits
 
-    wish = Wish(format, out, handles, order, sequence)
+    wish = Wish(format, out, handles, order, sequence, parse_columns(columns))
     check_wish(wish)
     rows = read_hits(hits)
     print_notes(deliver(rows, saved_videos(codes, rows), wish, "dhh" if str(hits) == "-" else hits.stem))

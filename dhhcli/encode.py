@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .codes import binarise, code_bytes, pack
+from .crops import jpeg
 from .errors import DhhError, MissingPathError
 from .hashing import hash_tracks
 from .network import Network
@@ -132,7 +133,7 @@ def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Code
             best.sharpness,
             len(sample(item, FRAMES_A_CODE)),
         )
-        yield Coded(item.order(), row, next(codes), best.thumbnail)
+        yield Coded(item.order(), row, next(codes), b"" if best.surroundings is None else jpeg(best.surroundings))
 
 
 def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np.uint8]:
@@ -141,7 +142,7 @@ def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np
     if not sampled:
         return np.empty((0, code_bytes(network.layers.bits)), np.uint8)
     crops = np.stack([observation.crop for frames in sampled for observation in frames])
-    features = network.extract(crops)
+    features = network.film_extract(crops)
     ends = np.cumsum([len(frames) for frames in sampled])
     soft = hash_tracks(network.layers, np.split(features, ends[:-1]))
     return pack(binarise(soft))

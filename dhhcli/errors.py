@@ -6,8 +6,8 @@ Exit codes of every command (also in README):
 0     done; for ``query``: at least one shot was found
 1     an error: nothing was written, the one line on stderr says what and what to do
 2     wrong usage (unknown option, missing argument)
-3     ``query``: searched, and nobody was found; ``forget``: nothing was found to remove
-4     ``encode``, ``pack``: finished, but skipped some inputs or found them incomplete (listed)
+3     ``query``: searched, and nobody was found, or nobody was asked for; ``forget``: nothing was found to remove
+4     ``encode``, ``pack``, ``query --each``: finished, but skipped some inputs or found them incomplete (listed)
 130   interrupted (Ctrl-C)
 ====  =====================================================================================
 
@@ -27,6 +27,12 @@ class UsageError(DhhError):
     """The options contradict each other or name something impossible."""
 
     exit_code: ClassVar[int] = 2
+
+
+class NobodyError(DhhError):
+    """There is nobody to look for: what was to name people is empty."""
+
+    exit_code: ClassVar[int] = 3
 
 
 class MissingPathError(DhhError):

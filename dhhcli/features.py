@@ -47,6 +47,13 @@ class FeatureExtractor:
         self._input = self._session.get_inputs()[0].name
         self.size = int(self._session.get_outputs()[0].shape[1])
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on anything but the processor."""
+        from .providers import on_gpu
+
+        return on_gpu(self._session)
+
     def __call__(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """(n, 64, 64, 3) -> (n, d); n may be 0."""
         parts = [

@@ -20,10 +20,12 @@ Allowed = NDArray[np.bool_] | NDArray[np.int64]  # mask (n,), or id ranges [firs
 Span = tuple[NDArray[np.uint8], int]  # codes (c, B) and the id of the first
 Distances = NDArray[np.unsignedinteger[Any]]  # 8 or 16 bits
 
-WORDS: Final = 1 << 16  # words of a chunk: 512 KiB, so that it and what is made of it stay in a core's cache
+WORDS: Final = (
+    1 << 18
+)  # words of a chunk, 2 MiB: small enough for a cache, large enough for threads not to wait for each other
 FIRST_ROWS: Final = 1 << 12  # the first chunk is small: it gives a bound, and all of it is sorted
-TILE: Final = 1 << 9  # words of the query, repeated, that rows of a chunk are XORed with
-QUERIES: Final = 1 << 10  # that are compared with a chunk before the next is read
+TILE: Final = 1 << 13  # words of the query, repeated, that rows of a chunk are XORed with
+QUERIES: Final = 1 << 7  # that are compared with a chunk before the next is read
 SHORT_RANGE: Final = 1 << 14  # ids; shorter ranges on average are looked at through a mask
 THREAD_FROM: Final = 1 << 21  # words to compare for each thread: starting one takes 0.1 ms
 FAISS_ROWS: Final = 1 << 22  # codes that faiss gets at once where a mask lets some through: these are copied
@@ -44,7 +46,7 @@ class Best:
         self.distances.append(distances)
         self.ids.append(ids)
         self.waiting += len(ids)
-        if k is not None and self.waiting >= max(2 * k, 256):
+        if k is not None and self.waiting >= 2 * k:
             near, who = np.concatenate(self.distances), np.concatenate(self.ids)
             order = np.argsort(near, kind="stable")[:k]
             self.distances, self.ids, self.waiting = [near[order]], [who[order]], len(order)
@@ -84,9 +86,9 @@ def all_within(
 
 
 def tile(query: NDArray[np.uint8]) -> NDArray[Any]:
-    """One query (B,) over and over, TILE words: what `measurer` XORs with codes."""
+    """One query (B,) over and over, TILE words (one word alone): what `measurer` XORs with codes."""
     words: NDArray[Any] = np.ascontiguousarray(query).view(np.uint32 if len(query) == 4 else np.uint64)
-    return np.tile(words, TILE // len(words))
+    return words if len(words) == 1 else np.tile(words, TILE // len(words))
 
 
 def measurer(width: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], Distances]:
@@ -104,12 +106,13 @@ def measurer(width: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], Distance
     def measure(codes: NDArray[np.uint8], query: NDArray[Any]) -> Distances:
         words = codes.reshape(-1).view(word)
         size = len(words)
+        if per_code == 1:
+            np.bitwise_xor(words, query, out=mixed[:size])
+            return np.bitwise_count(mixed[:size], out=counts[:size])
         even = size - size % TILE
         np.bitwise_xor(words[:even].reshape(-1, TILE), query, out=mixed[:even].reshape(-1, TILE))
         np.bitwise_xor(words[even:], query[: size - even], out=mixed[even:size])
         np.bitwise_count(mixed[:size], out=counts[:size])
-        if per_code == 1:
-            return counts[:size]
         pairs, of_two = counts[:size].view(np.uint16), sums[: size // 2]
         if per_code == 2:
             np.multiply(pairs, np.uint16(0x0101), out=of_two)

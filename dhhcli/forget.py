@@ -19,8 +19,8 @@ from .errors import ShardError, UsageError
 from .index import remove_index
 from .names import forget_names, places_of
 from .network import load_network
+from .photos import photo_code
 from .pieces import Shard, check_model
-from .query import photo_code
 from .records import VideoRecord, to_tables
 from .shards import compact, lock, open_shard, replace_all
 from .tables import Tables

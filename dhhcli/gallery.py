@@ -15,7 +15,7 @@ from .crops import align, read_photo
 from .encode import FRAMES_A_CODE
 from .errors import DhhError, MissingPathError, PackError
 from .faces import FaceDetector
-from .query import largest_first
+from .photos import largest_first
 from .scan import shot_tracks
 from .sources import VIDEO_SUFFIXES
 from .tracks import sample

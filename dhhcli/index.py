@@ -72,7 +72,7 @@ def index_paths(codes_path: Path) -> tuple[Path, Path]:
 def build(
     codes_path: Path,
     kind: Kind,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",  # a string: numpy loads its generators when they are named, in 10 ms
     nlist: int | None = None,
     nprobe: int | None = None,
 ) -> IndexInfo:
@@ -272,7 +272,7 @@ def _settle_ties(
 
 
 def _probes(
-    built: Any, codes: NDArray[np.uint8], rng: np.random.Generator, nlist: int, nprobe: int | None
+    built: Any, codes: NDArray[np.uint8], rng: "np.random.Generator", nlist: int, nprobe: int | None
 ) -> tuple[int, float]:
     """nprobe (the smallest power of two that reaches RECALL_WANTED unless given) and its recall."""
     k = min(RECALL_AT, len(codes))

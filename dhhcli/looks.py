@@ -5,9 +5,10 @@ Notable:
 - A shot is looked at where it seems to begin, before the shot detector is sure of it, and again a fifth of a second
   later; while the same faces are found where they were, the pause grows to half a second, so that no face that shows
   for longer is passed over.
-- A full look is at half the film's width (at 640 to 1920 pixels): a face of 40 pixels then has 20, which is what the
-  detector needs. Where nothing changes and all faces have been large for some time, every second look is a small one,
-  at 320 pixels: it sees that they are still there for a quarter of the time, and finds faces larger than the frame.
+- A full look is at two fifths of the film's width (at 512 to 1920 pixels): a face of 40 pixels then has 16. At half the
+  width no more tracks of such faces were found, for half as much time again (tests/bench/bench_encode.py). Where
+  nothing changes and all faces have been large for some time, every second look is a small one, at 320 pixels: it sees
+  that they are still there for half of the time, and finds faces larger than the frame.
 - The detector's looks at even smaller copies (``FaceDetector.detect``), for faces larger than the frame, are made where
   a shot begins, after a look that showed something sure, and at every fourth look.
 - Only what was found in frames looked at before enters, never the clock: the same film is always looked at in the same
@@ -28,7 +29,7 @@ LONGEST = Fraction(12, 25)  # where nothing has
 GROWTH = Fraction(3, 2)
 NEAR = 0.5  # a face is where it was: most distance of the centres, in sizes of the face
 AGAIN_EVERY = 4  # looks
-LEAST_WIDTH, MOST_WIDTH = 640, 1920  # of a full look, pixels
+LEAST_WIDTH, MOST_WIDTH = 512, 1920  # of a full look, pixels
 SMALL_WIDTH = 320  # of a small look
 LARGE = 32.0  # least size of a face at SMALL_WIDTH that a small look can be trusted with, pixels
 REMEMBERED = 3  # seconds for which a small face, sure or not, keeps looks full
@@ -58,7 +59,7 @@ class Looks:
     @property
     def width(self) -> int:
         """Width of the detector's input for the look that is due, pixels."""
-        return min(MOST_WIDTH, max(LEAST_WIDTH, self.longer_side // 64 * 32)) if self._full else SMALL_WIDTH
+        return min(MOST_WIDTH, max(LEAST_WIDTH, self.longer_side * 2 // 5 // 32 * 32)) if self._full else SMALL_WIDTH
 
     @property
     def again(self) -> bool:

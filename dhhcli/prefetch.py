@@ -1,8 +1,8 @@
-"""prefetch: items -> the same items, made ahead by another thread, at most ``depth`` waiting."""
+"""prefetch: items, or one thing -> the same, made ahead by another thread; of items at most ``depth`` waiting."""
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -62,3 +62,29 @@ def _prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
         waiting.clear()
     if failure:
         raise failure[0]
+
+
+def ahead(make: Callable[[], T]) -> Callable[[], T]:
+    """Begin to ``make`` something now, in a thread; call what is returned to have it, as soon as it is done.
+
+    An exception of ``make`` is raised by every such call. The process does not end before the thread has.
+    """
+    made: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            made.append(make())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="ahead")
+    thread.start()
+
+    def wait() -> T:
+        thread.join()
+        if failure:
+            raise failure[0]
+        return made[0]
+
+    return wait

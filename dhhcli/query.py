@@ -1,24 +1,26 @@
-"""query: photos (h, w, 3) uint8 BGR -> the chosen face's soft bits (K,) float32 -> rows of ranked shots."""
+"""query: Request (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from .calibration import Calibration, from_record
-from .crops import align, read_photo, thumbnail
-from .errors import EditError, IndexFileError, NoFaceError, UsageError, WeightsError
-from .faces import Face
-from .features import still_features
-from .hashing import hash_stills
+from .edit.formats import Fuse
+from .errors import DhhError, EditError, IndexFileError, UsageError, WeightsError
+from .flat import Allowed
 from .index import Index, fresh, open_index
+from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
 from .network import Network, load_network
+from .places import EVERYWHERE, Ints, Where, tracks_where
+from .question import Asked, File, Word, asked, is_film, text_of
 from .records import VideoRecord
-from .report.rows import Chance, Row, result_rows
-from .search import Hit, search
+from .report.joined import joined
+from .report.rows import Row, result_rows
+from .search import Hit, Rules, Soft, search, shots_of
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
 
@@ -26,43 +28,30 @@ if TYPE_CHECKING:
     from .explain import Explanation
 
 
-@dataclass(frozen=True, eq=False)
-class PhotoCode:
-    """The code of one photo and which face it is of."""
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a codes file."""
 
-    path: Path
-    soft: npt.NDArray[np.float32]  # (K,)
-    face: Face
-    number: int  # 1-based, largest first
-    faces: int  # how many the photo shows
-    picture: bytes = b""  # JPEG of the face with its surroundings
+    words: tuple[Word, ...]  # of one person; with `each`, of a person each
+    each: bool = False
+    face: int = 1  # which face of a single photo, video or shot
+    fuse: Fuse = Fuse.both
+    also: tuple[Word, ...] = ()  # a person each, in the same shot
+    without: tuple[Word, ...] = ()  # a person each, not in the same shot
+    never: tuple[Word, ...] = ()  # whoever is nearer to one of these is not meant
+    where: Where = EVERYWHERE
+    limits: Limits = NO_LIMITS
+    top: int | None = 20  # shots; None: all
+    per_video: int | None = None  # shots
+    merge: float | None = None  # seconds; hits of a video that are no farther apart become one row
+    thumbnails: bool = False
+    why: int | None = None  # rank of a row to explain
 
-
-def largest_first(faces: list[Face]) -> list[Face]:
-    """Faces by falling size: the person a photo is of is nearly always the largest face in it."""
-    return sorted(faces, key=lambda face: (-face.size, *face.box.tolist()))
-
-
-def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
-    """Hash face ``number`` (1 is the largest) of a photo.
-
-    Raises:
-        PhotoError: the file is not an image.
-        NoFaceError: there is no face, or there are fewer than ``number``.
-    """
-    picture = read_photo(path)
-    faces = largest_first(network.detector.detect(picture))
-    height, width = picture.shape[:2]
-    if not faces:
-        raise NoFaceError(
-            f"{path}: no face found in {width}x{height} pixels; take a photo where the face is 20 pixels or larger"
-        )
-    if number > len(faces):
-        raise NoFaceError(f"{path}: has {len(faces)} face(s), --face {number} asks for more")
-    face = faces[number - 1]
-    crop = align(picture, face.landmarks)[None]
-    soft = hash_stills(network.layers, still_features(network.extract, crop, mirror=network.mirror))[0]
-    return PhotoCode(path, soft, face, number, len(faces), thumbnail(picture, face.box, longest=320))
+    @property
+    def name(self) -> str:
+        """What a timeline of the answer is called."""
+        word = self.words[0]
+        return word.path.stem if isinstance(word, File) else text_of(word)
 
 
 @dataclass(frozen=True)
@@ -74,90 +63,191 @@ class Answer:
     notes: tuple[str, ...]
     # of every row's video: its record and the end of its last frame, pts
     videos: Mapping[Path, tuple[VideoRecord, int]] = field(default_factory=dict)
-    photos: tuple[PhotoCode, ...] = ()
+    asked: tuple[Asked, ...] = ()  # a question each
+    skipped: int = 0  # questions that could not be asked
     explanation: "Explanation | None" = None
 
     @property
     def exit_code(self) -> int:
-        """0: something was found; 3: nobody was."""
+        """0: something was found; 3: nobody was; 4: some questions were skipped, 1: all."""
+        if self.skipped:
+            return 4 if self.asked else 1
         return 0 if self.rows else 3
 
 
-def find_person(
-    photos: Sequence[Path],
-    codes_path: Path,
-    *,
-    top: int = 20,
-    face: int = 1,
-    weights: str | None = None,
-    thumbnails: bool = False,
-    min_confidence: float | None = None,
-    max_false_rate: float | None = None,
-    why: int | None = None,
-) -> Answer:
-    """Rank the shots of a codes file by how near they come to the person in one or several photos.
+def find_person(request: Request, codes_path: Path, *, weights: str | None = None) -> Answer:
+    """Rank the shots of a codes file by how near they come to a person, or to each of several.
 
-    Several photos are of one person; a track counts as near as its distance to the nearest of them. Confidence and
-    false match rate account for how many there are. Both get worse down the list, so a limit on them cuts its end.
-    ``why``: rank of a hit to explain.
+    First the tracks are searched that ``where`` allows; shots are ranked (search.py), those beyond the limits left out,
+    then all but the first ``per_video`` of a video, then all but the first ``top``; what remains is joined.
 
     Raises:
-        UsageError: ``face`` with several photos, or a limit that is not between 0 and 1, or no hit of the rank ``why``.
-        PhotoError, NoFaceError: a photo cannot be used.
-        MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
-        WeightsError: the weights cannot be used, or their calibration is damaged or missing and a limit needs it.
+        UsageError: options that contradict each other, a limit that is not between 0 and 1, no row of the rank ``why``.
+        MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a photo or video cannot be used; with
+            ``each`` this is a note.
+        MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track.
+        WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
     """
-    limits = (("--min-confidence", min_confidence), ("--max-false-rate", max_false_rate))
-    for option, limit in limits:
-        if limit is not None and not 0 <= limit <= 1:
-            raise UsageError(f"{option} {limit} is not between 0 and 1")
-    if face > 1 and len(photos) > 1:
-        raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
+    _check(request)
     with open_shard(codes_path) as shard:
+        films = any(is_film(word) for word in (*request.words, *request.also, *request.without, *request.never))
+        several = len(request.words) > 1 and not request.each
         network = load_network(
-            weights or shipped_as(shard.tag.fingerprint), tracks=why is not None, film=why is not None
+            weights or shipped_as(shard.tag.fingerprint),
+            tracks=request.why is not None or films or several,
+            film=request.why is not None or films,
         )
         check_model(shard, network.tag)
-        record = network.weights.record_path
-        calibration = from_record(network.weights.record, network.tag.bits, record)
-        for option, limit in limits:
-            if limit is not None and calibration is None:
-                raise WeightsError(
-                    f"{record}: not calibrated, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
-                )
-        codes = [photo_code(photo, network, number=face) for photo in photos]
-        notes = [_choice(code) for code in codes if code.faces > 1]
-        index, note = _usable_index(codes_path, shard)
-        notes += [note] if note else []
-        hits = search(shard, np.stack([code.soft for code in codes]), top, index)
-        if not hits:
-            notes.append(f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)")
-        chances = _chances(calibration, hits, len(codes)) if calibration else None
-        if chances:
-            kept = _within(chances, min_confidence, max_false_rate)
-            if not kept:
-                notes.append(_nobody(chances[0], min_confidence, max_false_rate))
-            hits, chances = hits[:kept], chances[:kept]
-        rows = result_rows(shard, hits, chances)
-        numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
-        pictures = tuple(shard.thumbnail(hit.track) if thumbnails else b"" for hit in hits)
-        explanation = _explained(shard, hits, why, codes, network, calibration) if why and hits else None
-        return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(codes), explanation)
+        desk = _Desk(shard, network, _calibration(request, network), *_usable_index(codes_path, shard), request)
+        return _answered(desk, codes_path)
 
 
-def _explained(
-    shard: Shard,
-    hits: Sequence[Hit],
-    why: int,
-    codes: Sequence[PhotoCode],
-    network: Network,
-    calibration: Calibration | None,
-) -> "Explanation":
-    if why > len(hits):
-        raise UsageError(f"--explain {why}: there are {len(hits)} hits; --top asks for more")
+def _check(request: Request) -> None:
+    if not request.words:
+        raise UsageError("nobody is asked for: name a photo, a video, track:N or shot:VIDEO:N")
+    limits = request.limits
+    for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
+        if limit is not None and not 0 <= limit <= 1:
+            raise UsageError(f"{option} {limit} is not between 0 and 1")
+    if request.each and (request.why is not None or request.thumbnails):
+        raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
+
+
+def _calibration(request: Request, network: Network) -> Calibration | None:
+    record = network.weights.record_path
+    calibration = from_record(network.weights.record, network.tag.bits, record)
+    for option in (*request.limits.calibrated, *(("--without",) if request.without else ())):
+        if calibration is None:
+            raise WeightsError(
+                f"{record}: not calibrated, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
+            )
+    return calibration
+
+
+@dataclass(frozen=True, eq=False)
+class _Desk:
+    """What every question of a request needs."""
+
+    shard: Shard
+    network: Network
+    calibration: Calibration | None
+    index: Index | None
+    note: str | None  # about the index
+    request: Request
+
+
+def _answered(desk: _Desk, codes_path: Path) -> Answer:
+    request, shard = desk.request, desk.shard
+    notes = [desk.note] if desk.note else []
+    allowed: Allowed | None = None
+    if not request.where.everywhere:
+        allowed = tracks_where(shard, request.where)
+    others = {
+        name: tuple(asked([word], shard, desk.network) for word in words)
+        for name, words in (("also", request.also), ("without", request.without), ("never", request.never))
+    }
+    notes += [note for people in others.values() for person in people for note in person.notes]
+    people: list[Asked] = []
+    rows: list[Row] = []
+    hits: list[Hit] = []
+    skipped = 0
+    for words in [[word] for word in request.words] if request.each else [list(request.words)]:
+        name = text_of(words[0])
+        try:
+            person = asked(words, shard, desk.network, face=request.face, fuse=request.fuse)
+        except DhhError as error:
+            if not request.each:
+                raise
+            skipped += 1
+            notes.append(f"skipped: {name}: {str(error).removeprefix(f'{name}: ')}")
+            continue
+        people.append(person)
+        notes += person.notes
+        found, own, words_about = _one(desk, codes_path, person, others, allowed)
+        notes += [f"{name}: {line}" if request.each else line for line in words_about]
+        hits += found
+        rows += _named(own, name) if request.each else own
+    pictures = tuple(shard.thumbnail(row.track) if request.thumbnails else b"" for row in rows)
+    numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
+    explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
+    return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(people), skipped, explanation)
+
+
+def _one(
+    desk: _Desk,
+    codes_path: Path,
+    person: Asked,
+    others: Mapping[str, tuple[Asked, ...]],
+    allowed: Allowed | None,
+) -> tuple[list[Hit], list[Row], list[str]]:
+    """Hits, rows and words for one question."""
+    request, shard, limits = desk.request, desk.shard, desk.request.limits
+    wanted = (person, *others["also"])
+    worth = Worth(desk.calibration, wanted) if desk.calibration else None
+    radius = limits.max_distance
+    if worth and limits.calibrated:
+        farthest = worth.radius(limits, shard.tag.bits)
+        radius = farthest if radius is None else min(radius, farthest)
+    rules = Rules(
+        also=tuple(one.soft for one in others["also"]),
+        without=tuple(one.soft for one in others["without"]),
+        never=tuple(one.soft for one in others["never"]),
+        allowed=allowed,
+        apart=_apart(desk, wanted, others),
+        radius=radius,
+        per_video=request.per_video,
+        keep=partial(worth.keep, limits) if worth and limits.calibrated else None,
+    )
+    hits = search(shard, person.soft, request.top, desk.index, rules)
+    chances = worth.chances(hits) if worth else None
+    notes = [] if hits else [_why_nobody(desk, codes_path, person, rules, worth)]
+    rows = result_rows(shard, hits, chances)
+    return hits, rows if request.merge is None else joined(rows, request.merge), notes
+
+
+def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
+    """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
+    shots, there = [wanted[0].apart], Limits(min_confidence=THERE)
+    people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
+    for number, one in enumerate(others["without"], start=len(wanted)):
+        assert desk.calibration is not None
+        worth = Worth(desk.calibration, (one,))
+        keep, radius = partial(worth.keep, there), worth.radius(there, desk.shard.tag.bits)
+        # every track counts, so no index that leaves some out
+        shots.append(shots_of(desk.shard, people, number, radius, keep))
+    found = np.unique(np.concatenate(shots))
+    return found if len(found) else None
+
+
+def _why_nobody(desk: _Desk, codes_path: Path, person: Asked, rules: Rules, worth: Worth | None) -> str:
+    """Words for an answer without rows."""
+    shard, limits = desk.shard, desk.request.limits
+    if not len(shard):
+        return f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)"
+    if rules.allowed is not None and not len(rules.allowed):
+        return f"nobody found: no video of {codes_path} that --in, --after and --before allow has face tracks"
+    free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
+    nearest = search(shard, person.soft, 1, desk.index, free)
+    if not nearest:
+        return "nobody found: no shot is left by --with, --without, --not, and what was asked with"
+    if limits.max_distance is not None and nearest[0].distance > limits.max_distance:
+        return f"nobody found within {limits.max_distance} bits: the nearest shot is {nearest[0].distance} bits away"
+    assert worth is not None
+    return nobody(worth.chances(nearest)[0], limits)
+
+
+def _named(rows: Sequence[Row], question: str) -> Iterator[Row]:
+    return (replace(row, question=question) for row in rows)
+
+
+def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: Asked) -> "Explanation":
+    why = desk.request.why or 1
+    if why > len(rows):
+        raise UsageError(f"--explain {why}: there are {len(rows)} hits; --top asks for more")
     from .explain import explain  # brings the chain of encode with it
 
-    return explain(shard, hits[why - 1], [code.soft for code in codes], network, calibration)
+    hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
+    return explain(desk.shard, hit, why, person, desk.network, desk.calibration)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
@@ -180,37 +270,6 @@ def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord,
     """Path -> record and end of the last frame, pts, of some videos of a shard."""
     records = {number: shard.video(number) for number in numbers}
     return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
-
-
-def _chances(calibration: Calibration, hits: Sequence[Hit], photos: int) -> list[Chance]:
-    """What each hit of a ranking is worth: confidence never rises along it, the false match rate never falls."""
-    distances = np.array([hit.distance for hit in hits], np.int64)
-    scores = np.array([hit.score for hit in hits], np.float64)
-    confidence = calibration.confidence(distances, scores, photos=photos)
-    false_rate = calibration.false_match_rate(distances, photos=photos)
-    return [Chance(round(float(p), 6), float(r)) for p, r in zip(confidence, false_rate, strict=True)]
-
-
-def _within(chances: Sequence[Chance], min_confidence: float | None, max_false_rate: float | None) -> int:
-    """How many hits from the top keep both limits."""
-    least = 0.0 if min_confidence is None else min_confidence
-    most = 1.0 if max_false_rate is None else max_false_rate
-    return sum(chance.confidence >= least and chance.false_rate <= most for chance in chances)
-
-
-def _nobody(best: Chance, min_confidence: float | None, max_false_rate: float | None) -> str:
-    wanted = [] if min_confidence is None else [f"above a confidence of {min_confidence:g}"]
-    wanted += [] if max_false_rate is None else [f"within a false match rate of {max_false_rate:g}"]
-    return (
-        f"nobody found {' and '.join(wanted)}: the nearest shot has a confidence of {best.confidence:.2g} "
-        f"and a false match rate of {best.false_rate:.2g}"
-    )
-
-
-def _choice(code: PhotoCode) -> str:
-    size = round(code.face.size)
-    which = "the largest" if code.number == 1 else f"number {code.number} by size"
-    return f"{code.path}: {code.faces} faces, took {which} ({size} pixels); --face N chooses another"
 
 
 def _usable_index(codes_path: Path, shard: Shard) -> tuple[Index | None, str | None]:

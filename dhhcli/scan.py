@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .crops import SIZE, align, sharpness, thumbnail
+from .crops import SIZE, align, sharpness, surroundings
 from .faces import FaceDetector
 from .looks import LONGEST, Looks
 from .prefetch import prefetch
@@ -111,7 +111,7 @@ def observe(
     observations = []
     for face in detector.detect(picture, width=width, again=again):
         crop = align(picture, face.landmarks, margin=margin)
-        small = thumbnail(picture, face.box) if thumbnails else b""
+        small = surroundings(picture, face.box) if thumbnails else None
         middle = crop[margin : margin + SIZE, margin : margin + SIZE]
         observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small))
     return observations

@@ -1,10 +1,15 @@
-"""search: soft bits of query photos (q, K) -> shots in order, each by its best track.
+"""search: soft bits of one person's codes (q, K), and rules -> shots in order, each by its best track.
 
 Short codes tie by the thousand, so the order is complete: Hamming distance, then soft distance
 sum |q_k - b_k|, then video path, shot number and track row. Every track tied at the last place is looked at,
 so the result is what sorting all tracks would give, whatever finds the candidates.
+
+Where a question names several people, **a track is taken for the one it is nearest to**, by distance, then soft
+distance; of equals, for the one named first, in the order of `Rules`. So the tracks of who is not wanted fall away, and
+two people are two tracks.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .codes import binarise, hamming, pack, soft_distance, unpack
+from .flat import Allowed
 from .index import Index, Source, all_within, nearest
 from .shards import Shard
 
 CHUNK = 1 << 16  # tracks whose soft distances are computed at once
+
+Soft = NDArray[np.floating[Any]]  # (r, K): rows that are one person; stored codes are rows of 0 and 1
+Ints = NDArray[np.int64]
+# distances (p, n) and scores (p, n) of n rows, the asked person first, then `also` -> which to keep (n,)
+Keep = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A track that is taken for a person."""
+
+    track: int  # row in the shard
+    distance: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -23,60 +43,222 @@ class Hit:
     """One shot of a ranking; the numbers are those of its best track."""
 
     rank: int  # 1-based
-    distance: int  # Hamming, bits
-    score: float  # soft distance, 0 to K
-    track: int  # row in the shard
+    distance: int  # Hamming, bits; with `also`, of the person who is farther
+    score: float  # soft distance, 0 to K; likewise
+    track: int  # row in the shard, of the person asked for
     shot: int  # row in the shard
     tracks: int  # of this shot, how many are no farther than the last hit of the ranking
+    claims: tuple[Claim, ...] = ()  # the asked person's, then those of `also`
 
 
-def search(shard: Shard, soft_queries: NDArray[np.floating[Any]], top: int, index: Index | None = None) -> list[Hit]:
-    """The `top` nearest shots (all, when there are fewer) to one person's photos, soft bits (q, K) in [0, 1].
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """What else an answer has to be. People are soft bits (r, K), as the one who is asked for."""
 
-    A track's distance is the smallest over the photos, its score the smallest among the photos at that
-    distance; a shot is as near as its first track in the order of the module docstring. Rows of a shard are
-    sorted by video path and shot number, so shot rows and track rows stand for the last terms. Exact, unless
-    `index` is an ivf index: then the ranking of what its probed lists hold. Raises ValueError for soft bits
-    of another shape or not in [0, 1], and for top < 1.
+    also: tuple[Soft, ...] = ()  # are in the same shot, in tracks of their own
+    without: tuple[Soft, ...] = ()  # their tracks are not taken for the asked person; see also `shots_of`
+    never: tuple[Soft, ...] = ()  # nor are these
+    allowed: Allowed | None = None  # tracks that are looked at
+    apart: Ints | None = None  # (s,) rows of shots that are no answer
+    radius: int | None = None  # bits: no row is farther
+    per_video: int | None = None  # rows of one video, the first ones
+    keep: Keep | None = None  # rows that are no answer otherwise
+
+
+NO_RULES = Rules()
+
+
+def search(
+    shard: Shard, soft_queries: Soft, top: int | None, index: Index | None = None, rules: Rules = NO_RULES
+) -> list[Hit]:
+    """The `top` nearest shots (all: None, or when there are fewer) to one person, soft bits (q, K) in [0, 1].
+
+    A track's distance is the smallest over the person's rows, its score the smallest among the rows at that
+    distance; a shot is as near as its first track in the order of the module docstring, and where several people have
+    to be in it, as the one of them who is farthest. Rows of a shard are sorted by video path and shot number, so shot
+    rows and track rows stand for the last terms. Exact, unless `index` is an ivf index: then the ranking of what its
+    probed lists hold. Raises ValueError for soft bits of another shape or not in [0, 1], for top or per_video < 1.
     """
-    soft = np.asarray(soft_queries)
-    K = shard.tag.bits
+    wanted = [np.asarray(soft) for soft in (soft_queries, *rules.also)]
+    others = [np.asarray(soft) for soft in (*rules.without, *rules.never)]
+    for soft in (*wanted, *others):
+        check_soft(soft, shard.tag.bits)
+    if (top is not None and top < 1) or (rules.per_video is not None and rules.per_video < 1):
+        raise ValueError(f"top {top} or per_video {rules.per_video} is less than 1")
+    source: Source = shard.codes if index is None else index
+    queries = pack(binarise(wanted[0]))
+    widest = 8 * int(queries.shape[1])
+    farthest = widest if rules.radius is None else min(rules.radius, widest)
+    shots = top
+    while True:
+        radius = farthest if shots is None else min(_radius(shard, source, queries, shots, rules.allowed), farthest)
+        found = _within(shard, source, wanted, others, radius, rules)
+        rows = _ranked(shard, found, rules)
+        if radius >= farthest or (top is not None and len(rows.shots) >= top):
+            return _hits(found, rows, top)
+        shots = 4 * (shots or 1)
+
+
+def check_soft(soft: Soft, K: int) -> None:
+    """Raises ValueError for what is not the soft bits (r, K) of a person."""
     if soft.ndim != 2 or soft.shape[1] != K or not len(soft) or not ((soft >= 0) & (soft <= 1)).all():
         raise ValueError(f"soft bits (q, {K}) between 0 and 1 expected, not {soft.shape}")
-    if top < 1:
-        raise ValueError(f"top {top} is less than 1")
-    queries = pack(binarise(soft))
+
+
+def shots_of(
+    shard: Shard, people: Sequence[Soft], who: int, radius: int, keep: Keep, index: Index | None = None
+) -> Ints:
+    """Rows of the shots that hold person number `who`, rising: a track within `radius` that `keep` keeps, and that is
+    taken for nobody else of `people`.
+    """
     source: Source = shard.codes if index is None else index
-    radius = _radius(shard, source, queries, top)
-    ids = np.unique(np.concatenate([all_within(source, query, radius)[0] for query in queries]))
-    if not len(ids):
+    ids = _candidates(source, people[who], radius, None)
+    distances, scores = _measured(shard, people, ids)
+    mine = (_owners(distances, scores) == who) & (distances[who] <= radius)
+    mine &= keep(distances[who][None], scores[who][None])
+    return np.unique(shard.track_rows(ids[mine])["shot"]).astype(np.int64)
+
+
+# ------------------------------------------------------------------------------------------------------ candidates
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Tracks within a radius that are taken for somebody who is wanted, p people."""
+
+    owner: Ints  # (c,) number of the person
+    ids: Ints  # (c,)
+    shots: Ints  # (c,)
+    distances: NDArray[np.int32]  # (c,) to the owner
+    scores: NDArray[np.float32]  # (c,)
+    people: int
+
+
+def _within(
+    shard: Shard, source: Source, wanted: Sequence[Soft], others: Sequence[Soft], radius: int, rules: Rules
+) -> _Found:
+    ids = np.unique(np.concatenate([_candidates(source, soft, radius, rules.allowed) for soft in wanted]))
+    shots = shard.track_rows(ids)["shot"].astype(np.int64)
+    if rules.apart is not None:
+        kept = ~np.isin(shots, rules.apart)
+        ids, shots = ids[kept], shots[kept]
+    distances, scores = _measured(shard, [*wanted, *others], ids)  # (p, c)
+    owner = _owners(distances, scores)
+    at = np.arange(len(ids))
+    kept = (owner < len(wanted)) & (distances[owner, at] <= radius)
+    at, owner = at[kept], owner[kept]
+    return _Found(owner, ids[at], shots[at], distances[owner, at], scores[owner, at], len(wanted))
+
+
+def _candidates(source: Source, soft: Soft, radius: int, allowed: Allowed | None) -> Ints:
+    return np.unique(
+        np.concatenate([all_within(source, query, radius, allowed)[0] for query in pack(binarise(np.asarray(soft)))])
+    )
+
+
+def _measured(shard: Shard, people: Sequence[Soft], ids: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Distance and score (p, c) of tracks to people: of the nearest row, by distance, then score."""
+    distances = np.empty((len(people), len(ids)), np.int32)
+    scores = np.empty((len(people), len(ids)), np.float32)
+    for start in range(0, len(ids), CHUNK):
+        part = slice(start, start + CHUNK)
+        codes = shard.codes[ids[part]]
+        bits = unpack(codes, shard.tag.bits)
+        for number, soft in enumerate(people):
+            rows = hamming(pack(binarise(soft)), codes)  # (r, chunk)
+            distances[number, part] = rows.min(axis=0)
+            each = np.stack([soft_distance(row, bits) for row in soft])
+            scores[number, part] = np.where(rows == distances[number, part], each, np.inf).min(axis=0)
+    return distances, scores
+
+
+def _owners(distances: NDArray[np.int32], scores: NDArray[np.float32]) -> Ints:
+    """Number of the person each track is nearest to, (p, c), (p, c) -> (c,); of equals the first."""
+    owner: Ints = np.zeros(distances.shape[1], np.int64)
+    at = np.arange(distances.shape[1])
+    for number in range(1, len(distances)):
+        d, best = distances[number], distances[owner, at]
+        nearer = (d < best) | ((d == best) & (scores[number] < scores[owner, at]))
+        owner[nearer] = number
+    return owner
+
+
+# --------------------------------------------------------------------------------------------------------- ranking
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Shots in order; r rows, p people."""
+
+    shots: Ints  # (r,)
+    distances: NDArray[np.int32]  # (r,) of the farthest person
+    scores: NDArray[np.float32]  # (r,)
+    claims: Ints  # (p, r) places in _Found
+
+
+def _ranked(shard: Shard, found: _Found, rules: Rules) -> _Rows:
+    """Shots that hold everybody who is wanted, in order, less those that the rules take away."""
+    order = np.lexsort((found.ids, found.scores, found.distances, found.shots, found.owner))
+    firsts = []
+    for person in range(found.people):
+        own = order[found.owner[order] == person]
+        shots, first = np.unique(found.shots[own], return_index=True)
+        firsts.append((shots, own[first]))
+    shots = firsts[0][0]
+    for other, _ in firsts[1:]:
+        shots = np.intersect1d(shots, other, assume_unique=True)
+    claims = np.stack([at[np.searchsorted(own, shots)] for own, at in firsts])  # (p, r)
+    distances, scores = found.distances[claims], found.scores[claims]
+    farthest = np.lexsort((scores, distances), axis=0)[-1]  # (r,)
+    at = np.arange(len(shots))
+    distance, score = distances[farthest, at], scores[farthest, at]
+    rows = np.lexsort((found.ids[claims[0]], shots, score, distance))
+    if rules.keep is not None:
+        rows = rows[rules.keep(distances[:, rows], scores[:, rows])]
+    if rules.per_video is not None:
+        rows = rows[_among_first(shard.shots_rows(shots[rows])["video"], rules.per_video)]
+    return _Rows(shots[rows], distance[rows], score[rows], claims[:, rows])
+
+
+def _among_first(groups: NDArray[np.integer[Any]], count: int) -> NDArray[np.bool_]:
+    """(n,) -> (n,): is it one of the first `count` of its group?"""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    begins = np.searchsorted(ordered, ordered, side="left")
+    kept = np.empty(len(groups), np.bool_)
+    kept[order] = np.arange(len(groups)) - begins < count
+    return kept
+
+
+def _hits(found: _Found, rows: _Rows, top: int | None) -> list[Hit]:
+    count = len(rows.shots) if top is None else min(top, len(rows.shots))
+    if not count:
         return []
-    distances = hamming(queries, shard.codes[ids])  # (q, c)
-    shots = shard.track_rows(ids)["shot"]  # (c,)
-    kept = distances.min(axis=0) <= _last_distance(distances.min(axis=0), shots, top)
-    ids, shots, distances = ids[kept], shots[kept], distances[:, kept]
-    scores = _scores(shard, soft, distances, ids)
-    order = np.lexsort((ids, shots, scores, distances.min(axis=0)))
-    found, first, counts = np.unique(shots[order], return_index=True, return_counts=True)
-    tracks_of = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    near = (found.owner == 0) & (found.distances <= rows.distances[count - 1])
+    shots, tracks = np.unique(found.shots[near], return_counts=True)
+    tracks_of = tracks[np.minimum(np.searchsorted(shots, rows.shots[:count]), len(shots) - 1)]
     return [
         Hit(
-            rank=rank,
-            distance=int(distances[:, at].min()),
-            score=float(scores[at]),
-            track=int(ids[at]),
-            shot=int(shots[at]),
-            tracks=tracks_of[int(shots[at])],
+            rank=at + 1,
+            distance=int(rows.distances[at]),
+            score=float(rows.scores[at]),
+            track=int(found.ids[rows.claims[0, at]]),
+            shot=int(rows.shots[at]),
+            tracks=int(tracks_of[at]),
+            claims=tuple(
+                Claim(int(found.ids[place]), int(found.distances[place]), float(found.scores[place]))
+                for place in rows.claims[:, at]
+            ),
         )
-        for rank, at in enumerate(order[np.sort(first)[:top]].tolist(), start=1)
+        for at in range(count)
     ]
 
 
-def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int) -> int:
+def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int, allowed: Allowed | None) -> int:
     """A distance within which at least `top` shots lie, or all when there are fewer; and not many more."""
     k = 4 * top
     while True:
-        distances, ids = nearest(source, queries, k)  # (q, k)
+        distances, ids = nearest(source, queries, k, allowed)  # (q, k)
         found = ids >= 0
         near, shots = distances[found], shard.track_rows(ids[found])["shot"]
         if len(np.unique(shots)) >= top:
@@ -87,21 +269,8 @@ def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int) 
 
 
 def _last_distance(distances: NDArray[np.int32], shots: NDArray[np.int32], top: int) -> int:
-    """How far the `top`-th shot's nearest track is, or the last shot's when there are fewer."""
+    """How far the `top`-th shot's nearest track is."""
     rows, inverse = np.unique(shots, return_inverse=True)
     best: NDArray[np.int32] = np.full(len(rows), np.iinfo(np.int32).max, np.int32)
     np.minimum.at(best, inverse, distances)
     return int(np.sort(best)[min(top, len(best)) - 1])
-
-
-def _scores(
-    shard: Shard, soft: NDArray[np.floating[Any]], distances: NDArray[np.int32], ids: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Per track the smallest soft distance among the photos at the smallest Hamming distance, (c,)."""
-    scores = np.empty(len(ids), np.float32)
-    for start in range(0, len(ids), CHUNK):
-        part = slice(start, start + CHUNK)
-        bits = unpack(shard.codes[ids[part]], shard.tag.bits)
-        each = np.stack([soft_distance(photo, bits) for photo in soft])  # (q, chunk)
-        scores[part] = np.where(distances[:, part] == distances[:, part].min(axis=0), each, np.inf).min(axis=0)
-    return scores

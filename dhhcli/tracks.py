@@ -30,8 +30,8 @@ PATIENCE = 3  # looks that a track survives unseen: 0.6 to 1.4 seconds (looks.py
 @dataclass(frozen=True, eq=False, slots=True)
 class Observation:
     """One face in one frame. crop: aligned, (64, 64, 3) uint8 BGR, or with a margin around that (for
-    training). sharpness: of the 64 x 64. thumbnail: JPEG of the face with its surroundings, longest side
-    112 px, or b"".
+    training). sharpness: of the 64 x 64. surroundings: the face with what is around it, longest side 112 px, or None;
+    compressed only for the one that is kept, as that takes longer than to cut it.
     """
 
     frame: int
@@ -39,7 +39,7 @@ class Observation:
     face: Face
     crop: npt.NDArray[np.uint8]
     sharpness: float
-    thumbnail: bytes
+    surroundings: npt.NDArray[np.uint8] | None
 
     @property
     def quality(self) -> float:

@@ -2,8 +2,9 @@
 
 ``dhh-128.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
 was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` holds both hash layers. ``dhh.onnx`` is
-the backbone for onnxruntime, shared by the codes of every length that were trained together, and ``dhh.safetensors``
-the same for torch. Safetensors and ONNX hold numbers only: loading weights runs nobody's code.
+the backbone for onnxruntime, shared by the codes of every length that were trained together, ``dhh-int8.onnx`` the same
+in integers, for film (older weights have none), and ``dhh.safetensors`` the same for torch. Safetensors and ONNX hold
+numbers only: loading weights runs nobody's code.
 """
 
 import hashlib
@@ -36,6 +37,7 @@ class Weights:
     onnx_path: Path
     safetensors_path: Path
     record: dict[str, Any]
+    int8_path: Path | None = None  # the backbone in integers (learning/quantise.py)
 
     @property
     def name(self) -> str:
@@ -75,7 +77,7 @@ def shipped_as(fingerprint: str) -> str | None:
 
 
 def load_weights(record_path: Path) -> Weights:
-    """Read a record and verify both files against it.
+    """Read a record and verify its files against it.
 
     Raises:
         WeightsError: a file is missing, of an unknown version, or not the one that the record describes.
@@ -96,14 +98,21 @@ def load_weights(record_path: Path) -> Weights:
         raise WeightsError(f"{record_path}: no such weights; shipped are: {known}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{record_path}: not a weights record ({_reason(error)}); train anew or reinstall") from None
-    for name, expected in (tensors, network):
+    integers = files.get("int8")
+    for name, expected in filter(None, (tensors, network, integers)):
         path = record_path.parent / Path(name).name
         found = _sha256(path)
         if found != expected:
             raise WeightsError(f"{path}: SHA-256 is {found[:12]}..., the record says {expected[:12]}...; reinstall it")
     folder = record_path.parent
     return Weights(
-        record_path, bits, tensors[1], folder / Path(network[0]).name, folder / Path(tensors[0]).name, record
+        record_path,
+        bits,
+        tensors[1],
+        folder / Path(network[0]).name,
+        folder / Path(tensors[0]).name,
+        record,
+        folder / Path(integers[0]).name if integers else None,
     )
 
 
@@ -149,6 +158,7 @@ def write_weights(
     record: dict[str, Any],
     network: str | None = None,
     backbone: bytes | None = None,
+    int8: bytes | None = None,
 ) -> Path:
     """Write the files, the record last (a half-written set never verifies); returns its path.
 
@@ -162,6 +172,7 @@ def write_weights(
         network: stem of the backbone's files; codes of other lengths may share it. Default ``name``.
         backbone: the backbone as safetensors, when it is not in ``safetensors``; needs a ``network`` other than
             ``name``.
+        int8: the backbone in integers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     network = network or name
@@ -172,6 +183,7 @@ def write_weights(
         ("safetensors", name, "safetensors", safetensors),
         ("onnx", network, "onnx", onnx),
         ("backbone", network, "safetensors", backbone),
+        ("int8", f"{network}-int8", "onnx", int8),
     ):
         if data is not None:
             write_atomically(folder / f"{stem}.{suffix}", data)

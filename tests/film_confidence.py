@@ -18,7 +18,7 @@ from dhhcli.calibration import Calibration, from_record
 from dhhcli.encode import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.network import Network, load_network
-from dhhcli.query import photo_code
+from dhhcli.photos import photo_code
 from dhhcli.search import search
 from dhhcli.shards import Shard, open_shard
 
@@ -107,7 +107,7 @@ def report_sizes(asked: Asked, calibration: Calibration) -> None:
 
 def main() -> None:
     """Encode the clips, ask, report."""
-    network = load_network(sys.argv[1] if len(sys.argv) > 1 else None, threads=2)
+    network = load_network(sys.argv[1] if len(sys.argv) > 1 else None, film=True, threads=2)
     calibration = from_record(network.weights.record, network.tag.bits, network.weights.record_path)
     if calibration is None:
         raise SystemExit(f"{network.weights.record_path}: not calibrated")

@@ -69,9 +69,9 @@ def test_crops_are_coded_together_in_order(coming_and_going: Path, network: Netw
 
     def extract(crops: np.ndarray) -> np.ndarray:
         calls.append(len(crops))
-        return network.extract(crops)
+        return network.film_extract(crops)
 
-    spied = replace(network, extract=extract)  # type: ignore[arg-type]
+    spied = replace(network, film_extract=extract)  # type: ignore[arg-type]
     coded = list(code_tracks(items, spied))
     assert len(calls) == 1
     assert calls[0] == sum(len(item.observations) for item in items if isinstance(item, FaceTrack))

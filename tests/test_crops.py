@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dhhcli.crops import TEMPLATE, align, least_squares, read_photo, sharpness, similarity, thumbnail
+from dhhcli.crops import TEMPLATE, align, least_squares, read_photo, sharpness, shrink, similarity, thumbnail
 from dhhcli.errors import MissingPathError, PhotoError
 
 Points = npt.NDArray[np.float64]
@@ -166,8 +166,9 @@ COLOURS[:, :30] = (250, 20, 40)  # RGB
 COLOURS[20:, 30:] = (30, 220, 60)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+def test_photos_are_turned_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     """A camera stores the picture turned and says how: undone for all eight orientations."""
     undo = {
         1: lambda a: a,
@@ -182,8 +183,18 @@ def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[274] = orientation
     stored = np.ascontiguousarray(undo[orientation](COLOURS))
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_photo(tmp_path / "a.png"), COLOURS[:, :, ::-1])
+    Image.fromarray(stored).save(tmp_path / f"a.{suffix}", exif=exif)
+    photo = read_photo(tmp_path / f"a.{suffix}")
+    assert photo.shape == COLOURS.shape
+    loss = np.abs(photo.astype(int) - COLOURS[:, :, ::-1])
+    assert loss.mean() < {"png": 0.001, "tif": 0.001, "jpg": 12, "webp": 12}[suffix]
+
+
+def test_a_photo_is_turned_by_what_an_editor_wrote_into_it(tmp_path: Path) -> None:
+    """XMP instead of EXIF: the other place where an orientation may stand."""
+    stored = Image.fromarray(np.ascontiguousarray(COLOURS[:, ::-1]))
+    stored.save(tmp_path / "a.jpg", xmp=b'<x:xmpmeta><rdf:Description tiff:Orientation="2"/></x:xmpmeta>', quality=95)
+    assert np.abs(read_photo(tmp_path / "a.jpg").astype(int) - COLOURS[:, :, ::-1]).mean() < 12
 
 
 def test_photos_of_every_mode_become_bgr(tmp_path: Path) -> None:
@@ -240,3 +251,16 @@ def test_a_photo_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pyte
     Image.fromarray(COLOURS).save(tmp_path / "a.png")
     with pytest.raises(PhotoError, match="60 x 40 pixels"):
         read_photo(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("h", "w", "columns", "rows"), [(720, 1280, 512, 288), (101, 207, 40, 20), (50, 60, 120, 100)])
+def test_a_shrunk_picture_is_the_mean_of_what_was_there(h: int, w: int, columns: int, rows: int) -> None:
+    y, x = np.mgrid[:h, :w]
+    ramp = np.stack([255 * x / w, 255 * y / h, 255 * (x + y) / (w + h)], axis=-1)
+    small = shrink(ramp.astype(np.uint8), columns, rows)
+    assert small.shape == (rows, columns, 3)
+    wanted = cv2.resize(ramp.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    assert np.abs(small - wanted).max() <= 4
+    grain = np.random.default_rng(0).integers(0, 256, (h, w, 3)).astype(np.uint8)
+    block = max(1, min(h // rows, w // columns))
+    assert float(shrink(grain, columns, rows).std()) <= float(grain.std()) / block * 1.1  # nothing is skipped

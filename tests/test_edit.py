@@ -44,7 +44,8 @@ from dhhcli.edit.formats import Format, Layout, Order
 from dhhcli.edit.media import media_of
 from dhhcli.edit.names import one_line, reels, xml_text
 from dhhcli.errors import EditError, UsageError
-from dhhcli.report.text import COLUMNS, csv_lines
+from dhhcli.report.columns import COLUMNS
+from dhhcli.report.text import csv_lines
 
 few = settings(
     deadline=None,

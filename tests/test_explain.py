@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import Result
 
 from dhhcli.explain import Explanation, outlying
-from dhhcli.query import find_person
+from dhhcli.query import Request, find_person
+from dhhcli.question import File
 from dhhcli.report.why import explained
 from dhhcli.sample import Sample
 from dhhcli.shards import open_shard
@@ -20,16 +21,16 @@ Run = Callable[..., Result]
 
 
 def test_of_a_hit_on_real_film(encoded: Path, sample: Sample) -> None:
-    answer = find_person(sample.photos[:1], encoded, why=2)
+    answer = find_person(Request((File(sample.photos[0]),), why=2), encoded)
     why, row = answer.explanation, answer.rows[1]
     assert why is not None
-    assert (why.rank, why.distance, why.bits, why.photo) == (2, row.distance, 128, 0)
+    assert (why.rank, why.distance, why.bits, why.photo) == (2, row.distance, 128, "collins.jpg")
     assert len(why.differing) == why.distance
     # the code that was stored is what the crops give that were cut again
     assert why.changed == 0
     assert len(why.crops) == why.crops_used > 5
     assert {crop.shape for crop in why.crops} == {(64, 64, 3)}
-    soft = answer.photos[0].soft
+    (soft,) = answer.asked[0].soft
     with open_shard(encoded) as shard:
         track = shard.track_rows(np.array([row.track]))[0]
         bits = np.unpackbits(np.asarray(shard.codes), axis=1, bitorder="little")[:, :128]
@@ -63,7 +64,7 @@ def test_the_command_prints_lines_or_json(encoded: Path, sample: Sample, dhh: Ru
     assert lines[0].startswith("hit 1: ")
     assert lines[1] == "tracks nearer than this one: 0 of 6"
     assert lines[3] == "of this codes file: too few tracks (6) to tell which distance stands out"
-    assert lines[4].startswith("photo collins.jpg: ")
+    assert lines[4].startswith("asked with collins.jpg: ")
     assert lines[7].endswith("; they give the stored code")
     assert sum(line.endswith("  <- this hit") for line in lines) == 1
     said = json.loads(dhh("query", sample.photos[0], "-c", encoded, "--explain", "1", "--json").stdout)
@@ -98,7 +99,7 @@ def made(histogram: np.ndarray, distance: int, stands_out: int | None) -> Explan
         rank=1,
         distance=distance,
         bits=len(histogram) - 1,
-        photo=0,
+        photo="x.jpg",
         differing=(),
         unsure=0,
         unsure_differing=0,
@@ -121,7 +122,7 @@ def made(histogram: np.ndarray, distance: int, stands_out: int | None) -> Explan
 @given(st.lists(st.integers(0, 128), min_size=1, max_size=300), st.integers(0, 128))
 def test_the_bars_count_every_track_once(distances: list[int], distance: int) -> None:
     histogram = np.bincount(distances, minlength=129)
-    lines = list(explained(made(histogram, distance, 128), "x.jpg"))
+    lines = list(explained(made(histogram, distance, 128)))
     bars = lines[lines.index("distances of all tracks:") + 1 :]
     assert 1 <= len(bars) <= 16
     counts = [int(line.replace("  <- this hit", "").replace("  <- threshold", "").split()[-1]) for line in bars]
@@ -161,7 +162,7 @@ def test_what_stands_out_is_what_strangers_rarely_reach() -> None:
     ],
 )
 def test_where_the_threshold_lies(stands_out: int | None, words: str) -> None:
-    lines = list(explained(made(np.bincount([10, 20], minlength=49), 10, stands_out), "x.jpg"))
+    lines = list(explained(made(np.bincount([10, 20], minlength=49), 10, stands_out)))
     calibrated = "very likely up to 7, likely nowhere (by the weights' calibration; with a usual soft score)"
     assert lines[2] == f"thresholds, bits: {calibrated}"
     assert lines[3] == words

@@ -44,12 +44,12 @@ def test_a_cut_is_looked_at_at_once_and_fully() -> None:
     looks = Looks(1280)
     times(looks, [[face(100)]] * 22)
     looks.restart()
-    assert (looks.width, looks.again) == (640, True)
+    assert (looks.width, looks.again) == (512, True)
     assert times(looks, [[face(100)]] * 20, start=22) == [22, 27, 35]
 
 
-@pytest.mark.parametrize(("side", "full"), [(320, 640), (1280, 640), (1920, 960), (3840, 1920), (7680, 1920)])
-def test_a_full_look_keeps_a_face_of_forty_pixels_at_twenty(side: int, full: int) -> None:
+@pytest.mark.parametrize(("side", "full"), [(320, 512), (1280, 512), (1920, 768), (3840, 1536), (7680, 1920)])
+def test_a_full_look_keeps_a_face_of_forty_pixels_at_sixteen(side: int, full: int) -> None:
     assert Looks(side).width == full
 
 
@@ -62,8 +62,8 @@ def test_every_second_look_is_small_where_faces_are_large_and_still() -> None:
         return used
 
     small = SMALL_WIDTH
-    assert widths(200) == [640, 640, small, 640, small, 640]
-    assert widths(100) == [640] * 6
+    assert widths(200) == [512, 512, small, 512, small, 512]
+    assert widths(100) == [512] * 6
 
 
 def test_smaller_copies_are_looked_at_after_something_sure_and_now_and_then() -> None:

@@ -50,6 +50,8 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
         ("faiss", {"faissbinary.py"}),
         ("h5py", {"shardfile.py", "skeleton.py", "packs.py", "packfile.py", "sessions.py"}),
         ("scenedetect", set()),
+        ("scipy", {"rivals/", "curvefit.py"}),
+        ("sklearn", {"rivals/"}),
         ("onnxruntime", {"providers.py", "learning/quantise.py"}),
         ("matplotlib", {"sample.py", "learning/plot.py", "report/curves.py", "report/reliability.py"}),
     ],

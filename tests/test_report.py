@@ -16,12 +16,13 @@ from dhhcli.encode import Encoded, Step
 from dhhcli.errors import DhhError
 from dhhcli.folders import Missed, Packed
 from dhhcli.layouts import Item, Layout, Listing
+from dhhcli.report.columns import COLUMNS
 from dhhcli.report.packing import PackProgress
 from dhhcli.report.progress import EncodeProgress, Summary
 from dhhcli.report.rows import Row
 from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
 from dhhcli.report.table import result_table
-from dhhcli.report.text import COLUMNS, json_lines, tsv
+from dhhcli.report.text import json_lines, tsv
 from dhhcli.sources import VideoList
 from dhhcli.upkeep import Skipped, Unchanged
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,41 +10,81 @@ from footage import TAG, encoded_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.codes import unpack
+from dhhcli.codes import pack, unpack
 from dhhcli.index import Kind, build, open_index
-from dhhcli.search import Hit, search
+from dhhcli.search import NO_RULES, Claim, Hit, Rules, search, shots_of
 from dhhcli.shards import ModelTag, Shard, commit, compact, open_shard
 
 
-def slow_search(shard: Shard, soft: np.ndarray, top: int) -> list[Hit]:
-    """Every track against every photo, one by one; then the rules of the docstring, word by word."""
+def nearest_row(soft: np.ndarray, bits: np.ndarray) -> tuple[int, float]:
+    """Distance and score of one track to the nearest of a person's rows."""
+    pairs = []
+    for row in soft:
+        distance = sum(bool(q >= 0.5) != bool(b) for q, b in zip(row, bits, strict=True))
+        pairs.append((distance, float(np.float32(np.abs(row.astype(np.float64) - bits).sum()))))
+    return min(pairs)
+
+
+def is_allowed(track: int, rules: Rules) -> bool:
+    if rules.allowed is None:
+        return True
+    if rules.allowed.dtype == bool:
+        return bool(rules.allowed[track])
+    return any(first <= track < last for first, last in rules.allowed.tolist())
+
+
+def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = NO_RULES) -> list[Hit]:
+    """Every track against every person, one by one; then the rules of the docstrings, word by word."""
     bits = unpack(shard.codes, shard.tag.bits)
     rows = shard.track_rows(np.arange(len(shard)))
-    tracks = []
+    wanted = 1 + len(rules.also)
+    people = [soft, *rules.also, *rules.without, *rules.never]
+    shots: dict[int, dict[int, list[tuple[int, float, int]]]] = {}  # shot -> person -> claims
     for track in range(len(shard)):
-        pairs = []
-        for photo in soft:
-            distance = sum(bool(q >= 0.5) != bool(b) for q, b in zip(photo, bits[track], strict=True))
-            score = np.abs(photo.astype(np.float64) - bits[track]).sum()
-            pairs.append((distance, float(np.float32(score))))
         shot = int(rows["shot"][track])
-        video = shard.videos[rows["video"][track]]
-        number = int(shard.shots_rows(np.array([shot]))[0]["number"])
-        tracks.append((*min(pairs), os.fsencode(video.path), number, track, shot))
-    best: dict[int, tuple[int, float, bytes, int, int, int]] = {}
-    for entry in sorted(tracks):
-        best.setdefault(entry[-1], entry)
-    chosen = list(best.values())[:top]
-    last = chosen[-1][0] if chosen else 0
+        if not is_allowed(track, rules) or (rules.apart is not None and shot in rules.apart.tolist()):
+            continue
+        near = [nearest_row(np.asarray(person), bits[track]) for person in people]
+        owner = near.index(min(near))
+        if owner < wanted and near[owner][0] <= (shard.tag.bits if rules.radius is None else rules.radius):
+            shots.setdefault(shot, {}).setdefault(owner, []).append((*near[owner], track))
+    found = []
+    for shot, claims in shots.items():
+        if len(claims) == wanted:
+            best = [min(claims[person]) for person in range(wanted)]
+            farthest = max((distance, score) for distance, score, _ in best)
+            video = shard.videos[rows["video"][best[0][2]]]
+            number = int(shard.shots_rows(np.array([shot]))[0]["number"])
+            found.append((farthest, os.fsencode(video.path), number, best, shot))
+    kept: list[Any] = []
+    for row in sorted(found):
+        distances = np.array([[claim[0]] for claim in row[3]], np.int32)
+        scores = np.array([[claim[1]] for claim in row[3]], np.float32)
+        if rules.keep is not None and not rules.keep(distances, scores)[0]:
+            continue
+        if rules.per_video is not None and sum(row[1] == other[1] for other in kept) >= rules.per_video:
+            continue
+        kept.append(row)
+    kept = kept[:top]
+    last = kept[-1][0][0] if kept else 0
     return [
-        Hit(rank, distance, score, track, shot, sum(t[-1] == shot and t[0] <= last for t in tracks))
-        for rank, (distance, score, _, _, track, shot) in enumerate(chosen, start=1)
+        Hit(
+            rank,
+            farthest[0],
+            farthest[1],
+            best[0][2],
+            shot,
+            sum(claim[0] <= last for claim in shots[shot][0]),
+            tuple(Claim(track, distance, score) for distance, score, track in best),
+        )
+        for rank, (farthest, _, _, best, shot) in enumerate(kept, start=1)
     ]
 
 
 def assert_same_hits(found: list[Hit], expected: list[Hit]) -> None:
     def exact(hit: Hit) -> tuple[int, ...]:
-        return hit.rank, hit.distance, hit.track, hit.shot, hit.tracks
+        claims = (number for claim in hit.claims for number in (claim.track, claim.distance))
+        return hit.rank, hit.distance, hit.track, hit.shot, hit.tracks, *claims
 
     assert [exact(hit) for hit in found] == [exact(hit) for hit in expected]
     assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], rel=1e-6)
@@ -71,6 +112,103 @@ def test_search_is_what_sorting_everything_gives(
         assert_same_hits(search(shard, soft, top), slow_search(shard, soft, top))
 
 
+def some_rules(rng: np.random.Generator, shard: Shard) -> Rules:
+    """Any rules, each there or not."""
+
+    def people(most: int) -> tuple[np.ndarray, ...]:
+        drawn = [soft_bits(rng, int(rng.integers(1, 3))) for _ in range(int(rng.integers(0, most + 1)))]
+        stored = unpack(shard.codes[:2], TAG.bits).astype(np.float32) if len(shard) > 1 else np.empty((0, TAG.bits))
+        return (*drawn, stored) if len(stored) and rng.random() < 0.3 else tuple(drawn)
+
+    n = len(shard)
+    allowed = None
+    kind = rng.integers(0, 3)
+    if kind == 1:
+        allowed = rng.random(n) < 0.6
+    elif kind == 2:
+        allowed = np.sort(rng.choice(n + 1, 2 * int(rng.integers(0, min(3, (n + 1) // 2 + 1))), replace=False))
+        allowed = allowed.reshape(-1, 2).astype(np.int64)
+    limit = int(rng.integers(0, 30))
+
+    def keep(distances: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        return np.asarray((distances.sum(axis=0) <= limit) | (scores.max(axis=0) < limit / 2))
+
+    return Rules(
+        also=people(2) if rng.random() < 0.4 else (),
+        without=people(1) if rng.random() < 0.4 else (),
+        never=people(2) if rng.random() < 0.4 else (),
+        allowed=allowed,
+        apart=rng.integers(0, 10, 3) if rng.random() < 0.3 else None,
+        radius=int(rng.integers(0, 24)) if rng.random() < 0.3 else None,
+        per_video=int(rng.integers(1, 4)) if rng.random() < 0.3 else None,
+        keep=keep if rng.random() < 0.3 else None,
+    )
+
+
+@given(seed=st.integers(0, 2**32), varying=st.integers(1, 12), top=st.one_of(st.none(), st.integers(1, 12)))
+@settings(max_examples=100, deadline=None)
+def test_rules_are_what_sorting_everything_gives(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, top: int | None
+) -> None:
+    rng = np.random.default_rng(seed)
+    path = tmp_path_factory.mktemp("search") / "codes.h5"
+    for name in "ab":
+        shots, tracks = int(rng.integers(1, 8)), int(rng.integers(0, 25))
+        commit(path, TAG, encoded_video(rng, f"/{name}.mov", shots=shots, tracks=tracks, varying=varying))
+    with open_shard(path) as shard:
+        soft, rules = soft_bits(rng, int(rng.integers(1, 3))), some_rules(rng, shard)
+        assert_same_hits(search(shard, soft, top, rules=rules), slow_search(shard, soft, top, rules))
+
+
+@given(seed=st.integers(0, 2**32), radius=st.integers(0, 48))
+@settings(max_examples=40, deadline=None)
+def test_shots_that_somebody_is_in(tmp_path_factory: pytest.TempPathFactory, seed: int, radius: int) -> None:
+    rng = np.random.default_rng(seed)
+    path = tmp_path_factory.mktemp("search") / "codes.h5"
+    commit(path, TAG, encoded_video(rng, "/a.mov", shots=6, tracks=20, varying=8))
+    with open_shard(path) as shard:
+        people = [soft_bits(rng, 1), soft_bits(rng, 2), soft_bits(rng, 1)]
+        rows, bits = shard.track_rows(np.arange(20)), unpack(shard.codes, TAG.bits)
+        expected = set()
+        for track in range(20):
+            near = [nearest_row(person, bits[track]) for person in people]
+            distance, score = near[1]
+            if near.index(min(near)) == 1 and distance <= radius and distance + score < 30:
+                expected.add(int(rows["shot"][track]))
+        found = shots_of(shard, people, 1, radius, lambda d, s: (d + s)[0] < 30)
+        assert found.tolist() == sorted(expected)
+
+
+def two_people(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    """Three shots: Ann alone, Ann and Bob, Bob alone; Bob looks like Ann in all but 6 bits. Codes of both, (1, 48)."""
+    rng = np.random.default_rng(0)
+    ann = np.zeros(TAG.bits, bool)
+    bob = ann.copy()
+    bob[:6] = True
+    video = encoded_video(rng, "/a.mov", shots=3, tracks=4)
+    video.tracks["shot"] = [0, 1, 1, 2]
+    video.codes[:] = pack(np.stack([ann, ann, bob, bob]))
+    path = tmp_path / "codes.h5"
+    commit(path, TAG, video)
+    return path, ann[None].astype(np.float32), bob[None].astype(np.float32)
+
+
+def test_a_track_is_taken_for_who_it_is_nearest_to(tmp_path: Path) -> None:
+    path, ann, bob = two_people(tmp_path)
+    with open_shard(path) as shard:
+
+        def shots(rules: Rules) -> list[tuple[int, int, int]]:
+            return [(hit.shot, hit.distance, hit.tracks) for hit in search(shard, ann, None, rules=rules)]
+
+        assert shots(NO_RULES) == [(0, 0, 1), (1, 0, 2), (2, 6, 1)]
+        assert shots(Rules(never=(bob,))) == [(0, 0, 1), (1, 0, 1)]
+        assert shots(Rules(also=(bob,))) == [(1, 0, 1)]
+        assert shots(Rules(never=(ann,))) == shots(NO_RULES)  # of equals the one who is asked for
+        assert shots(Rules(also=(ann,))) == []  # one track is not two people
+        assert shots(Rules(apart=np.array([1]))) == [(0, 0, 1), (2, 6, 1)]
+        assert shots_of(shard, [ann, bob], 1, 3, lambda d, s: (d <= s + 48)[0]).tolist() == [1, 2]
+
+
 @pytest.fixture(scope="module")
 def shard_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(5)
@@ -92,6 +230,17 @@ def test_an_index_changes_nothing(shard_path: Path, top: int, kind: Kind) -> Non
         assert_same_hits(search(shard, soft, top), expected)
         assert search(shard, soft, top, open_index(shard_path, shard)) == search(shard, soft, top)
         assert len(expected) == min(top, len(np.unique(shard.track_rows(np.arange(900))["shot"])))
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+def test_an_index_changes_nothing_with_rules(shard_path: Path, kind: Kind) -> None:
+    rng = np.random.default_rng(11)
+    build(shard_path, kind, rng, nlist=8, nprobe=8)
+    with open_shard(shard_path) as shard:
+        index = open_index(shard_path, shard)
+        for _ in range(40):
+            soft, rules = soft_bits(rng, 2), some_rules(rng, shard)
+            assert search(shard, soft, 7, index, rules) == search(shard, soft, 7, rules=rules)
 
 
 def test_few_probes_rank_what_they_find(shard_path: Path) -> None:

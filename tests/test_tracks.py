@@ -16,7 +16,7 @@ CROP = np.zeros((64, 64, 3), dtype=np.uint8)
 def seen(frame: int, x: float, y: float = 100, size: float = 40, score: float = 0.9, sharp: float = 50) -> Observation:
     box = np.array([x, y, x + size, y + size], dtype=np.float32)
     landmarks = np.zeros((5, 2), dtype=np.float32)
-    return Observation(frame, frame * 512, Face(box, landmarks, score), CROP, sharp, b"")
+    return Observation(frame, frame * 512, Face(box, landmarks, score), CROP, sharp, None)
 
 
 def frames(track: FaceTrack) -> list[int]:
@@ -168,7 +168,7 @@ def test_a_face_that_moves_through_the_picture_is_one_track() -> None:
         found = []
         for face in detector.detect(picture):
             crop = align(picture, face.landmarks)
-            found.append(Observation(5 * i, 5 * i, face, crop, sharpness(crop), b""))
+            found.append(Observation(5 * i, 5 * i, face, crop, sharpness(crop), None))
         tracker.step(found)
     (track,) = tracker.finish()
     assert track.detections == 10

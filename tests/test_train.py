@@ -160,7 +160,7 @@ def test_a_run_killed_in_any_stage_ends_the_same(
                 finished = False
                 break
     assert stopped == ["backbone 4/4", *(f"hash {i}/6" for i in range(1, 7)), *(f"joint {i}/3" for i in range(1, 4))]
-    for name in ("dhh.safetensors", "dhh.onnx", "dhh-12.safetensors", "dhh-16.safetensors"):
+    for name in ("dhh.safetensors", "dhh.onnx", "dhh-int8.onnx", "dhh-12.safetensors", "dhh-16.safetensors"):
         assert (out / name).read_bytes() == (trained / name).read_bytes()
 
 

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from synthetic import numbered, read_number, scene, truncate, write_audio, write_video
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
-from dhhcli.prefetch import prefetch
+from dhhcli.prefetch import ahead, prefetch
 from dhhcli.sources import VIDEO_SUFFIXES, find_videos
 from dhhcli.video import Video, clock, open_video
 
@@ -350,3 +350,24 @@ def test_a_stream_that_begins_midway_is_passed_over(tmp_path: Path) -> None:
         assert [read_number(frame.bgr()) for frame in video.frames()] == list(range(40))
         assert video.warnings == ()
     assert container.failures == 3
+
+
+def test_ahead_goes_on_meanwhile_and_passes_errors_on() -> None:
+    gate = threading.Event()
+    calls: list[int] = []
+
+    def make() -> list[int]:
+        assert gate.wait(10)
+        calls.append(1)
+        return calls
+
+    made = ahead(make)
+    assert calls == []
+    gate.set()
+    assert made() is made() is calls
+    assert calls == [1]
+
+    failed = ahead(lambda: 1 // 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            failed()

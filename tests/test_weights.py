@@ -97,6 +97,20 @@ def test_codes_of_two_lengths_share_a_network(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
+def test_the_network_in_integers_is_verified_too(tmp_path: Path) -> None:
+    path = write_weights(
+        tmp_path, "one", bits=BITS, safetensors=save(tensors()), onnx=b"a network", record=RECORD, int8=b"a quick one"
+    )
+    quick = load_weights(path).int8_path
+    assert quick == tmp_path / "one-int8.onnx"
+    assert quick.read_bytes() == b"a quick one"
+    assert load_weights(written(tmp_path / "older")).int8_path is None
+    quick.write_bytes(b"another one")
+    refused(path, "one-int8.onnx: SHA-256 is")
+    quick.unlink()
+    refused(path, "one-int8.onnx: cannot be read")
+
+
 def test_a_network_needs_a_name_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one file"):
         write_weights(tmp_path, "one", bits=BITS, safetensors=b"", onnx=b"", record=RECORD, backbone=b"the same")

@@ -1,4 +1,4 @@
-"""formats: words on a command line -> Format, Order, Layout; imports nothing, so that help is quick."""
+"""formats: words on a command line -> Format, Order, Layout, Fuse; imports nothing, so that help is quick."""
 
 from enum import StrEnum
 
@@ -34,6 +34,14 @@ class Layout(StrEnum):
 
     stringout = "stringout"
     video = "video"
+
+
+class Fuse(StrEnum):
+    """How several photos of a person are asked with; see question.py."""
+
+    both = "both"
+    set = "set"
+    best = "best"
 
 
 ROWS = (Format.table, Format.tsv, Format.json, Format.csv)  # one row a shot; the others are timelines

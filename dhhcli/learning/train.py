@@ -50,6 +50,7 @@ from .joint import Whole, train_joint
 from .model import HashModel
 from .plot import plot_log
 from .pretrain import PretrainSettings, pretrain
+from .quantise import backbone_to_int8
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ def _train(
         "torch": str(torch.__version__),
         "machine": f"{platform.machine()}, {devices.words()}",
     }
-    yield from finish(final, plan.hash, out, name, training, validation)
+    yield from finish(final, faces, plan.hash, out, name, training, validation)
 
 
 def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
@@ -313,15 +314,20 @@ def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
 
 def finish(
     final: Whole,
+    faces: FacePack,
     settings: HashSettings,
     out: Path,
     name: str,
     training: dict[str, Any],
     validation: Validation | None,
 ) -> Iterator[str]:
-    """Export every length, measure and calibrate what was exported, write its record."""
+    """Export every length, measure and calibrate what was exported, write its record.
+
+    faces: the training crops, which set the ranges of the backbone in integers.
+    """
     backbone = final.network.folded()
     onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
+    int8 = backbone_to_int8(onnx, faces, np.random.default_rng([settings.seed, 8]))
     features: ProtocolFeatures | None = None  # the same for every length
     paths: list[Path] = []
     for length in settings.lengths:
@@ -351,6 +357,7 @@ def finish(
             onnx=onnx,
             network=name,
             backbone=tensors,
+            int8=int8,
         )
         path = write(record=record)
         if validation:

@@ -9,6 +9,7 @@ from ..edit.cuts import parse_handles
 from ..edit.formats import BINARY, ROWS, Format, Layout, Order
 from ..errors import UsageError
 from ..records import VideoRecord
+from .columns import COLUMNS, extras_of
 from .output import print_rows, write_bytes
 from .rows import Row
 from .text import csv_lines, json_lines, tsv
@@ -23,9 +24,11 @@ class Wish:
     handles: str = "0f"
     order: Order = Order.rank
     layout: Layout | None = None
+    columns: tuple[str, ...] | None = None  # None: the usual ones
+    extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
 
 
-def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False) -> None:
+def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
     """Raises UsageError for options that contradict each other: before anything is searched."""
     handles = parse_handles(wish.handles)
     if explain and (wish.format not in (None, Format.json) or wish.out):
@@ -38,6 +41,10 @@ def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False) -> N
             raise UsageError("--handles, --order and --sequence shape a timeline; give its --format, say edl or otio")
         if wish.out and wish.format in (None, Format.table):
             raise UsageError("--out needs a --format, say csv or edl")
+    elif wish.columns:
+        raise UsageError(f"--columns are of a table, tsv, csv or json; --format {wish.format} has its own")
+    elif each:
+        raise UsageError(f"--each asks several questions: ask them one by one for --format {wish.format}")
     if wish.format in BINARY and not wish.out and sys.stdout.isatty():
         raise UsageError(f"--format {wish.format} is no text for a terminal; name a file with --out")
 
@@ -49,15 +56,17 @@ def deliver(
 
     Raises UsageError where several files need a name, EditError as `edit.export`.
     """
+    extras = wish.extras or extras_of(rows)
     if wish.format is None or wish.format is Format.table:
-        print_rows(rows, table=wish.format is Format.table or sys.stdout.isatty())
+        print_rows(rows, table=wish.format is Format.table or sys.stdout.isatty(), columns=wish.columns, extras=extras)
         return ()
     from ..edit.export import File, export, write_files  # XML and zip: what most queries do not need
 
     if wish.format in ROWS:
         if wish.out and not rows:
             return ()
-        lines = {Format.tsv: tsv, Format.json: json_lines, Format.csv: csv_lines}[wish.format](rows)
+        columns = wish.columns or (*COLUMNS, *extras)
+        lines = {Format.tsv: tsv, Format.json: json_lines, Format.csv: csv_lines}[wish.format](rows, columns)
         end = "\r\n" if wish.format is Format.csv else "\n"
         data = "".join(f"{line}{end}" for line in lines).encode("utf-8", "surrogateescape")
         if wish.out is None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .columns import COLUMNS, SHOWN
 from .rows import Row
 from .text import tsv
 
@@ -21,17 +22,21 @@ def print_notes(notes: Sequence[str]) -> None:
     sys.stderr.flush()
 
 
-def print_rows(rows: Sequence[Row], *, table: bool) -> None:
-    """The answer of a query, else TSV. Nothing goes to stdout when nobody was found, except a TSV's header."""
+def print_rows(
+    rows: Sequence[Row], *, table: bool, columns: Sequence[str] | None = None, extras: Sequence[str] = ()
+) -> None:
+    """The answer of a query as a table, else TSV; ``columns``: instead of the usual ones, ``extras``: beside them.
+
+    Nothing goes to stdout when nobody was found, except a TSV's header."""
     if table:
         if rows:
             from rich.console import Console
 
             from .table import result_table
 
-            Console().print(result_table(rows))
+            Console().print(result_table(rows, columns or (*SHOWN, *extras)))
     else:
-        _write(tsv(rows))
+        _write(tsv(rows, columns or (*COLUMNS, *extras)))
 
 
 def write_bytes(data: bytes) -> None:

@@ -35,7 +35,7 @@ def page(
     style, script = asset("sheet.css"), asset("sheet.js")
     policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     query = photos[0][1] if photos else b""
-    reason = _why(why, photos[why.photo][0].name) if why and photos else ""
+    reason = _why(why) if why else ""
     cards = "\n".join(
         _card(row, face, still, query, reason if why and why.rank == row.rank else "")
         for row, face, still in zip(rows, faces, stills, strict=True)
@@ -94,7 +94,7 @@ def _filter(rows: Sequence[Row]) -> str:
     )
 
 
-def _why(why: "Explanation", photo: str) -> str:
+def _why(why: "Explanation") -> str:
     """The crops that its code was made of, and what is said about it."""
     import cv2
 
@@ -104,7 +104,7 @@ def _why(why: "Explanation", photo: str) -> str:
         picture_tag(bytes(cv2.imencode(".jpg", crop)[1].tobytes()), f"crop {number}")
         for number, crop in enumerate(why.crops, start=1)
     )
-    lines = "\n".join(escaped(line) for line in explained(why, photo))
+    lines = "\n".join(escaped(line) for line in explained(why))
     return (
         f'<details open><summary>why it is here</summary><div class="crops">{crops}</div><pre>{lines}</pre></details>'
     )

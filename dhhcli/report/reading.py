@@ -64,9 +64,11 @@ def _cell(name: str, kind: str, value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if name == "video" and isinstance(value, str) and Path(value).is_absolute() and "\0" not in value:
         return Path(value)
+    if name == "also" and isinstance(value, list) and all(type(track) is int for track in value):
+        return tuple(value)
     if name == "box" and isinstance(value, list) and len(value) == 4 and all(isinstance(edge, int) for edge in value):
         return tuple(value)
-    if "int" in kind and name != "box" and isinstance(value, int) and number:
+    if "int" in kind and name not in ("box", "also") and isinstance(value, int) and number:
         return value
     if "float" in kind and number:
         return float(value)

@@ -20,7 +20,7 @@ class Row:
     """One shot that answers the query, in the order of the TSV's columns."""
 
     rank: int
-    distance: int  # bits in which the codes of photo and track differ
+    distance: int  # bits in which the codes of photo and track differ; of several people who are there, the farthest's
     bits: int  # of how many
     confidence: float | None  # probability that it is the person; None: the weights are not calibrated
     false_rate: float | None  # how often somebody else comes as near, at most
@@ -37,6 +37,10 @@ class Row:
     box: tuple[int, int, int, int]  # left, top, right, bottom of the face in that frame, pixels
     tracks: int  # how many tracks of this shot are among the candidates
     track: int  # row in the codes file
+    # only where something was asked that gives them
+    question: str | None = None  # which of several questions this answers
+    also: tuple[int, ...] | None = None  # tracks of the people who had to be there too
+    shots: int | None = None  # how many were joined to this one
 
     @property
     def confidence_in_words(self) -> str:
@@ -97,4 +101,5 @@ def _row(shard: Shard, hit: Hit, chance: Chance | None, track: np.void, shot: np
         box=(left, top, right, bottom),
         tracks=hit.tracks,
         track=hit.track,
+        also=tuple(claim.track for claim in hit.claims[1:]) or None,
     )

@@ -1,8 +1,7 @@
 """why: Explanation -> lines for the terminal, or one JSON object; what moved a hit to its rank."""
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,8 +12,8 @@ BARS = 40  # letters of the longest
 LINES = 16  # of the histogram, at most
 
 
-def explained(why: Explanation, photo: str) -> Iterator[str]:
-    """Lines without their newline. photo: name of the nearest photo."""
+def explained(why: Explanation) -> Iterator[str]:
+    """Lines without their newline."""
     total = int(why.histogram.sum())
     yield f"hit {why.rank}: {why.distance} of {why.bits} bits differ; strangers' codes differ in about {why.bits // 2}"
     yield f"tracks nearer than this one: {why.nearer} of {total}"
@@ -34,11 +33,11 @@ def explained(why: Explanation, photo: str) -> Iterator[str]:
             f"this hit is {side}"
         )
     yield (
-        f"photo {photo}: {why.unsure} of its {why.bits} bits are unsure (within {UNSURE} of 0.5), "
+        f"asked with {why.photo}: {why.unsure} of its {why.bits} bits are unsure (within {UNSURE} of 0.5), "
         f"{why.unsure_differing} of the {why.distance} that differ"
     )
     bits = " ".join(f"{bit} ({soft:.2f})" for bit, soft in why.differing)
-    yield f"bits that differ, the photo's surest first: {bits or 'none'}"
+    yield f"bits that differ, the surest first: {bits or 'none'}"
     yield (
         f"face seen from {why.first_seen} to {why.last_seen}; crops used: {why.crops_used}; "
         f"best one: {why.face_px:.0f} pixels, score {why.score:.2f}, sharpness {why.sharpness:.0f}"
@@ -52,14 +51,14 @@ def explained(why: Explanation, photo: str) -> Iterator[str]:
     yield from _bars(why)
 
 
-def json_object(why: Explanation, photo: str) -> str:
+def json_object(why: Explanation) -> str:
     """Everything but the crops themselves."""
     return json.dumps(
         {
             "rank": why.rank,
             "distance": why.distance,
             "bits": why.bits,
-            "photo": photo,
+            "photo": why.photo,
             "nearer": why.nearer,
             "limits": dict(why.limits),
             "stands_out": why.stands_out,
@@ -79,10 +78,9 @@ def json_object(why: Explanation, photo: str) -> str:
     )
 
 
-def print_explanation(why: Explanation, photos: Sequence[Path], *, as_json: bool) -> None:
+def print_explanation(why: Explanation, *, as_json: bool) -> None:
     """On stdout."""
-    name = photos[why.photo].name
-    lines = [json_object(why, name)] if as_json else explained(why, name)
+    lines = [json_object(why)] if as_json else explained(why)
     write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
 
 

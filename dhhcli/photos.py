@@ -1,0 +1,57 @@
+"""photos: photo (h, w, 3) uint8 BGR -> code of the chosen face: soft bits (K,) and the feature (d,) behind them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .crops import align, read_photo, thumbnail
+from .errors import NoFaceError
+from .faces import Face
+from .features import still_features
+from .hashing import hash_stills
+from .network import Network
+
+LONGEST = 320  # pixels of a picture that stands for what was asked for
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoCode:
+    """The code of one photo and which face it is of."""
+
+    path: Path
+    soft: npt.NDArray[np.float32]  # (K,)
+    feature: npt.NDArray[np.float32]  # (d,) that the soft bits were made of
+    face: Face
+    number: int  # 1-based, largest first
+    faces: int  # how many the photo shows
+    picture: bytes = b""  # JPEG of the face with its surroundings
+
+
+def largest_first(faces: list[Face]) -> list[Face]:
+    """Faces by falling size: the person a photo is of is nearly always the largest face in it."""
+    return sorted(faces, key=lambda face: (-face.size, *face.box.tolist()))
+
+
+def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
+    """Hash face ``number`` (1 is the largest) of a photo.
+
+    Raises:
+        PhotoError: the file is not an image.
+        NoFaceError: there is no face, or there are fewer than ``number``.
+    """
+    picture = read_photo(path)
+    faces = largest_first(network.detector.detect(picture))
+    height, width = picture.shape[:2]
+    if not faces:
+        raise NoFaceError(
+            f"{path}: no face found in {width}x{height} pixels; take a photo where the face is 20 pixels or larger"
+        )
+    if number > len(faces):
+        raise NoFaceError(f"{path}: has {len(faces)} face(s), --face {number} asks for more")
+    face = faces[number - 1]
+    crop = align(picture, face.landmarks)[None]
+    feature = still_features(network.extract, crop, mirror=network.mirror)
+    soft = hash_stills(network.layers, feature)[0]
+    return PhotoCode(path, soft, feature[0], face, number, len(faces), thumbnail(picture, face.box, longest=LONGEST))

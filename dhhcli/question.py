@@ -1,0 +1,276 @@
+"""question: words (photo, video, track:N, shot:VIDEO:N) of one person -> Asked: soft bits (r, K) and what they are of.
+
+Several photos of a person are asked with in one of three ways; a track is as near as the nearest row. Mean average
+precision of 128 bits with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol (shots are
+imitated from single photos), and on film (29 shots, mean of five actors, also 12 photos):
+
+====  ===================================  ====================  ====================  =========================
+way   rows that are searched               photos -> sets        photos -> shots       press photos -> film
+====  ===================================  ====================  ====================  =========================
+best  one a photo, by the still branch     .896 .942 .957 .970   .624 .692 .723 .755   .557 .606 .639 .729 .781
+set   one: photos are frames of a track    .896 .950 .962 .985   .624 .701 .737 .780   .557 .569 .593 .671 .699
+both  those of best and of set             .896 .953 .973 .989   .624 .712 .741 .775   .557 .602 .638 .729 .776
+====  ===================================  ====================  ====================  =========================
+
+``both`` is the default: as good as the better one wherever these two differ (``python tests/fusion.py``). A single
+photo goes through the branch of stills. Frames of the set are each photo's feature, the mean over both sides; taking
+both sides as two frames is no better. What is stored of tracks are bits, so a stored track joins as a row of its own.
+
+Confidence of several rows is that of the nearest of so many (calibration.py), by the curve of tracks as soon as one of
+them is a track's or went through that branch: on people held out, promises from 0.1 up are then 0.035, 0.033 and 0.062
+off on average for 2, 4 and 6 photos (128 bits; by the curve of stills 0.031, 0.066 and 0.098).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .codes import unpack
+from .edit.formats import Fuse
+from .errors import NoFaceError, ShardError, UsageError
+from .hashing import hash_tracks
+from .network import Network
+from .photos import LONGEST, PhotoCode, photo_code
+from .places import shot_tracks_of, video_row
+from .shards import Shard
+from .sources import VIDEO_SUFFIXES
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class File:
+    """A photo or a video."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of the codes file; video and shot: where it must be, if that is known."""
+
+    row: int
+    video: Path | None = None
+    shot: int | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot of the codes file."""
+
+    video: str
+    number: int
+
+
+Word = File | Track | Shot
+
+
+def parse_word(text: str) -> Word:
+    """``track:12``, ``shot:film.mp4:6``, or else the path of a photo or video.
+
+    A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "track":
+        if not re.fullmatch(r"\d{1,18}", rest):
+            raise UsageError(f"{text}: expected track:N, with the number that the column track shows")
+        return Track(int(rest))
+    if colon and kind == "shot":
+        match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)
+        if not match:
+            raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
+        return Shot(match[1], int(match[2]))
+    if not text:
+        raise UsageError("an empty word: expected a photo, a video, track:N or shot:VIDEO:N")
+    return File(Path(text))
+
+
+def text_of(word: Word) -> str:
+    """The word again."""
+    match word:
+        case File(path):
+            return str(path)
+        case Track(row):
+            return f"track:{row}"
+        case Shot(video, number):
+            return f"shot:{video}:{number}"
+
+
+def is_film(word: Word) -> bool:
+    """Whether a word names a video file, which has to be decoded."""
+    return isinstance(word, File) and word.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One person to search for; r rows."""
+
+    soft: Floats  # (r, K)
+    names: tuple[str, ...]  # what each row is of
+    kind: str  # of the calibration's curves
+    faces: tuple[tuple[Path, bytes], ...]  # what was asked with, and a JPEG of the face in it
+    apart: Ints  # shots that are asked with, so no answer
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one word gives."""
+
+    soft: Floats  # (K,)
+    name: str
+    face: tuple[Path, bytes]
+    feature: Floats | None = None  # (d,) of a photo
+    apart: int | None = None
+    note: str | None = None
+
+
+def asked(words: Sequence[Word], shard: Shard, network: Network, *, face: int = 1, fuse: Fuse = Fuse.both) -> Asked:
+    """Hash what is named and look up what is stored.
+
+    ``face``: which face of a photo, largest first, of a shot, largest first, or of a video, longest seen first.
+
+    Raises:
+        UsageError: ``face`` with several words.
+        MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a file cannot be used.
+        ShardError: there is no such track or shot.
+    """
+    if face > 1 and len(words) > 1:
+        raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
+    looks = [_look(word, shard, network, face) for word in words]
+    features = [look.feature for look in looks if look.feature is not None]
+    together = len(features) > 1 and fuse is not Fuse.best
+    rows = [look for look in looks if not (together and fuse is Fuse.set and look.feature is not None)]
+    soft, names = [look.soft for look in rows], [look.name for look in rows]
+    if together:
+        soft.append(hash_tracks(network.layers, [np.stack(features)])[0])
+        names.append(f"the {len(features)} photos together")
+    stills = all(look.feature is not None for look in looks) and not together
+    return Asked(
+        np.stack(soft),
+        tuple(names),
+        "still-track" if stills else "track-track",
+        tuple(look.face for look in looks),
+        np.unique(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
+        tuple(look.note for look in looks if look.note is not None),
+    )
+
+
+def _look(word: Word, shard: Shard, network: Network, face: int) -> _Look:
+    match word:
+        case Track():
+            return _stored(shard, _checked(shard, word))
+        case Shot():
+            return _of_shot(shard, word, face)
+        case File() if is_film(word):
+            return _of_film(word.path, shard, network, face)
+        case File(path):
+            code = photo_code(path, network, number=face)
+            note = _choice(code) if code.faces > 1 else None
+            return _Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)
+
+
+def _choice(code: PhotoCode) -> str:
+    size = round(code.face.size)
+    which = "the largest" if code.number == 1 else f"number {code.number} by size"
+    return f"{code.path}: {code.faces} faces, took {which} ({size} pixels); --face N chooses another"
+
+
+def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
+    rows = shard.track_rows(np.array([track]))[0]
+    soft = unpack(shard.codes[track : track + 1], shard.tag.bits)[0].astype(np.float32)
+    picture = (shard.video(int(rows["video"])).path, shard.thumbnail(track))
+    return _Look(soft, f"track {track}", picture, apart=int(rows["shot"]), note=note)
+
+
+def _checked(shard: Shard, word: Track) -> int:
+    """Its row. Raises ShardError where there is none, or it is not where it should be."""
+    if word.row >= len(shard):
+        last = f"tracks 0 to {len(shard) - 1}" if len(shard) else "no tracks"
+        raise ShardError(f"track {word.row}: the codes file has {last}; see the column track of dhh query")
+    if word.video is not None and word.shot is not None:
+        row = shard.track_rows(np.array([word.row]))[0]
+        number = int(shard.shots_rows(row["shot"][None])[0]["number"])
+        if (shard.video(int(row["video"])).path, number) != (word.video, word.shot):
+            raise ShardError(
+                f"track {word.row}: not in shot {word.shot} of {word.video} in this codes file; "
+                "name the one that the rows came from, --codes"
+            )
+    return word.row
+
+
+def _of_shot(shard: Shard, word: Shot, face: int) -> _Look:
+    text = text_of(word)
+    video = video_row(shard, word.video, text)
+    _, tracks = shot_tracks_of(shard, video, word.number, text)
+    if not len(tracks):
+        raise NoFaceError(f"{text}: no face was found in this shot")
+    if face > len(tracks):
+        raise NoFaceError(f"{text}: has {len(tracks)} face track(s), --face {face} asks for more")
+    rows = shard.track_rows(tracks)
+    chosen = int(np.lexsort((tracks, -rows["face_px"]))[face - 1])
+    note = None
+    if len(tracks) > 1:
+        size = round(float(rows["face_px"][chosen]))
+        note = (
+            f"{text}: {len(tracks)} face tracks, took {_nth(face, 'largest', 'size')} ({size} pixels, "
+            f"track {tracks[chosen]}); --face N chooses another"
+        )
+    return _stored(shard, int(tracks[chosen]), note)
+
+
+def _nth(number: int, first: str, by: str) -> str:
+    return f"the {first}" if number == 1 else f"number {number} by {by}"
+
+
+def _of_film(path: Path, shard: Shard, network: Network, face: int) -> _Look:
+    """A track of a video file: the one seen in most looks, of equals the larger face."""
+    from .crops import thumbnail
+    from .encode import FRAMES_A_CODE
+    from .scan import shot_tracks
+    from .tracks import sample
+    from .video import open_video
+
+    with open_video(path) as video:
+        found = [(shot.number, track) for shot, own in shot_tracks(video, network.film_detector) for track in own]
+    if not found:
+        raise NoFaceError(f"{path}: no face found in this video")
+    if face > len(found):
+        raise NoFaceError(f"{path}: has {len(found)} face track(s), --face {face} asks for more")
+    found.sort(key=lambda item: (-item[1].detections, -item[1].best.face.size, item[0]))
+    number, track = found[face - 1]
+    crops = np.stack([observation.crop for observation in sample(track, FRAMES_A_CODE)])
+    soft = hash_tracks(network.layers, [network.extract(crops)])[0]
+    note = None
+    if len(found) > 1:
+        which = "the one seen longest" if face == 1 else f"number {face} by how long it is seen"
+        note = f"{path}: {len(found)} face tracks, took {which} (shot {number}); --face N chooses another"
+    return _Look(
+        soft,
+        path.name,
+        (path, thumbnail(crops[0], np.array([0, 0, 64, 64]), longest=LONGEST)),
+        apart=_same_shot(shard, path, track.best.pts),
+        note=note,
+    )
+
+
+def _same_shot(shard: Shard, path: Path, pts: int) -> int | None:
+    """Row of the shot at ``pts`` of a video of the same content, if the codes file holds it."""
+    from .places import extents
+    from .records import content_fingerprint
+
+    fingerprint = content_fingerprint(path)
+    starts = extents(shard, "shot")
+    for row, video in enumerate(shard.videos):
+        if video.fingerprint == fingerprint:
+            shots = np.arange(starts[row], starts[row + 1])
+            table = shard.shots_rows(shots)
+            inside = np.flatnonzero((table["start_pts"] <= pts) & (pts < table["end_pts"]))
+            if len(inside):
+                return int(shots[inside[0]])
+    return None

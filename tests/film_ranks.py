@@ -1,0 +1,80 @@
+"""film_ranks: clips and photos of ../shared/data/film -> how many of the first shots are right, average precision.
+
+Not a test: run it after training or a change to the pipeline, ``python tests/film_ranks.py [WEIGHTS]``. Who can be seen
+in which shot stands in film_confidence.py. All of an actor's photos ask together, then each alone.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from film_confidence import FILM, SEEN
+
+from dhhcli.encode import encode
+from dhhcli.errors import NoFaceError
+from dhhcli.network import Network, load_network
+from dhhcli.photos import photo_code
+from dhhcli.search import search
+from dhhcli.shards import Shard, open_shard
+
+TOP = 10
+
+
+def soft_bits(actor: str, network: Network) -> npt.NDArray[np.float32]:
+    """Of all photos of an actor in which there is a face, (q, K)."""
+    found = []
+    for path in sorted((FILM / "photos" / actor).glob("*.jpg")):
+        try:
+            found.append(photo_code(path, network).soft)
+        except NoFaceError as error:
+            sys.stderr.write(f"{error}\n")
+    return np.stack(found)
+
+
+def right_shots(shard: Shard, question: npt.NDArray[np.float32], actor: str) -> npt.NDArray[np.bool_]:
+    """Shots in order of rank: whether the actor can be seen in them."""
+    right = []
+    for hit in search(shard, question, 10_000):
+        shot = shard.shots_rows(np.array([hit.shot]))[0]
+        clip = shard.video(int(shot["video"])).path.stem
+        right.append(int(shot["number"]) in SEEN[actor].get(clip, set()))
+    return np.array(right)
+
+
+def average_precision(right: npt.NDArray[np.bool_], relevant: int) -> float:
+    """Of a ranking; shots without any track are never found."""
+    ranks = np.flatnonzero(right) + 1
+    return float((np.arange(1, len(ranks) + 1) / ranks).sum() / relevant)
+
+
+def main() -> None:
+    """Encode the clips, ask, report."""
+    network = load_network(sys.argv[1] if len(sys.argv) > 1 else None, film=True, threads=2)
+    with tempfile.TemporaryDirectory() as folder:
+        codes = Path(folder) / "codes.h5"
+        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network):
+            pass
+        together, alone = [], []
+        with open_shard(codes) as shard:
+            sys.stdout.write(f"{network.name}: {len(shard)} tracks, {codes.stat().st_size} bytes\n")
+            for actor, shots in SEEN.items():
+                relevant = sum(map(len, shots.values()))
+                if not relevant:
+                    continue
+                soft = soft_bits(actor, network)
+                whole = right_shots(shard, soft, actor)
+                single = [right_shots(shard, one[None], actor) for one in soft]
+                together.append(average_precision(whole, relevant))
+                alone.append(float(np.mean([average_precision(one, relevant) for one in single])))
+                sys.stdout.write(
+                    f"{actor}: {len(soft)} photos: {whole[:TOP].sum()} of {relevant} among the first {TOP}, AP "
+                    f"{together[-1]:.3f}; one photo: {np.mean([one[:TOP].sum() for one in single]):.1f}, "
+                    f"AP {alone[-1]:.3f}\n"
+                )
+        sys.stdout.write(f"mean AP: together {np.mean(together):.3f}, one photo {np.mean(alone):.3f}\n")
+
+
+if __name__ == "__main__":
+    main()

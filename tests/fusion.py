@@ -1,0 +1,158 @@
+"""fusion: several photos of one person -> which way of asking with them finds most; on val people and on film.
+
+Not a test: run it after training, ``python tests/fusion.py [WEIGHTS ...]``. On faces-val.h5 the photos are the first n
+of each of the protocol's sets; the database holds the other sets, or the shots that none of these photos was made
+into. On the film the photos are the first n of every actor that show a face, the database its shots (who is in which
+was noted by eye, film_confidence.py). Order is that of a search: distance, then soft score.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from film_confidence import FILM, SEEN
+
+from dhhcli.codes import binarise, soft_distance, unpack
+from dhhcli.encode import encode
+from dhhcli.evaluate import SHOT_FRAMES, read_both
+from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
+from dhhcli.imitation import centre, imitate_frames
+from dhhcli.metrics import mean_average_precision
+from dhhcli.network import Network, load_network
+from dhhcli.photos import largest_first
+from dhhcli.shards import open_shard
+
+DATA = FILM.parent
+PHOTOS = (1, 2, 3, 6)
+Floats = npt.NDArray[np.float32]
+Looks = tuple[Floats, Floats]  # features (n, d) of photos and of their mirror images
+
+
+def means(looks: Looks) -> Floats:
+    """(n, d): what a photo's feature is, the mean over both sides."""
+    return np.asarray((looks[0] + looks[1]) / 2, np.float32)
+
+
+def best(layers: HashLayers, looks: Looks) -> Floats:
+    """A row a photo."""
+    return hash_stills(layers, means(looks))
+
+
+def as_set(layers: HashLayers, looks: Looks) -> Floats:
+    """One row: the photos are frames of a track; one photo alone is a still."""
+    return hash_tracks(layers, [means(looks)]) if len(looks[0]) > 1 else best(layers, looks)
+
+
+# ways of asking: photos seen from both sides -> soft bits (r, K), of which the nearest counts
+WAYS: dict[str, Callable[[HashLayers, Looks], Floats]] = {
+    "best": best,
+    "set": as_set,
+    "both": lambda layers, looks: np.concatenate([best(layers, looks), as_set(layers, looks)]),
+    "mean of soft bits": lambda layers, looks: best(layers, looks).mean(axis=0)[None],
+    "mean of features": lambda layers, looks: hash_stills(layers, means(looks).mean(axis=0)[None]),
+    "set, one side": lambda layers, looks: hash_tracks(layers, [looks[0]]),
+    "set, both sides": lambda layers, looks: hash_tracks(layers, [np.concatenate(looks)]),
+}
+
+
+def order(soft: Floats, bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(r, K), (n, K) -> (n,): what a search sorts by, distance and behind the point the score of the nearest."""
+    distances = (binarise(soft)[:, None] != bits[None]).sum(axis=2)
+    scores = np.stack([soft_distance(row, bits) for row in soft])
+    return np.asarray((distances + scores / 1024).min(axis=0), np.float64)
+
+
+def both_sides(network: Network, crops: npt.NDArray[np.uint8]) -> Looks:
+    """Features of crops (n, 64, 64, 3) and of their mirror images."""
+    return network.extract(crops), network.extract(np.ascontiguousarray(crops[:, :, ::-1]))
+
+
+def on_val(networks: list[Network]) -> None:
+    """mAP of every way, by number of photos and kind of database."""
+    faces, people = read_both(DATA / "faces-val.h5", DATA / "val-protocol.json")
+    groups = [(person.identity, photos) for person in people for photos in person.sets]
+    shots = [(person.identity, row) for person in people for row in person.shots]
+    first = networks[0]
+    rows = np.unique([row for _, photos in groups for row in photos])
+    looks = both_sides(first, np.stack([centre(faces.pictures[row]) for row in rows]))
+    place = {int(row): at for at, row in enumerate(rows)}
+    frames = [
+        first.extract(imitate_frames(faces.pictures[row], SHOT_FRAMES, np.random.default_rng(row))) for _, row in shots
+    ]
+    for network in networks:
+        layers = network.layers
+        stored: dict[str, tuple[Floats, list[tuple[int, tuple[int, ...]]]]] = {
+            "set": (hash_tracks(layers, [looks[0][[place[row] for row in photos]] for _, photos in groups]), groups),
+            "shot": (hash_tracks(layers, frames), [(identity, (row,)) for identity, row in shots]),
+        }
+        for kind, (soft, items) in stored.items():
+            bits = binarise(soft)
+            relevant = np.array([[a == b for b, _ in items] for a, _ in groups])
+            keep = np.array([[not {*asked} & {*own} for _, own in items] for _, asked in groups])
+            some = (relevant & keep).any(axis=1)
+            for name, way in WAYS.items():
+                figures = []
+                for n in PHOTOS:
+                    at = [[place[row] for row in photos[:n]] for _, photos in groups]
+                    found = np.stack([order(way(layers, (looks[0][rows], looks[1][rows])), bits) for rows in at])
+                    figures.append(mean_average_precision(found[some], relevant[some], keep[some]))
+                words = "  ".join(f"{n}: {figure:.3f}" for n, figure in zip(PHOTOS, figures, strict=True))
+                sys.stdout.write(f"{network.name}  val {kind} ({int(some.sum())} questions)  {name:18}  {words}\n")
+
+
+def photo_looks(network: Network, actor: str) -> Looks:
+    """Of every photo of an actor that shows a face."""
+    from dhhcli.crops import align, read_photo
+
+    crops = []
+    for path in sorted((FILM / "photos" / actor).glob("*.jpg")):
+        picture = read_photo(path)
+        faces = largest_first(network.detector.detect(picture))
+        if faces:
+            crops.append(align(picture, faces[0].landmarks))
+    return both_sides(network, np.stack(crops))
+
+
+def on_film(network: Network) -> None:
+    """mAP over the shots of the clips; groups of n photos of an actor, drawn 20 times."""
+    looks = {actor: photo_looks(network, actor) for actor in SEEN if SEEN[actor]}
+    with tempfile.TemporaryDirectory() as folder:
+        codes = Path(folder) / "codes.h5"
+        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, thumbnails=False):
+            pass
+        with open_shard(codes) as shard:
+            bits = unpack(shard.codes, shard.tag.bits)
+            rows, shot = np.unique(shard.track_rows(np.arange(len(shard)))["shot"], return_inverse=True)
+            table = shard.shots_rows(rows)
+            names = [(shard.video(int(row["video"])).path.stem, int(row["number"])) for row in table]
+    for name, way in WAYS.items():
+        figures = []
+        for n in (*PHOTOS, 12):
+            precision = []
+            for actor, own in looks.items():
+                relevant = np.array([[number in SEEN[actor].get(clip, set()) for clip, number in names]])
+                rng = np.random.default_rng(n)
+                for _ in range(20 if n < len(own[0]) else 1):
+                    pick = rng.permutation(len(own[0]))[:n]
+                    near = np.full(len(names), np.inf)
+                    np.minimum.at(near, shot, order(way(network.layers, (own[0][pick], own[1][pick])), bits))
+                    precision.append((actor, mean_average_precision(near[None], relevant)))
+            by_actor = [np.mean([p for whose, p in precision if whose == actor]) for actor in looks]
+            figures.append((n, float(np.mean(by_actor))))
+        words = "  ".join(f"{n}: {figure:.3f}" for n, figure in figures)
+        sys.stdout.write(f"{network.name}  film ({len(looks)} actors)  {name:18}  {words}\n")
+
+
+def main() -> None:
+    """Val people first, then the film with the first weights."""
+    networks = [load_network(name, film=True) for name in (sys.argv[1:] or ["dhh-128", "dhh-64", "dhh-48"])]
+    on_val(networks)
+    for network in networks:
+        on_film(network)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""network: the quick backbone where it agrees with the exact one, the exact one everywhere else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from synthetic import astronaut, grace_hopper
+
+from dhhcli.crops import align
+from dhhcli.faces import FaceDetector
+from dhhcli.features import FeatureExtractor
+from dhhcli.network import load_network, quick_extractor
+from dhhcli.weights import load_weights, resolve_weights
+
+WEIGHTS = load_weights(resolve_weights("dhh-48"))
+
+
+@pytest.fixture(scope="module")
+def exact() -> FeatureExtractor:
+    return FeatureExtractor(WEIGHTS.onnx_path)
+
+
+def likeness(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
+
+
+def test_integers_see_the_faces_that_float32_sees(exact: FeatureExtractor) -> None:
+    quick = quick_extractor(WEIGHTS, exact)
+    assert quick is not exact
+    assert quick.size == exact.size
+    crops = np.stack([align(p, FaceDetector().detect(p)[0].landmarks) for p in (astronaut(), grace_hopper())])
+    a, b = exact(crops), quick(crops)
+    assert not np.array_equal(a, b)
+    assert likeness(a, b).min() > 0.99
+    assert likeness(a, b[::-1]).max() < 0.9
+
+
+def test_film_gets_the_quick_one_and_photos_the_exact_one() -> None:
+    both, plain = load_network("dhh-48", film=True), load_network("dhh-48")
+    assert both.film_extract is not both.extract
+    assert plain.film_extract is plain.extract
+
+
+def test_older_weights_have_none(exact: FeatureExtractor) -> None:
+    assert quick_extractor(replace(WEIGHTS, int8_path=None), exact) is exact
+
+
+def test_a_gpu_gains_nothing_by_it(exact: FeatureExtractor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FeatureExtractor, "on_gpu", True)
+    assert quick_extractor(WEIGHTS, exact) is exact
+
+
+def test_integers_that_come_out_otherwise_are_not_used(
+    exact: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a processor that clips the sums."""
+
+    def clipped(self: FeatureExtractor, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return np.minimum(called(self, crops), 0.01 if self is not exact else np.inf).astype(np.float32)
+
+    called = FeatureExtractor.__call__
+    monkeypatch.setattr(FeatureExtractor, "__call__", clipped)
+    assert quick_extractor(WEIGHTS, exact) is exact
+
+
+def test_the_file_must_be_a_network(exact: FeatureExtractor, tmp_path: Path) -> None:
+    from dhhcli.errors import WeightsError
+
+    (tmp_path / "x.onnx").write_bytes(b"no network")
+    with pytest.raises(WeightsError, match=r"x\.onnx: not a network"):
+        quick_extractor(replace(WEIGHTS, int8_path=tmp_path / "x.onnx"), exact)
