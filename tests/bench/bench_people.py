@@ -4,8 +4,8 @@
 imitated from one photo each, *mixed* the same and sets of six unlike photos (val-protocol.json); *tail*, 1 to 16 tracks
 a person of 1 to 30 frames and faces of 12 to 160 pixels; each on two halves of the people: settings are chosen on A.
 *webcam*: tracks-nuaa.h5 in pieces of 30 frames. *film*: the clips, people in film_people.tsv by eye, the rest not
-judged. *one*: ten people alone with 40 photos of theirs; recall only. Rows are shuffled. HDBSCAN needs scikit-learn,
-which dhh does without. With ``--scale [TRACKS...]`` it measures time and memory on random people instead.
+judged. *one*: ten people alone with 40 photos of theirs; recall only. Rows are shuffled. With ``--scale [TRACKS...]``
+it measures time and memory on random people instead.
 """
 
 import csv
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from agreement import agreement
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from sklearn.cluster import HDBSCAN
 
-from dhhcli.calibration import Curve, from_record
+from dhhcli.calibration import Curve, Spread, from_record
 from dhhcli.codes import binarise, hamming, pack
 from dhhcli.encode import encode
 from dhhcli.grouping import FAR, group_tracks, limit_of, usual_distances
@@ -74,12 +76,12 @@ def gathered(network: Network, rng: np.random.Generator) -> dict[str, Tracks]:
         mixed: list[Array] = []
         whose: tuple[list[int], list[int]] = ([], [])
         for person in protocol[half::2]:
-            for row in person.shots:
-                frames = imitate_frames(faces.pictures[row], 20, np.random.default_rng(row))
+            for photo in person.shots:
+                frames = imitate_frames(faces.pictures[photo], 20, np.random.default_rng(photo))
                 shots.append(network.extract(frames))
                 whose[0].append(person.identity)
-            for rows in person.sets:
-                mixed.append(network.extract(np.stack([centre(faces.pictures[row]) for row in rows])))
+            for photos in person.sets:
+                mixed.append(network.extract(np.stack([centre(faces.pictures[row]) for row in photos])))
                 whose[1].append(person.identity)
         name = "AB"[half]
         sets[f"shots {name}"] = of(network, shots, whose[0], rng)
@@ -154,16 +156,14 @@ def scipy_linkage(distances: Array, apart: Array, method: str, limit: float) -> 
     return np.asarray(fcluster(linkage(flat, method), limit, "distance"))
 
 
-def components(distances: Array, limit: float) -> Array:
-    return np.asarray(connected_components(csr_matrix(distances <= limit))[1])
+def components(curve: Curve, limit: float, found: Tracks) -> Array:
+    return np.asarray(connected_components(csr_matrix(relative(found, curve) <= limit))[1])
 
 
-def density(distances: Array, method: str) -> Array:
+def density(curve: Curve, method: str, found: Tracks) -> Array:
     """HDBSCAN; noise becomes people of one track."""
-    from sklearn.cluster import HDBSCAN  # type: ignore[import-not-found]
-
-    found = HDBSCAN(min_cluster_size=2, metric="precomputed", cluster_selection_method=method, copy=True)
-    labels = np.array(found.fit_predict(distances.astype(np.float64)))
+    groups = HDBSCAN(min_cluster_size=2, metric="precomputed", cluster_selection_method=method, copy=True)
+    labels = np.array(groups.fit_predict(relative(found, curve)))
     labels[labels < 0] = labels.max() + 1 + np.arange((labels < 0).sum())
     return labels
 
@@ -198,35 +198,32 @@ def compare(name: str | None) -> None:
 
         return group
 
+    def relinked(how: str, limit: float, *, plain: bool = False, apart: bool = True) -> Callable[[Tracks], Array]:
+        def group(found: Tracks) -> Array:
+            distances = hamming(found.codes, found.codes) if plain else relative(found, curve)
+            return scipy_linkage(distances, found.apart if apart else found.apart[:0], how, limit)
+
+        return group
+
     line("as dhh people does", blocks(0))
     for block in (100, 50):
         line(f"  in blocks of {block}", blocks(block))
+    limit = limit_of(curve)
+    line("  nobody kept apart", relinked("average", limit, apart=False))
     for rate in (0.003, 0.005, 0.015, 0.02, 0.03):
         limit = limit_of(curve, rate)
-        line(
-            f"  rate {rate}: {limit} bits",
-            lambda t, lim=limit: scipy_linkage(relative(t, curve), t.apart, "average", lim),
-        )
-    limit = limit_of(curve)
-    none = np.empty((0, 2), np.int64)
-    line("  nobody kept apart", lambda t: scipy_linkage(relative(t, curve), none, "average", limit))
+        line(f"  rate {rate}: {limit} bits", relinked("average", limit))
     for rate in (1e-4, 0.003, 0.01, 0.02):
         limit = limit_of(curve, rate)
-        line(
-            f"average, {limit} plain",
-            lambda t, lim=limit: scipy_linkage(hamming(t.codes, t.codes), t.apart, "average", lim),
-        )
+        line(f"average, {limit} plain", relinked("average", limit, plain=True))
     for rate in (0.02, 0.05, 0.1):
         limit = limit_of(curve, rate)
-        line(f"complete, {limit}", lambda t, lim=limit: scipy_linkage(relative(t, curve), t.apart, "complete", lim))
+        line(f"complete, {limit}", relinked("complete", limit))
     for rate in (1e-4, 3e-4, 1e-3):
         limit = limit_of(curve, rate)
-        line(f"components, {limit}", lambda t, lim=limit: components(relative(t, curve), lim))
-    try:
-        for method in ("eom", "leaf"):
-            line(f"HDBSCAN, {method}", lambda t, how=method: density(relative(t, curve), how))
-    except ImportError:
-        sys.stdout.write("HDBSCAN: no scikit-learn\n")
+        line(f"components, {limit}", partial(components, curve, limit))
+    for how in ("eom", "leaf"):
+        line(f"HDBSCAN, {how}", partial(density, curve, how))
 
 
 def scale(sizes: tuple[int, ...], bits: int = 128) -> None:
@@ -234,8 +231,6 @@ def scale(sizes: tuple[int, ...], bits: int = 128) -> None:
     curve_rate = np.minimum(1.0, np.exp(-0.5 * ((np.arange(bits + 1) - bits / 2) / 7.0) ** 2))
     curve_rate[bits // 2 :] = 1.0
     matches = np.round(1e9 * curve_rate).astype(np.int64)
-    from dhhcli.calibration import Spread
-
     curve = Curve(bits, Spread(0, 1), matches, np.ones(bits + 1), 10**9, np.array([0]), np.array([0.0]))
     for n in sizes:
         rng = np.random.default_rng(0)
