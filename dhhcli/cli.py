@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .completion import column_lists, weights_names
 from .edit.formats import Format, Fuse, Layout, Order
 from .errors import DhhError, UsageError
 from .layouts import Layout as PeopleLayout
@@ -57,11 +58,20 @@ SequenceOption = Annotated[
 ]
 ColumnsOption = Annotated[
     str | None,
-    typer.Option("--columns", help="Which columns of a table, tsv, csv or json, and their order: rank,video,start."),
+    typer.Option(
+        "--columns",
+        help="Which columns of a table, tsv, csv or json, and their order: rank,video,start.",
+        autocompletion=column_lists,
+    ),
 ]
 WeightsName = Annotated[
     str | None,
-    typer.Option("--weights", envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record."),
+    typer.Option(
+        "--weights",
+        envvar="DHH_WEIGHTS",
+        help="Name of shipped weights, or path of a weights record.",
+        autocompletion=weights_names,
+    ),
 ]
 
 
@@ -70,6 +80,18 @@ class Recipe(StrEnum):
 
     dhh = "dhh"
     paper = "paper"
+
+
+class Method(StrEnum):
+    """What to train: ours, or a rival (learning/methods.py)."""
+
+    dhh = "dhh"
+    ddah = "ddah"
+    dcbh = "dcbh"
+    dmh = "dmh"
+    dnnh = "dnnh"
+    dsh = "dsh"
+    hashnet = "hashnet"
 
 
 def _version(wanted: bool) -> None:
@@ -498,12 +520,21 @@ def train(
         list[int] | None,
         typer.Option(min=8, max=512, help="Length of the codes; several are trained together. [128]"),
     ] = None,
-    name: Annotated[str, typer.Option(help="Weights are called NAME-BITS.")] = "dhh",
+    name: Annotated[str | None, typer.Option(help="Weights are called NAME-BITS. [the method's name]")] = None,
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
     recipe: Annotated[
         Recipe, typer.Option(help="dhh: ours. paper: as published, to compare with; a network for each length.")
     ] = Recipe.dhh,
+    method: Annotated[
+        Method, typer.Option(help="dhh, or a rival of it that hashes single pictures; --recipe is dhh's alone.")
+    ] = Method.dhh,
+    features_of: Annotated[
+        str | None, typer.Option(help="Weights whose features dnnh, dsh and hashnet hash. [dhh-128]")
+    ] = None,
+    hold_out: Annotated[
+        int, typer.Option(min=0, help="Keep ten pictures of so many people out of a rival's training.")
+    ] = 0,
     backbone_from: Annotated[
         Path | None, typer.Option(help="pretrain.safetensors of another run: the backbone starts there.")
     ] = None,
@@ -533,6 +564,9 @@ def train(
         out,
         bits or [128],
         seed=seed,
+        method=method,
+        features_of=features_of,
+        hold_out=hold_out,
         changes=changes or (),
         backbone_steps=backbone_steps,
         hash_steps=hash_steps,
@@ -579,7 +613,11 @@ def evaluate(
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+        typer.Option(
+            envvar="DHH_WEIGHTS",
+            help="Name of shipped weights, or path of a weights record; repeatable.",
+            autocompletion=weights_names,
+        ),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
@@ -655,7 +693,11 @@ def calibrate(
     pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
     weights: Annotated[
         list[str] | None,
-        typer.Option(envvar="DHH_WEIGHTS", help="Name of shipped weights, or path of a weights record; repeatable."),
+        typer.Option(
+            envvar="DHH_WEIGHTS",
+            help="Name of shipped weights, or path of a weights record; repeatable.",
+            autocompletion=weights_names,
+        ),
     ] = None,
     prior: Annotated[
         float, typer.Option(min=1e-9, max=0.5, help="Share of the footage's face tracks that are of the person.")

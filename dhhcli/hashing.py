@@ -1,7 +1,8 @@
 """hashing: features (n, d) of stills, or (m, d) of each of t tracks -> soft bits (n, K) or (t, K) float32.
 
-The two hash layers of Qiao et al. (TIP 2019): one fully connected layer with a sigmoid for stills on the
-feature itself, one for tracks on the log-covariance. Numpy only; learning/model.py trains the same layers.
+The two hash layers of Qiao et al. (TIP 2019): one fully connected layer with a sigmoid for stills on the feature
+itself, one for tracks on the log-covariance. Methods that hash pictures only have the first; the code of a track is
+then what most of its frames say, bit by bit. Numpy only; learning/model.py trains the same layers.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ class HashLayers:
     track_bias: npt.NDArray[np.float32]  # (K,)
     eps: float = EPS
     divide: bool = False
+    framewise: bool = False  # no layer for tracks: `track_weight` is (K, 0)
 
     @property
     def bits(self) -> int:
@@ -36,9 +38,14 @@ def hash_stills(layers: HashLayers, features: npt.NDArray[np.float32]) -> npt.ND
 
 
 def hash_tracks(layers: HashLayers, tracks: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Soft bits of t tracks, each the features (m_i, d) of its frames: -> (t, K)."""
+    """Soft bits of t tracks, each the features (m_i, d) of its frames: -> (t, K).
+
+    ``layers.framewise``: the share of the frames whose bit is 1, so that a tie is a 1.
+    """
     if not tracks:
         return np.empty((0, layers.bits), np.float32)
+    if layers.framewise:
+        return np.stack([(hash_stills(layers, D) >= 0.5).mean(axis=0, dtype=np.float32) for D in tracks])
     vectors = np.stack([log_covariance(D, eps=layers.eps, divide=layers.divide).astype(np.float32) for D in tracks])
     return _sigmoid(vectors @ layers.track_weight.T + layers.track_bias)
 

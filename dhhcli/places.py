@@ -78,9 +78,9 @@ def tracks_where(shard: Shard, where: Where) -> Ints:
                 where.before is None or seconds < where.before
             )
     starts = extents(shard, "track")
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
-    ranges: Ints = starts[edges].reshape(-1, 2)
-    return ranges[ranges[:, 0] < ranges[:, 1]]
+    held = np.diff(starts) > 0  # a video without tracks does not part its neighbours
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen[held], [False]]).astype(np.int8)))
+    return np.concatenate([starts[:-1][held], starts[-1:]])[edges].reshape(-1, 2)
 
 
 def extents(shard: Shard, what: str) -> Ints:

@@ -135,7 +135,7 @@ def frames_lines(features: SessionFeatures, layers: HashLayers, *, homogeneous: 
     """The table over the number of frames, the covariance divided by m and not, and the features' mean."""
     lines = []
     stills = pack(binarise(hash_stills(layers, features.stills)))
-    for divide in (layers.divide, not layers.divide):
+    for divide in (layers.divide,) if layers.framewise else (layers.divide, not layers.divide):
         variant = replace(layers, divide=divide)
         codes = {
             m: pack(

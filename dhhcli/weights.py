@@ -2,9 +2,9 @@
 
 ``dhh-128.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
 was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` holds both hash layers. ``dhh.onnx`` is
-the backbone for onnxruntime, shared by the codes of every length that were trained together, ``dhh-int8.onnx`` the same
 in integers, for film (older weights have none), and ``dhh.safetensors`` the same for torch. Safetensors and ONNX hold
-numbers only: loading weights runs nobody's code.
+numbers only: loading weights runs nobody's code. Weights of a method that hashes pictures only (``"tracks":
+"majority"`` in the record) have one hash layer.
 """
 
 import hashlib
@@ -127,17 +127,23 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
     def tensor(file: Any, name: str) -> npt.NDArray[np.float32]:
         return np.asarray(file.get_tensor(name), np.float32)
 
+    framewise = _framewise(weights)
     try:
         with safe_open(weights.safetensors_path, "np") as file:
             still, still_bias = tensor(file, "hash.still.weight"), tensor(file, "hash.still.bias")
-            track = tensor(file, "hash.track.weight") if tracks else np.empty((weights.bits, 0), np.float32)
-            track_bias = tensor(file, "hash.track.bias")
+            if framewise:
+                track, track_bias = np.empty((weights.bits, 0), np.float32), np.zeros(weights.bits, np.float32)
+            else:
+                track = tensor(file, "hash.track.weight") if tracks else np.empty((weights.bits, 0), np.float32)
+                track_bias = tensor(file, "hash.track.bias")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{weights.safetensors_path}: {error}; reinstall it") from None
     K, d = weights.bits, still.shape[-1]
     shapes = still.shape, still_bias.shape, track.shape, track_bias.shape
-    if shapes != ((K, d), (K,), (K, d * (d + 1) // 2 if tracks else 0), (K,)):
+    if shapes != ((K, d), (K,), (K, d * (d + 1) // 2 if tracks and not framewise else 0), (K,)):
         raise WeightsError(f"{weights.safetensors_path}: tensors of {shapes} do not make {K} bit codes")
+    if framewise:
+        return HashLayers(still, still_bias, track, track_bias, framewise=True)
     try:
         model = weights.record["model"]
         eps, divide = float(model["eps"]), bool(model["divide"])
@@ -146,6 +152,17 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
             f"{weights.record_path}: no eps, divide under 'model' ({_reason(error)}); train anew or reinstall"
         ) from None
     return HashLayers(still, still_bias, track, track_bias, eps, divide)
+
+
+def _framewise(weights: Weights) -> bool:
+    """Whether tracks have no hash layer of their own ("tracks": "majority"); the default is "covariance"."""
+    model = weights.record.get("model")
+    kind = model.get("tracks", "covariance") if isinstance(model, dict) else "covariance"
+    if kind not in ("covariance", "majority"):
+        raise WeightsError(
+            f"{weights.record_path}: hashes tracks by {kind!r}, this dhh knows 'covariance' and 'majority'; upgrade dhh"
+        )
+    return bool(kind == "majority")
 
 
 def write_weights(

@@ -88,6 +88,7 @@ FLOW = (
     "sample",
     "files",
     "errors",
+    "completion",
     "cli",
 )
 EDIT = (
@@ -140,6 +141,15 @@ LEARNING = (
     "hashtrain",
     "joint",
     "paper",
+    "ddah",
+    "dcbh",
+    "dmh",
+    "stillhash",
+    "dnnh",
+    "dsh",
+    "hashnet",
+    "featurehash",
+    "methods",
     "extracted",
     "ablate",
     "train",

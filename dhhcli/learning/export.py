@@ -1,4 +1,4 @@
-"""export: folded backbone, hash layers -> bytes of ONNX and of safetensors, as weights.py lays them down."""
+"""export: network and hash layers -> bytes of ONNX and of safetensors, as weights.py lays them down."""
 
 import hashlib
 import io
@@ -7,34 +7,42 @@ import warnings
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..hashing import HashLayers
 from .backbone import Backbone, to_input
 
 
 class _Pipeline(nn.Module):
-    """Normalisation inside the graph, so that whoever runs it cannot get it wrong."""
+    """Normalisation inside the graph, and shrinking, so that whoever runs it cannot get it wrong."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: nn.Module, size: int) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.shrink = backbone, 64 // size
 
     def forward(self, crops: Tensor) -> Tensor:
-        features: Tensor = self.backbone(to_input(crops))
+        inputs = to_input(crops)
+        if self.shrink > 1:
+            inputs = functional.avg_pool2d(inputs, self.shrink)
+        features: Tensor = self.backbone(inputs)
         return features
 
 
-def to_onnx(backbone: Backbone) -> bytes:
-    """Backbone without batch normalisation -> ONNX, input ``crops`` (n, 64, 64, 3) uint8, output ``features`` (n, d).
+def to_onnx(backbone: nn.Module, size: int = 64) -> bytes:
+    """Network -> ONNX, input ``crops`` (n, 64, 64, 3) uint8, output ``features`` (n, d).
 
     Uses torch's exporter from TorchScript: a straight line of convolutions is what it does well, and it needs only the
     package onnx beside torch.
+
+    Args:
+        backbone: a network in evaluation mode, on the CPU.
+        size: side of the crops it was trained on, a divisor of 64: larger ones are averaged first.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its deprecation
         torch.onnx.export(
-            _Pipeline(backbone.eval()),
+            _Pipeline(backbone.eval(), size),
             (torch.zeros(2, 64, 64, 3, dtype=torch.uint8),),
             buffer,  # type: ignore[arg-type]
             dynamo=False,
@@ -55,12 +63,13 @@ def hash_safetensors(layers: HashLayers, onnx: bytes) -> bytes:
     """Hash layers of one length, ``hash.{still,track}.{weight,bias}``; the file names the backbone it belongs to.
 
     The track layer, nearly all of it, is stored in half precision: its codes differ from those of single precision in
-    less than one bit in a thousand.
+    less than one bit in a thousand. Methods that hash pictures only have none.
     """
     tensors = {
         "hash.still.weight": torch.from_numpy(layers.still_weight),
         "hash.still.bias": torch.from_numpy(layers.still_bias),
-        "hash.track.weight": torch.from_numpy(layers.track_weight).half(),
-        "hash.track.bias": torch.from_numpy(layers.track_bias),
     }
+    if not layers.framewise:
+        tensors["hash.track.weight"] = torch.from_numpy(layers.track_weight).half()
+        tensors["hash.track.bias"] = torch.from_numpy(layers.track_bias)
     return save(tensors, {"backbone": hashlib.sha256(onnx).hexdigest()})

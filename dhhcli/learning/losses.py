@@ -6,7 +6,8 @@ Equations 3 to 5 of Qiao et al. (TIP 2019), relaxed codes b in (0, 1)^K and squa
     J = mean over still/track triplets + lambda1 mean over still triplets + lambda2 mean over track triplets.
 
 Beside it stands a contrastive loss that the paper does not have: most triplets of a batch of many people are satisfied
-and say nothing, while a softmax over everybody keeps weighing who is mistaken for whom.
+and say nothing, while a softmax over everybody keeps weighing who is mistaken for whom. The last two are terms that
+several of the rivals (stillhash.py) share.
 """
 
 from dataclasses import dataclass
@@ -89,3 +90,16 @@ def contrast(anchors: Tensor, others: Tensor, anchor_ids: Tensor, other_ids: Ten
     each = -(functional.log_softmax(logits, dim=1) * same).sum(dim=1) / same.sum(dim=1).clamp_min(1)
     valid = same.any(dim=1)
     return (each * valid).sum() / valid.sum().clamp_min(1)
+
+
+def centre_loss(features: Tensor, centres: Tensor) -> Tensor:
+    """Half the squared distance of each item (n, d) to its person's centre (n, d) -> (n,).
+
+    Equation 2 of Wen et al. (ECCV 2016), an item at a time.
+    """
+    return (features - centres).square().sum(dim=1) / 2
+
+
+def towards_one(values: Tensor) -> Tensor:
+    """How far the sizes of relaxed codes (n, K) in (-1, 1) are from 1: sum over the bits of | |h| - 1 | -> (n,)."""
+    return (values.abs() - 1).abs().sum(dim=1)

@@ -23,6 +23,7 @@ from .backbone import Backbone
 from .devices import open_devices
 from .export import backbone_safetensors, hash_safetensors, to_onnx
 from .hashtrain import HashSettings
+from .methods import run_method, settings_of
 from .model import HashModel
 from .paper import PaperSettings, train_paper
 from .plot import plot_log
@@ -38,6 +39,10 @@ def train_by(
     lengths: Sequence[int],
     *,
     seed: int,
+    method: str = "dhh",
+    name: str | None = None,
+    features_of: str | None = None,
+    hold_out: int = 0,
     changes: Sequence[str] = (),
     backbone_steps: int | None = None,
     hash_steps: int | None = None,
@@ -46,11 +51,31 @@ def train_by(
     patience: int = 0,
     **rest: Any,
 ) -> Iterator[str]:
-    """Train by the recipe of that name, "dhh" or "paper"; None: as long as the recipe says. ``rest``: see ``run``.
+    """Train by the recipe of that name, "dhh" or "paper", or a rival ``method`` (methods.py).
+
+    None: as long as the recipe says. ``rest``: see ``run``.
 
     Raises:
-        UsageError: no such recipe, or it has no such setting.
+        UsageError: no such recipe or method, or it has no such setting.
     """
+    if method != "dhh":
+        for option, given in {
+            f"--recipe {recipe}": recipe != "dhh",
+            "--backbone-steps": backbone_steps is not None,
+            "--hash-steps": hash_steps is not None,
+            "--joint-steps": joint_steps is not None,
+            "--backbone-from": start_from is not None,
+            "--patience": bool(patience),
+        }.items():
+            if given:
+                raise UsageError(
+                    f"{option}: {method} has no such thing; leave it out, its settings are changed by --set"
+                )
+        settings = change(settings_of(method, lengths, seed), changes)
+        return run_method(data, out, settings, name=name, features_of=features_of, hold_out=hold_out, **rest)
+    if features_of is not None or hold_out:
+        raise UsageError(f"{'--features-of' if features_of else '--hold-out'}: for the rivals (--method); leave it out")
+    rest["name"] = name or "dhh"
     if recipe == "paper":
         for option, given in {
             "--hash-steps": hash_steps is not None,

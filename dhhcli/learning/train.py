@@ -254,7 +254,7 @@ def _train(
             if done % 4096 == 0:
                 yield f"features of imitated frames: {done} of {len(some)} photos"
         if devices.first:
-            _save(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
+            save_stage(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
     else:
         bank = FeatureBank(stored["looks"], stored["shots"])
 
@@ -270,7 +270,7 @@ def _train(
         for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
             yield log.write("hash", step, plan.hash.hash_steps, losses)
         if devices.first:
-            _save(out / "hash.safetensors", model.state_dict(), made_with)
+            save_stage(out / "hash.safetensors", model.state_dict(), made_with)
     else:
         model.load_state_dict(stored)
 
@@ -398,6 +398,7 @@ class Log:
         return f"{stage} {step}/{steps}: {words}"
 
 
-def _save(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+def save_stage(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Tensors as ``read_tensors`` takes them back under the same settings."""
     data = save({k: v.contiguous() for k, v in tensors.items()}, {"settings": json.dumps(settings, sort_keys=True)})
     write_atomically(path, data)

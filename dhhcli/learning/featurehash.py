@@ -1,0 +1,157 @@
+"""featurehash: features (n, r, d) of a finished backbone + people -> a linear hash (K, d) by dnnh, dsh or hashnet.
+
+The paper's deep baselines start from the backbone that everybody starts from; here it also stands still, so all that is
+trained is the layer on top, one for each length of code, in seconds. Everything random of step t comes from a generator
+seeded with (seed, K, t); a resumed run (loop.py) repeats what an uninterrupted one would have done.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from .batches import rows_by_person
+from .devices import Devices
+from .dnnh import Dnnh
+from .dsh import Dsh
+from .hashnet import Hashnet
+from .loop import Report, train_task
+
+Name = Literal["dnnh", "dsh", "hashnet"]
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How a hash layer on finished features is trained; saved beside the weights and compared on resume.
+
+    Batches, steps and rate are chosen here; the constants of the losses stand in the methods' own modules.
+    """
+
+    method: Name = "dsh"
+    lengths: tuple[int, ...] = (48,)
+    people: int = 32  # a batch
+    photos: int = 4  # a person
+    steps: int = 3000
+    rate: float = 1e-3
+    weight_decay: float = 5e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            UsageError: a number is out of its range.
+        """
+        ranges = {
+            "people": self.people >= 2,
+            "photos": self.photos >= 2,
+            "steps": self.steps >= 1,
+            "rate": self.rate > 0,
+            "weight_decay": self.weight_decay >= 0,
+        }
+        wrong = [f"{name} {getattr(self, name)}" for name, right in ranges.items() if not right]
+        if wrong:
+            raise UsageError(f"{', '.join(wrong)}: out of range")
+
+    @classmethod
+    def of(cls, method: Name, lengths: Sequence[int], seed: int) -> "FeatureSettings":
+        """The method's own."""
+        return cls(method=method, lengths=tuple(sorted(set(lengths))), seed=seed)
+
+
+class Layer(nn.Module):
+    """The task: one hash layer on batches of some photos of some people.
+
+    Args:
+        features: (n, r, d), r looks of every photo.
+        identity: (n,) people.
+        bits: K.
+        settings: the rest.
+        device: where it is trained.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        identity: npt.NDArray[np.int64],
+        bits: int,
+        settings: FeatureSettings,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        self.bank, self.identity, self.bits, self.settings, self.device = features, identity, bits, settings, device
+        self.people = rows_by_person(identity)
+        flat = features.flatten(0, 1)
+        self.mean, self.spread = flat.mean(dim=0), float(flat.std(dim=0).square().mean().sqrt())
+        d = features.shape[2]
+        make: Callable[[int, int], nn.Module] = {"dnnh": Dnnh, "dsh": Dsh, "hashnet": Hashnet}[settings.method]
+        self.hash = make(d, bits)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.settings.rate, weight_decay=self.settings.weight_decay)
+
+    def stage(self, step: int) -> str:  # noqa: ARG002
+        return f"{self.settings.method} {self.bits}"
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        s = self.settings
+        rng = np.random.default_rng([s.seed, 15, self.bits, step])
+        chosen = rng.choice(len(self.people), min(s.people, len(self.people)), replace=False)
+        rows = np.concatenate([rng.permutation(self.people[who])[: s.photos] for who in chosen])
+        looks = torch.from_numpy(rng.integers(0, self.bank.shape[1], len(rows)))
+        return self.bank[torch.from_numpy(rows), looks], torch.from_numpy(self.identity[rows])
+
+    def losses(self, step: int, batch: Any, optimiser: torch.optim.Optimizer) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: ARG002
+        features, who = batch
+        descend: Callable[..., tuple[Tensor, dict[str, Tensor]]] = self.hash.losses  # type: ignore[assignment]
+        return descend(self._standard(features).to(self.device), who.to(self.device), step)
+
+    def _standard(self, features: Tensor) -> Tensor:
+        return (features.float() - self.mean) / self.spread
+
+    @torch.no_grad()
+    def linear(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Weight (K, d) and bias (K,) on features as they are: a bit is 1 where weight @ x + bias is not negative."""
+        probes = torch.cat([torch.zeros(1, len(self.mean)), torch.eye(len(self.mean))])
+        values = self.hash(self._standard(probes).to(self.device)).double().cpu()
+        return (values[1:] - values[0]).T.float().numpy().copy(), values[0].float().numpy().copy()
+
+
+def train_layers(
+    features: Tensor,
+    identity: npt.NDArray[np.int64],
+    settings: FeatureSettings,
+    folder: Path,
+    stamp: dict[str, Any],
+    devices: Devices,
+) -> Iterator[tuple[Report, Layer]]:
+    """Train a layer for every length, or go on, yielding it every 250 steps and at its end.
+
+    Args:
+        features: (n, r, d) float, r looks of every photo.
+        identity: (n,) people.
+        settings: how.
+        folder: of the checkpoints, one a length.
+        stamp: what the features are of; compared on resume.
+        devices: several processes all do the same.
+
+    Raises:
+        TrainingError: a checkpoint is damaged or was made with other settings, or a loss is no longer a number.
+        UsageError: fewer than two people have two photos.
+    """
+    if len(rows_by_person(identity)) < 2:
+        raise UsageError("pairs need two people of two photos or more; give another pack with --data")
+    for bits in settings.lengths:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            task = Layer(features, identity, bits, settings, devices.device)
+        task.to(devices.device)
+        made_with = asdict(settings) | stamp
+        for report in train_task(task, settings.steps, folder / f"checkpoint-{bits}.safetensors", made_with, devices):
+            yield report, task

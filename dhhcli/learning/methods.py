@@ -1,0 +1,317 @@
+"""methods: face packs + the name of a rival method -> weights (K bits) that encode, query and evaluate use.
+
+``dhh train --method``: ddah, dcbh and dmh train networks of their own (stillhash.py), dnnh, dsh and hashnet a layer on
+the features of finished weights (featurehash.py). All of them hash single pictures; a track gets the bits that most of
+its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run goes on, ``features.safetensors``
+where there are any, ``log.jsonl``, ``training.png``, then NAME.onnx and for each length NAME-BITS.json and
+NAME-BITS.safetensors (weights.py).
+
+Several lengths share a network of ddah, dcbh and dmh, which their papers do not do: train one at a time to compare with
+them to the letter.
+"""
+
+import copy
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from .. import __version__
+from ..calibrate import calibrated_if_enough
+from ..closed import closed_set
+from ..codes import binarise, hamming, pack
+from ..errors import TrainingError, UsageError
+from ..evaluate import all_scores, protocol_features
+from ..features import FeatureExtractor
+from ..folders import open_faces
+from ..hashing import HashLayers
+from ..imitation import centre, imitate_frames
+from ..metrics import mean_average_precision
+from ..packs import FacePack, Person, fingerprint, merge_packs, take
+from ..weights import load_hash_layers, load_weights, resolve_weights, write_weights
+from .bank import extract
+from .checkpoint import read_tensors
+from .devices import Devices, open_devices
+from .export import hash_safetensors, to_onnx
+from .featurehash import FeatureSettings, train_layers
+from .plot import plot_log
+from .stillhash import PAPERS, StillSettings, train_stills
+from .train import Log, Validation, save_stage
+
+Method = Literal["ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet"]
+METHODS = get_args(Method)
+LOOKS = 2  # of every picture whose features are cached: as it is, and once imitated as film
+FEATURE_PAPERS = {
+    "dnnh": "Lai et al., Simultaneous Feature Learning and Hash Coding with Deep Neural Networks, CVPR 2015",
+    "dsh": "Liu et al., Deep Supervised Hashing for Fast Image Retrieval, CVPR 2016",
+    "hashnet": "Cao et al., HashNet: Deep Learning to Hash by Continuation, ICCV 2017",
+}
+
+
+def settings_of(method: str, lengths: Sequence[int], seed: int) -> StillSettings | FeatureSettings:
+    """A method's own settings.
+
+    Raises:
+        UsageError: no such method.
+    """
+    match method:
+        case "ddah" | "dcbh" | "dmh":
+            return StillSettings.of(method, lengths, seed)
+        case "dnnh" | "dsh" | "hashnet":
+            return FeatureSettings.of(method, lengths, seed)
+    raise UsageError(f"--method {method}: no such method; there are dhh, {', '.join(METHODS)}")
+
+
+def run_method(
+    data: Sequence[Path],
+    out: Path,
+    settings: StillSettings | FeatureSettings,
+    *,
+    name: str | None = None,
+    validate: Path | None = None,
+    protocol: Path | None = None,
+    terms: str = "not stated",
+    threads: int | None = None,
+    features_of: str | None = None,
+    hold_out: int = 0,
+) -> Iterator[str]:
+    """Train, or go on training, in folder ``out``; yields a line for every report. The first process writes.
+
+    Args:
+        data: face packs or folders of people.
+        out: made where it is missing.
+        settings: of the method.
+        name: weights are called NAME-BITS; default: the method.
+        validate: face pack of other people, for figures; with ``protocol``.
+        protocol: what is asked of whom there.
+        terms: of the data, for the record.
+        threads: of the CPU.
+        features_of: weights whose backbone's features dnnh, dsh and hashnet hash; default: the shipped ones.
+        hold_out: so many people keep ten pictures out of training, for figures on known people (closed.py).
+
+    Raises:
+        PackError: a pack or the protocol cannot be read.
+        TrainingError: ``out`` holds a run with other settings or data, or a loss is no longer a number.
+        UsageError: ``validate`` without ``protocol``, or the other way round; too few people; ``features_of`` for a
+            method with a network of its own.
+        WeightsError: ``features_of`` cannot be used.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if bool(validate) != bool(protocol):
+        raise UsageError("--validate and --protocol go together: people to measure on, and how")
+    if features_of is not None and isinstance(settings, StillSettings):
+        raise UsageError(f"--features-of: {settings.method} trains a network of its own; leave it out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
+    packs = [open_faces(path, out / "data") for path in data]
+    sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
+    faces = merge_packs(packs)
+    del packs
+    if hold_out:
+        faces = take(faces, closed_set(faces, hold_out)[0])
+    with open_devices() as devices:
+        validation = Validation.read(validate, protocol) if validate and protocol and devices.first else None
+        log = Log(out / "log.jsonl", kept=devices.first)
+        training = {
+            "method": settings.method,
+            "data": sources,
+            "crops": len(faces),
+            "people": len(np.unique(faces.identity)),
+            "hold_out": hold_out,
+            "terms": terms,
+            "settings": asdict(settings),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "dhh": __version__,
+            "torch": str(torch.__version__),
+            "machine": f"{platform.machine()}, {devices.words()}",
+        }
+        stem = name or settings.method
+        if isinstance(settings, StillSettings):
+            lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
+        else:
+            lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
+        if devices.first:
+            yield f"{len(faces)} crops of {training['people']} people; {devices.words()}"
+        yield from (line for line in lines if devices.first)
+        if devices.first and log.path.is_file():
+            plot_log(log.path, out / "training.png")
+
+
+def _own_network(
+    faces: FacePack,
+    settings: StillSettings,
+    out: Path,
+    stem: str,
+    training: dict[str, Any],
+    validation: Validation | None,
+    log: Log,
+    devices: Devices,
+) -> Iterator[str]:
+    final: nn.Module | None = None
+    for report, network in train_stills(faces, settings, out, devices):
+        if not devices.first:
+            continue
+        final = copy.deepcopy(network).cpu().eval()
+        if report.losses:
+            figures: dict[str, float] = {}
+            if validation:
+                values = values_of(final, validation.faces.pictures, settings.size)
+                for K in settings.lengths:
+                    figures |= code_figures(values, settings.rows(K), validation.people, K)
+            yield log.write(report.stage, report.step, report.steps, report.losses | figures)
+    if final is None:
+        return
+    total = sum(settings.lengths)
+    onnx = to_onnx(final, settings.size)
+    layers = {
+        K: HashLayers(  # the network's outputs are the hash values: a length's layer picks its own
+            np.eye(total, dtype=np.float32)[settings.rows(K)],
+            np.zeros(K, np.float32),
+            np.empty((K, 0), np.float32),
+            np.zeros(K, np.float32),
+            framewise=True,
+        )
+        for K in settings.lengths
+    }
+    model = {
+        "backbone": settings.method,
+        "features": total,
+        "tracks": "majority",
+        "homogeneous": False,
+        "mirror": False,
+        "paper": PAPERS[settings.method],
+    }
+    record = {"input": _INPUT, "model": model, "training": training, "metrics": {}}
+    yield from _write(out, stem, layers, onnx, record, validation)
+
+
+def _on_features(
+    faces: FacePack,
+    settings: FeatureSettings,
+    out: Path,
+    stem: str,
+    training: dict[str, Any],
+    validation: Validation | None,
+    log: Log,
+    devices: Devices,
+    features_of: str | None,
+) -> Iterator[str]:
+    weights = load_weights(resolve_weights(features_of))
+    homogeneous = bool(weights.record["model"].get("homogeneous", False))
+    extractor = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
+    stamp = {"data": fingerprint(faces), "network": weights.record["files"]["onnx"]["sha256"], "looks": LOOKS}
+    kept = out / "features.safetensors"
+    stored = read_tensors(kept, stamp | {"seed": settings.seed})
+    if stored is None:
+        parts: list[npt.NDArray[np.float32]] = []
+        for first in range(0, len(faces), 1024):
+            parts.append(extractor(look_twice(faces.pictures[first : first + 1024], first, settings.seed)))
+            yield f"features: {min(first + 1024, len(faces))} of {len(faces)} crops"
+        stored = {"features": torch.from_numpy(np.concatenate(parts)).view(len(faces), LOOKS, -1)}
+        if devices.first:
+            save_stage(kept, stored, stamp | {"seed": settings.seed})
+    features = stored["features"]
+    use = features.shape[2] - homogeneous  # the constant feature says nothing; the bias is there
+    layers: dict[int, HashLayers] = {}
+    for report, layer in train_layers(features[..., :use], faces.identity, settings, out, stamp, devices):
+        if report.losses:
+            yield log.write(report.stage, report.step, report.steps, report.losses)
+        if report.step >= report.steps:
+            K = layer.bits
+            weight, bias = layer.linear()
+            weight = np.pad(weight, ((0, 0), (0, int(homogeneous))))
+            none = np.empty((K, 0), np.float32), np.zeros(K, np.float32)
+            layers[K] = HashLayers(weight, bias, *none, framewise=True)
+    if not devices.first:
+        return
+    model = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
+    model |= {
+        "tracks": "majority",
+        "homogeneous": homogeneous,
+        "mirror": weights.mirror,
+        "paper": FEATURE_PAPERS[settings.method],
+    }
+    training = training | {"features_of": weights.name}
+    record = {"input": weights.record.get("input", _INPUT), "model": model, "training": training, "metrics": {}}
+    yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
+
+
+_INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"}
+
+
+def look_twice(pictures: npt.NDArray[np.uint8], first: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Pictures (n, 80, 80, 3), numbered from ``first`` -> crops (2 n, 64, 64, 3): each as it is, then as film."""
+    crops = []
+    for number, picture in enumerate(pictures, start=first):
+        crops += [centre(picture)[None], imitate_frames(picture, 1, np.random.default_rng([seed, 16, number]))]
+    return np.concatenate(crops)
+
+
+def values_of(network: nn.Module, pictures: npt.NDArray[np.uint8], size: int) -> Tensor:
+    """Hash values (n, sum of all K) of untouched pictures (n, 80, 80, 3)."""
+    return extract(network, np.stack([centre(picture, size) for picture in pictures]), bf16=False)
+
+
+def code_figures(values: Tensor, rows: slice, people: Sequence[Person], bits: int) -> dict[str, float]:
+    """mAP still -> still and still -> set of a protocol, the sets by majority; ``values`` of the whole pack."""
+    ones = values.numpy()[:, rows] >= 0
+    stills = [(row, person.identity) for person in people for row in person.queries]
+    sets = [(list(photos), person.identity) for person in people for photos in person.sets]
+    codes = pack(ones[[row for row, _ in stills]])
+    majority = pack(binarise(np.stack([ones[photos].mean(axis=0) for photos, _ in sets])))
+    who = np.array([identity for _, identity in stills])
+    same = who[:, None] == np.array([identity for _, identity in sets])[None]
+    alike, others = who[:, None] == who[None], ~np.eye(len(who), dtype=bool)
+    return {
+        f"map_{bits}_still_set": mean_average_precision(hamming(codes, majority), same),
+        f"map_{bits}_still_still": mean_average_precision(hamming(codes, codes), alike, others),
+    }
+
+
+def _write(
+    out: Path,
+    stem: str,
+    layers: dict[int, HashLayers],
+    onnx: bytes,
+    record: dict[str, Any],
+    validation: Validation | None,
+) -> Iterator[str]:
+    """Write every length, measure what was written, calibrate it."""
+    paths = []
+    features = None
+    for K, own in layers.items():
+        name = f"{stem}-{K}"
+
+        def write(record: dict[str, Any], name: str = name, own: HashLayers = own) -> Path:
+            data = hash_safetensors(own, onnx)
+            return write_weights(out, name, bits=own.bits, safetensors=data, onnx=onnx, record=record, network=stem)
+
+        path = write(record)
+        if validation:
+            weights = load_weights(path)
+            if features is None:
+                run = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
+                features = protocol_features(validation.faces, validation.people, run, mirror=weights.mirror)
+            scores = all_scores(features, load_hash_layers(weights), homogeneous=record["model"]["homogeneous"])
+            figures = [asdict(score) for score in scores]
+            measured = {"data": validation.pack_path.name, "measure": _MEASURE, "figures": figures}
+            path = write(record | {"metrics": measured})
+            for score in scores:
+                yield f"{name}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
+        yield f"wrote {path}"
+        paths.append(path)
+    if validation:
+        yield from calibrated_if_enough(validation.pack_path, paths)
+
+
+_MEASURE = "mean average precision, ties by expectation"

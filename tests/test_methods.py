@@ -1,0 +1,174 @@
+"""learning/methods.py: a rival from a pack to weights that hash photos and tracks; what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic import write_pack
+from typer.testing import Result
+
+from dhhcli.codes import unpack
+from dhhcli.errors import WeightsError
+from dhhcli.features import FeatureExtractor, still_features
+from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
+from dhhcli.imitation import centre
+from dhhcli.learning.devices import Devices
+from dhhcli.learning.methods import values_of
+from dhhcli.learning.stillhash import StillSettings, train_stills
+from dhhcli.packs import read_pack
+from dhhcli.shards import open_shard
+from dhhcli.weights import load_hash_layers, load_weights
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = ("--set", "epochs=2", "--set", "batch=8", "--set", "precision=float32")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``train.h5``, ``val.h5`` (other people) and ``protocol.json``."""
+    folder = tmp_path_factory.mktemp("methods")
+    write_pack(folder / "train.h5", 4, 4, seed=0)
+    write_pack(folder / "val.h5", 4, 6, seed=1)
+    people = [
+        {"identity": i, "queries": [6 * i, 6 * i + 1], "sets": [[6 * i + 2, 6 * i + 3]], "shots": [6 * i + 5]}
+        for i in range(4)
+    ]
+    (folder / "protocol.json").write_text(json.dumps({"people": people}))
+    return folder
+
+
+def framewise(bits: int = 5, d: int = 3) -> HashLayers:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(bits, d)).astype(np.float32)
+    none = np.empty((bits, 0), np.float32), np.zeros(bits, np.float32)
+    return HashLayers(weight, rng.normal(size=bits).astype(np.float32), *none, framewise=True)
+
+
+def test_a_track_has_the_bits_of_most_of_its_frames() -> None:
+    layers, rng = framewise(), np.random.default_rng(1)
+    tracks = [rng.normal(size=(m, 3)).astype(np.float32) for m in (1, 4, 7)]
+    for frames, soft in zip(tracks, hash_tracks(layers, tracks), strict=True):
+        for k in range(5):
+            ones = sum(float(frame @ layers.still_weight[k] + layers.still_bias[k]) >= 0 for frame in frames)
+            assert soft[k] == pytest.approx(ones / len(frames))
+            assert (soft[k] >= 0.5) == (2 * ones >= len(frames))
+
+
+@pytest.mark.parametrize(("method", "size"), [("ddah", 32), ("dcbh", 32), ("dmh", 64)])
+def test_what_ships_is_what_was_trained(
+    method: str, size: int, dhh: Callable[..., Result], data: Path, tmp_path: Path
+) -> None:
+    words = ["train", "--method", method, "--data", data / "train.h5", "--out", "run", "--bits", "12", "--bits", "8"]
+    figures = ["--validate", data / "val.h5", "--protocol", data / "protocol.json"] if size == 32 else []
+    result = dhh(*words, *figures, *QUICK, "--set", f"size={size}", "--threads", "1", "--terms", "made here")
+    assert result.exit_code == 0, result.stderr
+    settings = StillSettings.of(method, (8, 12), 0)  # type: ignore[arg-type]
+    run = tmp_path / "run"
+    weights = [load_weights(run / f"{method}-{bits}.json") for bits in (8, 12)]
+    training = weights[0].record["training"]
+    assert (training["method"], training["terms"], training["people"]) == (method, "made here", 4)
+    assert weights[0].record["model"]["tracks"] == "majority"
+    assert weights[0].onnx_path == weights[1].onnx_path == run / f"{method}.onnx"
+    trained = StillSettings(**{**training["settings"], "lengths": tuple(training["settings"]["lengths"])})
+    faces = read_pack(data / "train.h5")
+    *_, (report, network) = train_stills(faces, trained, run, Devices(torch.device("cpu")))
+    assert report.losses == {}  # nothing was left to do
+    expected = values_of(network, faces.pictures[:5], size).numpy()
+    crops = np.stack([centre(picture) for picture in faces.pictures[:5]])
+    features = still_features(FeatureExtractor(weights[0].onnx_path), crops, mirror=weights[0].mirror)
+    # shrinking a picture of whole numbers rounds, averaging inside the network does not
+    np.testing.assert_allclose(features, expected, atol=1e-3 if size == 64 else 0.05)
+    for one in weights:
+        soft = hash_stills(load_hash_layers(one), features)
+        np.testing.assert_allclose(soft, 1 / (1 + np.exp(-features[:, settings.rows(one.bits)])), atol=1e-5)
+    if size == 32:
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        assert {"map_8_still_set", "map_12_still_still"} <= set(lines[-1])
+        represented = {figure["representation"] for figure in weights[0].record["metrics"]["figures"]}
+        assert represented == {"codes", "features", "random"}
+        assert f"wrote {Path('run') / f'{method}-12.json'}" in result.stderr.splitlines()
+
+
+@pytest.mark.parametrize("method", ["dnnh", "dsh", "hashnet"])
+def test_a_layer_on_finished_features(
+    method: str, dhh: Callable[..., Result], data: Path, other_weights: Path, tmp_path: Path
+) -> None:
+    words = ["train", "--method", method, "--data", data / "train.h5", "--out", "run", "--bits", "12", "--name", "mine"]
+    more = ["--features-of", other_weights, "--set", "steps=3", "--set", "people=3", "--threads", "1"]
+    result = dhh(*words, *more)
+    assert result.exit_code == 0, result.stderr
+    weights, base = load_weights(tmp_path / "run" / "mine-12.json"), load_weights(other_weights)
+    assert weights.record["files"]["onnx"]["sha256"] == base.record["files"]["onnx"]["sha256"]
+    assert weights.record["training"]["features_of"] == "other-32"
+    layers = load_hash_layers(weights)
+    assert (layers.still_weight.shape, layers.framewise) == ((12, 320), True)
+    again = dhh(*words, *more)
+    assert again.exit_code == 0, again.stderr
+    assert load_weights(tmp_path / "run" / "mine-12.json").fingerprint == weights.fingerprint
+    assert "features: " not in again.stderr  # kept
+
+
+def test_known_people_keep_pictures_out(dhh: Callable[..., Result], tmp_path: Path) -> None:
+    write_pack(tmp_path / "many.h5", 3, 22, seed=0)
+    words = ["train", "--method", "ddah", "--data", "many.h5", "--out", "run", "--bits", "8", "--hold-out", "2"]
+    result = dhh(*words, "--set", "epochs=0.5", "--set", "batch=8", "--threads", "1")
+    assert result.exit_code == 0, result.stderr
+    record = json.loads((tmp_path / "run" / "ddah-8.json").read_text())
+    assert (record["training"]["crops"], record["training"]["hold_out"]) == (66 - 20, 2)
+
+
+def test_weights_of_stills_index_films(
+    dhh: Callable[..., Result], data: Path, encoded: Path, sample: object, tmp_path: Path
+) -> None:
+    from dhhcli.sample import Sample
+
+    assert isinstance(sample, Sample)
+    words = ["train", "--method", "ddah", "--data", data / "train.h5", "--out", "run", "--bits", "12", "--threads", "1"]
+    assert dhh(*words, *QUICK).exit_code == 0
+    result = dhh("encode", sample.film, "--out", "mine.h5", "--weights", "run/ddah-12.json")
+    assert result.exit_code == 0, result.stderr
+    with open_shard(tmp_path / "mine.h5") as shard, open_shard(encoded) as known:
+        assert shard.tag.bits == 12
+        assert len(shard) == len(known)
+        assert unpack(shard.codes[:], 12).shape == (len(known), 12)
+    found = dhh("query", sample.photos[0], "--codes", "mine.h5", "--weights", "run/ddah-12.json", "--json")
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout.splitlines()[0])["bits"] == 12
+
+
+def test_weights_that_hash_tracks_in_some_other_way(
+    dhh: Callable[..., Result], data: Path, other_weights: Path, tmp_path: Path
+) -> None:
+    words = ["train", "--method", "dsh", "--data", data / "train.h5", "--out", "run", "--bits", "12"]
+    assert dhh(*words, "--features-of", other_weights, "--set", "steps=1", "--threads", "1").exit_code == 0
+    path = tmp_path / "run" / "dsh-12.json"
+    record = json.loads(path.read_text())
+    record["model"]["tracks"] = "vote"
+    path.write_text(json.dumps(record))
+    with pytest.raises(WeightsError, match="hashes tracks by 'vote', this dhh knows 'covariance' and 'majority'"):
+        load_hash_layers(load_weights(path))
+
+
+def test_the_command_line_refuses_what_a_rival_lacks(dhh: Callable[..., Result], data: Path) -> None:
+    words = ["train", "--data", data / "train.h5", "--out", "run"]
+    for more, code, message in (
+        (["--method", "ddah", "--recipe", "paper"], 2, "--recipe paper: ddah has no such thing"),
+        (["--method", "dsh", "--joint-steps", "3"], 2, "--joint-steps: dsh has no such thing"),
+        (["--method", "dsh", "--patience", "3"], 2, "--patience: dsh has no such thing"),
+        (["--method", "dmh", "--set", "colour=1"], 2, "--set colour=1: no such setting"),
+        (["--method", "dmh", "--set", "margin=1"], 2, "margin 1.0: out of range, or dmh has no such thing"),
+        (["--method", "dmh", "--features-of", "dhh-12"], 2, "--features-of: dmh trains a network of its own"),
+        (["--method", "dsh", "--features-of", "none"], 1, "no such weights"),
+        (["--method", "dsh", "--validate", "b.h5"], 2, "go together"),
+        (["--features-of", "dhh-12"], 2, "--features-of: for the rivals"),
+        (["--hold-out", "3"], 2, "--hold-out: for the rivals"),
+    ):
+        result = dhh(*words, *more)
+        assert result.exit_code == code, result.stderr
+        assert message in result.stderr
+        assert result.stderr.count("\n") <= 2  # what is trained on may be said first
+    assert dhh(*words, "--method", "theirs").exit_code == 2
