@@ -357,17 +357,30 @@ def export(
 @app.command()
 def index(
     codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
-    ivf: Annotated[bool, typer.Option("--ivf", help="Cluster the codes: faster from some million tracks on.")] = False,
+    ivf: Annotated[
+        bool | None,
+        typer.Option(
+            "--ivf/--flat",
+            help="Look into the nearest of many lists, or at every code. Default: as the index that is there; lists "
+            "from 20 million tracks on.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make the lists anew, also where old ones could serve.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the clustering's sample and of the recall measurement.")] = 0,
 ) -> None:
-    """Build a FAISS index beside a codes file; query uses it while it is fresh, and does not need it."""
+    """Build an index beside a codes file, or bring it up to date; query uses it while it is fresh, or does without."""
     import numpy as np
 
-    from .index import build, index_paths
+    from .index import index_paths
+    from .indexing import build
     from .report.output import print_notes
 
-    info = build(codes, "ivf" if ivf else "flat", np.random.default_rng(seed))
-    print_notes([f"{index_paths(codes)[0]}: {info.words()}"])
+    info, how = build(
+        codes, None if ivf is None else "ivf" if ivf else "flat", np.random.default_rng(seed), again=again
+    )
+    print_notes([f"{index_paths(codes)[0]}: {how}: {info.words()}"])
 
 
 @app.command()
