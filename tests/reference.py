@@ -171,6 +171,7 @@ RIVALS = (
     "linear",
     "lsh",
     "itq",
+    "trained",
 )
 FOLDERS = (("report/", REPORT), ("edit/", EDIT), ("learning/", LEARNING), ("rivals/", RIVALS))
 
