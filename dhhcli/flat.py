@@ -91,17 +91,17 @@ def tile(query: NDArray[np.uint8]) -> NDArray[Any]:
     return words if len(words) == 1 else np.tile(words, TILE // len(words))
 
 
-def measurer(width: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], Distances]:
-    """A function of codes (c, width), at most WORDS words, and the `tile` of a query: distances (c,).
+def measurer(width: int, most: int = 0) -> Callable[[NDArray[np.uint8], NDArray[Any]], Distances]:
+    """A function of codes (c, width), at most `most` words (default WORDS), and a query's `tile`: distances (c,).
 
     What it returns is overwritten by its next call. The 2 to 8 counts of a code lie side by side in one larger
     integer, where a multiplication by 1 + 2^8 (or 2^16) + ... leaves their sum in the highest place.
     """
     word: Any = np.uint32 if width == 4 else np.uint64
     per_code = max(1, width // 8)
-    mixed = np.empty(WORDS, word)
-    counts = np.empty(WORDS, np.uint8)
-    sums = np.empty(WORDS // 2, np.uint16)
+    mixed = np.empty(most or WORDS, word)
+    counts = np.empty(most or WORDS, np.uint8)
+    sums = np.empty((most or WORDS) // 2, np.uint16)
 
     def measure(codes: NDArray[np.uint8], query: NDArray[Any]) -> Distances:
         words = codes.reshape(-1).view(word)
@@ -124,6 +124,30 @@ def measurer(width: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], Distance
         return (of_two.view(np.uint64) * np.uint64(0x0001_0001_0001_0001) >> np.uint64(48)).astype(np.uint16)
 
     return measure
+
+
+def distances_to(codes: NDArray[np.uint8], query: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Distances (c,) of all codes (c, B) to one query (B,)."""
+    per_code = max(1, codes.shape[1] // 8)
+    rows = min(WORDS // per_code, max(1, len(codes)))
+    measure, repeated = measurer(codes.shape[1], rows * per_code), tile(query)
+    found = np.empty(len(codes), np.uint16)
+    for first in range(0, len(codes), rows):
+        found[first : first + rows] = measure(codes[first : first + rows], repeated)
+    return found
+
+
+def rows_of(pieces: Pieces, rows: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+    """Codes (c, width) of rows (c,) that count through all pieces."""
+    codes = np.empty((len(rows), width), np.uint8)
+    first = 0
+    for piece in pieces:
+        own = (rows >= first) & (rows < first + len(piece))
+        codes[own] = piece[rows[own] - first]
+        first += len(piece)
+    if len(rows) and not (rows.min() >= 0 and rows.max() < first):
+        raise IndexError(f"rows {rows.min()} to {rows.max()} of {first}")
+    return codes
 
 
 # ------------------------------------------------------------------------------------------------ what is scanned

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .codes import code_bytes
 from .errors import ShardError
+from .flat import rows_of
 from .records import EncodedVideo, VideoRecord, intact, path_bytes, to_record
 from .shardfile import ShardFile
 from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, cut, view
@@ -20,21 +22,35 @@ from .tables import SHOT_DTYPE, TRACK_DTYPE, ModelTag, Tables, cut, view
 class Shard:
     """All committed tracks under one codes path, read-only; n = len(shard). Made by `open_shard`.
 
-    Track, shot and video rows count over the whole shard, videos sorted by path. `codes` is a view into the
-    memory-mapped file where there is one file, a copy where parts wait beside it. Closing only lets go of
-    the maps: arrays handed out before stay valid.
+    Track, shot and video rows count over the whole shard, videos sorted by path. Closing only lets go of the maps:
+    arrays handed out before stay valid.
     """
 
     tag: ModelTag
     content: str  # SHA-256 (hex) of model, codes, tables and thumbnails; the same before and after merging
     dhh_version: str  # that wrote it
-    codes: NDArray[np.uint8]  # (n, B)
     pieces: list[Tables]
     tombstones: NDArray[np.void]  # (x,) TOMBSTONE_DTYPE: what was forgotten
     version: int  # of the codes file's format
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return sum(len(piece.codes) for piece in self.pieces)
+
+    @property
+    def code_pieces(self) -> tuple[NDArray[np.uint8], ...]:
+        """All codes (n, B), in one piece or several: views into the mapped files."""
+        return tuple(piece.codes for piece in self.pieces)
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint8]:
+        """All codes (n, B): mapped where there is one file, a copy where parts wait beside it."""
+        if not self.pieces:
+            return np.empty((0, code_bytes(self.tag.bits)), np.uint8)
+        return self.pieces[0].codes if len(self.pieces) == 1 else np.concatenate(self.code_pieces)
+
+    def code_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Codes of tracks `ids` (k,) -> (k, B), nothing else read."""
+        return rows_of(self.code_pieces, np.asarray(ids, np.int64), code_bytes(self.tag.bits))
 
     def __enter__(self) -> "Shard":
         return self
@@ -44,9 +60,8 @@ class Shard:
 
     def close(self) -> None:
         self.pieces = []
-        self.codes = self.codes[:0].copy()
-        self.__dict__.pop("videos", None)
-        self.__dict__.pop("_starts", None)
+        for name in ("codes", "videos", "_starts"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def videos(self) -> tuple[VideoRecord, ...]:

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from .codes import unpack
 from .edit.formats import Fuse
 from .errors import NoFaceError, ShardError, UsageError
-from .hashing import hash_tracks
+from .hashing import HashLayers, hash_tracks
 from .network import Network
 from .photos import LONGEST, PhotoCode, photo_code
 from .places import shot_tracks_of, video_row
@@ -118,6 +118,19 @@ class Asked:
     notes: tuple[str, ...]
 
 
+def photo_rows(soft: Floats, features: Floats, layers: HashLayers, fuse: Fuse = Fuse.both) -> Floats:
+    """What photos of a person are asked with: soft bits (q, K), features (q, d) -> rows (r, K), the set last."""
+    if len(soft) == 1 or fuse is Fuse.best:
+        return soft
+    together = hash_tracks(layers, [features])
+    return together if fuse is Fuse.set else np.concatenate([soft, together])
+
+
+def kind_of(photos: int, fuse: Fuse = Fuse.both) -> str:
+    """Which of the calibration's curves holds for the rows of so many photos."""
+    return "still-track" if photos == 1 or fuse is Fuse.best else "track-track"
+
+
 @dataclass(frozen=True, eq=False)
 class _Look:
     """What one word gives."""
@@ -143,18 +156,21 @@ def asked(words: Sequence[Word], shard: Shard, network: Network, *, face: int = 
     if face > 1 and len(words) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
     looks = [_look(word, shard, network, face) for word in words]
-    features = [look.feature for look in looks if look.feature is not None]
-    together = len(features) > 1 and fuse is not Fuse.best
-    rows = [look for look in looks if not (together and fuse is Fuse.set and look.feature is not None)]
-    soft, names = [look.soft for look in rows], [look.name for look in rows]
-    if together:
-        soft.append(hash_tracks(network.layers, [np.stack(features)])[0])
-        names.append(f"the {len(features)} photos together")
-    stills = all(look.feature is not None for look in looks) and not together
+    photos = [look for look in looks if look.feature is not None]
+    others = [look for look in looks if look.feature is None]
+    soft = [look.soft[None] for look in others]
+    names = [look.name for look in others]
+    if photos:
+        own = np.stack([look.soft for look in photos])
+        features = np.stack([look.feature for look in photos if look.feature is not None])
+        soft.insert(0, photo_rows(own, features, network.layers, fuse))
+        together = [f"the {len(photos)} photos together"] if kind_of(len(photos), fuse) == "track-track" else []
+        alone = [look.name for look in photos]
+        names = [*(alone[: len(soft[0]) - len(together)]), *together, *names]
     return Asked(
-        np.stack(soft),
+        np.concatenate(soft),
         tuple(names),
-        "still-track" if stills else "track-track",
+        kind_of(len(photos), fuse) if not others else "track-track",
         tuple(look.face for look in looks),
         np.unique(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
         tuple(look.note for look in looks if look.note is not None),
@@ -245,7 +261,7 @@ def _of_film(path: Path, shard: Shard, network: Network, face: int) -> _Look:
     found.sort(key=lambda item: (-item[1].detections, -item[1].best.face.size, item[0]))
     number, track = found[face - 1]
     crops = np.stack([observation.crop for observation in sample(track, FRAMES_A_CODE)])
-    soft = hash_tracks(network.layers, [network.extract(crops)])[0]
+    soft = hash_tracks(network.layers, [network.film_extract(crops)])[0]
     note = None
     if len(found) > 1:
         which = "the one seen longest" if face == 1 else f"number {face} by how long it is seen"

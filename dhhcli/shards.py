@@ -80,10 +80,9 @@ def open_shard(codes_path: Path) -> Shard:
     for file in files:
         _check_tag(file, files[-1].tag)
     pieces = merged(files)
-    codes = pieces[0].codes if len(pieces) == 1 else np.concatenate([piece.codes for piece in pieces])
     tag, tombstones = files[-1].tag, main.tombstones if main else NO_TOMBSTONES
     content = content_hash(tag, pieces, tombstones)
-    return Shard(tag, content, files[-1].dhh_version, codes, pieces, tombstones, files[-1].version)
+    return Shard(tag, content, files[-1].dhh_version, pieces, tombstones, files[-1].version)
 
 
 def parts_of(codes_path: Path) -> list[Path]:

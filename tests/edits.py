@@ -139,7 +139,7 @@ def answer(
     )
     codes = np.zeros((len(shots), 8), np.uint8)
     unit = to_tables(TAG, EncodedVideo(video, shot_rows, track_rows, codes, (b"",) * len(shots)))
-    shard = Shard(TAG, "", "", unit.codes, [unit], NO_TOMBSTONES, 2)
+    shard = Shard(TAG, "", "", [unit], NO_TOMBSTONES, 2)
     hits = [
         Hit(rank=first_rank + number, distance=number, score=0.0, track=number, shot=order[shot], tracks=1)
         for number, shot in enumerate(shots)

@@ -19,6 +19,7 @@ from dhhcli.encode import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.network import Network, load_network
 from dhhcli.photos import photo_code
+from dhhcli.question import kind_of, photo_rows
 from dhhcli.search import search
 from dhhcli.shards import Shard, open_shard
 
@@ -37,32 +38,35 @@ EDGES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """Every shot of every question: how near, how many photos asked, and whether the actor is there."""
+    """Every shot of every question: how near, how many rows asked, and whether the actor is there."""
 
     distances: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     right: npt.NDArray[np.bool_]
     face_px: npt.NDArray[np.float64]
-    photos: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    kinds: npt.NDArray[np.str_]
 
 
 def ask(shard: Shard, network: Network, *, together: bool) -> Asked:
     """All photos of all actors, each alone or an actor's together, against all shots."""
-    found: list[tuple[int, float, bool, float, int]] = []
+    found: list[tuple[int, float, bool, float, int, str]] = []
     for actor in sorted(SEEN):
-        soft = []
+        codes = []
         for path in sorted((FILM / "photos" / actor).glob("*.jpg")):
             try:
-                soft.append(photo_code(path, network).soft)
+                codes.append(photo_code(path, network))
             except NoFaceError as error:
                 sys.stderr.write(f"{error}\n")
-        for question in [soft] if together else [[one] for one in soft]:
-            for hit in search(shard, np.stack(question), 10_000):
+        for question in [codes] if together else [[one] for one in codes]:
+            soft, features = np.stack([one.soft for one in question]), np.stack([one.feature for one in question])
+            rows = photo_rows(soft, features, network.layers)
+            for hit in search(shard, rows, 10_000):
                 shot = shard.shots_rows(np.array([hit.shot]))[0]
                 clip = shard.video(int(shot["video"])).path.stem
                 right = int(shot["number"]) in SEEN[actor].get(clip, set())
                 size = float(shard.track_rows(np.array([hit.track]))[0]["face_px"])
-                found.append((hit.distance, hit.score, right, size, len(question)))
+                found.append((hit.distance, hit.score, right, size, len(rows), kind_of(len(question))))
     columns = [np.array(column) for column in zip(*found, strict=True)]
     return Asked(*columns)
 
@@ -70,9 +74,9 @@ def ask(shard: Shard, network: Network, *, together: bool) -> Asked:
 def confidence(calibration: Calibration, asked: Asked) -> npt.NDArray[np.float64]:
     """Of every shot of every question."""
     out = np.empty(len(asked.right))
-    for photos in np.unique(asked.photos):
-        own = asked.photos == photos
-        out[own] = calibration.confidence(asked.distances[own], asked.scores[own], photos=int(photos))
+    for rows, kind in {*zip(asked.rows.tolist(), asked.kinds.tolist(), strict=True)}:
+        own = (asked.rows == rows) & (asked.kinds == kind)
+        out[own] = calibration.confidence(asked.distances[own], asked.scores[own], kind=kind, photos=rows)
     return out
 
 

@@ -16,21 +16,23 @@ from dhhcli.encode import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.network import Network, load_network
 from dhhcli.photos import photo_code
+from dhhcli.question import photo_rows
 from dhhcli.search import search
 from dhhcli.shards import Shard, open_shard
 
 TOP = 10
 
 
-def soft_bits(actor: str, network: Network) -> npt.NDArray[np.float32]:
-    """Of all photos of an actor in which there is a face, (q, K)."""
+def soft_bits(actor: str, network: Network) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Of all photos of an actor in which there is a face, (q, K), and the rows (r, K) that they ask with together."""
     found = []
     for path in sorted((FILM / "photos" / actor).glob("*.jpg")):
         try:
-            found.append(photo_code(path, network).soft)
+            found.append(photo_code(path, network))
         except NoFaceError as error:
             sys.stderr.write(f"{error}\n")
-    return np.stack(found)
+    soft, features = np.stack([code.soft for code in found]), np.stack([code.feature for code in found])
+    return soft, photo_rows(soft, features, network.layers)
 
 
 def right_shots(shard: Shard, question: npt.NDArray[np.float32], actor: str) -> npt.NDArray[np.bool_]:
@@ -63,8 +65,8 @@ def main() -> None:
                 relevant = sum(map(len, shots.values()))
                 if not relevant:
                     continue
-                soft = soft_bits(actor, network)
-                whole = right_shots(shard, soft, actor)
+                soft, rows = soft_bits(actor, network)
+                whole = right_shots(shard, rows, actor)
                 single = [right_shots(shard, one[None], actor) for one in soft]
                 together.append(average_precision(whole, relevant))
                 alone.append(float(np.mean([average_precision(one, relevant) for one in single])))

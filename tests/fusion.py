@@ -3,9 +3,11 @@
 Not a test: run it after training, ``python tests/fusion.py [WEIGHTS ...]``. On faces-val.h5 the photos are the first n
 of each of the protocol's sets; the database holds the other sets, or the shots that none of these photos was made
 into. On the film the photos are the first n of every actor that show a face, the database its shots (who is in which
-was noted by eye, film_confidence.py). Order is that of a search: distance, then soft score.
+was noted by eye, film_confidence.py). Order is that of a search: distance, then soft score. What confidence promises
+is looked at on people whom its curves were not fitted on.
 """
 
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,13 +17,19 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
+from dhhcli.calibration import PRIOR, Calibration
 from dhhcli.codes import binarise, soft_distance, unpack
+from dhhcli.curvefit import fit_curve, how_alike, person_weights
+from dhhcli.edit.formats import Fuse
 from dhhcli.encode import encode
 from dhhcli.evaluate import SHOT_FRAMES, read_both
 from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
+from dhhcli.heldout import reliability
 from dhhcli.imitation import centre, imitate_frames
 from dhhcli.metrics import mean_average_precision
 from dhhcli.network import Network, load_network
+from dhhcli.packs import read_pack
+from dhhcli.pairs import DRAWS, Material, Pairs, all_pairs, material, nearest_of
 from dhhcli.photos import largest_first
 from dhhcli.shards import open_shard
 
@@ -46,11 +54,16 @@ def as_set(layers: HashLayers, looks: Looks) -> Floats:
     return hash_tracks(layers, [means(looks)]) if len(looks[0]) > 1 else best(layers, looks)
 
 
+def both(layers: HashLayers, looks: Looks) -> Floats:
+    """Those of both."""
+    return np.concatenate([best(layers, looks), as_set(layers, looks)]) if len(looks[0]) > 1 else best(layers, looks)
+
+
 # ways of asking: photos seen from both sides -> soft bits (r, K), of which the nearest counts
 WAYS: dict[str, Callable[[HashLayers, Looks], Floats]] = {
     "best": best,
     "set": as_set,
-    "both": lambda layers, looks: np.concatenate([best(layers, looks), as_set(layers, looks)]),
+    "both": both,
     "mean of soft bits": lambda layers, looks: best(layers, looks).mean(axis=0)[None],
     "mean of features": lambda layers, looks: hash_stills(layers, means(looks).mean(axis=0)[None]),
     "set, one side": lambda layers, looks: hash_tracks(layers, [looks[0]]),
@@ -146,10 +159,95 @@ def on_film(network: Network) -> None:
         sys.stdout.write(f"{network.name}  film ({len(looks)} actors)  {name:18}  {words}\n")
 
 
+def nearest_of_rows(distances: npt.NDArray[np.int32], scores: Floats) -> tuple[npt.NDArray[np.int32], Floats]:
+    """(r, n), (r, n) -> (n,), (n,): of the nearest row, by distance, then score."""
+    order = np.lexsort((scores, distances), axis=0)[0]
+    at = np.arange(distances.shape[1])
+    return distances[order, at], scores[order, at]
+
+
+def questions(found: Material, layers: HashLayers, single: Pairs, n: int, way: Fuse) -> Pairs:
+    """Pairs of random groups of n photos of one person, asked with as `question.asked` does, and all tracks."""
+    rng = np.random.default_rng(n)
+    groups = [
+        rng.choice(own, n, replace=False)
+        for own in (np.flatnonzero(found.still_people == person) for person in np.unique(found.still_people))
+        if len(own) >= n
+        for _ in range(DRAWS)
+    ]
+    bits = binarise(hash_tracks(layers, found.tracks))
+    d, s = [], []
+    for group in groups:
+        looks = found.stills[group], found.stills[group]
+        soft = {Fuse.best: best, Fuse.set: as_set, Fuse.both: both}[way](layers, looks)
+        rows = (binarise(soft)[:, None] != bits[None]).sum(axis=2).astype(np.int32)
+        near = nearest_of_rows(rows, np.stack([soft_distance(row, bits) for row in soft]))
+        d.append(near[0])
+        s.append(near[1])
+    usable = np.stack([single.usable[group].all(axis=0) for group in groups])
+    return Pairs(np.stack(d), np.stack(s), found.still_people[[g[0] for g in groups]], found.track_people, usable)
+
+
+def less_those_nearer_to_another(pairs: Pairs, rng: np.random.Generator) -> Pairs:
+    """What `--not` leaves of single photos' pairs: one photo of somebody else, drawn for each, is not nearer."""
+    usable = pairs.usable.copy()
+    for row, person in enumerate(pairs.asking):
+        other = rng.choice(np.flatnonzero(pairs.asking != person))
+        nearer = (pairs.distances[other] < pairs.distances[row]) | (
+            (pairs.distances[other] == pairs.distances[row]) & (pairs.scores[other] < pairs.scores[row])
+        )
+        usable[row] &= ~nearer
+    return dataclasses.replace(pairs, usable=usable)
+
+
+def held_out(network: Network) -> None:
+    """Curves of half of the people, as a query uses them, on questions of the other half, both ways."""
+    bits, layers = network.tag.bits, network.layers
+    found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
+    kinds = all_pairs(found, layers)
+    single = kinds["still-track"]
+    asked: list[tuple[str, Pairs, str, int]] = [("one photo", single, "still-track", 1)]
+    for n in PHOTOS[1:]:
+        for way in Fuse:
+            kind = "still-track" if way is Fuse.best else "track-track"
+            rows = {Fuse.best: n, Fuse.set: 1, Fuse.both: n + 1}[way]
+            asked.append((f"{n} photos, {way}", questions(found, layers, single, n, way), kind, rows))
+    track = kinds["track-track"]
+    hard = dataclasses.replace(track, scores=track.distances.astype(np.float32))
+    asked.append(("a stored track", hard, "track-track", 1))
+    rng = np.random.default_rng(0)
+    asked.append(("one photo, --not another", less_those_nearer_to_another(single, rng), "still-track", 1))
+    drawn = rng.permutation(np.unique(found.still_people))
+    halves = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
+    for name, pairs, kind, rows in asked:
+        said, true, weights = [], [], []
+        for half, other in (halves, halves[::-1]):
+            known, unknown = single.among(half), pairs.among(other)
+            alike = how_alike(known, nearest_of(known, 4, rng), 4)
+            calibration = Calibration({kind: fit_curve(kinds[kind].among(half), bits, PRIOR)}, PRIOR, alike)
+            kept = unknown.usable
+            same = unknown.same[kept]
+            said.append(calibration.confidence(unknown.distances[kept], unknown.scores[kept], kind=kind, photos=rows))
+            weight = np.where(same, 0.0, (1 - PRIOR) / (~same).sum())
+            own = person_weights(unknown)
+            weight[same] = PRIOR * own / own.sum()
+            true.append(same)
+            weights.append(weight / 2)
+        of = (network.name, kind, rows)
+        line, bins = reliability(np.concatenate(said), np.concatenate(true), np.concatenate(weights), of, PRIOR)
+        high = " ".join(f"{b.predicted:.2f}:{b.observed:.2f}" for b in bins if b.predicted >= 0.1)
+        sys.stdout.write(
+            f"{network.name}  held out  {name:26} log loss {line.log_loss:.4f}  off by {line.ece_found:.3f} from 0.1 up"
+            f"  said:was {high}\n"
+        )
+
+
 def main() -> None:
-    """Val people first, then the film with the first weights."""
+    """Val people first, what confidence is worth, then the film."""
     networks = [load_network(name, film=True) for name in (sys.argv[1:] or ["dhh-128", "dhh-64", "dhh-48"])]
     on_val(networks)
+    for network in networks:
+        held_out(network)
     for network in networks:
         on_film(network)
 

@@ -99,7 +99,7 @@ def test_the_paper_s_tables_and_going_on(
 
 def test_options_that_contradict_each_other(dhh: Run, fit: Path, asked_pack: tuple[Path, Path], tmp_path: Path) -> None:
     pack, protocol = asked_pack
-    one_line(dhh("evaluate", pack, "--compare", "abc", "--fit", fit), 2, "'abc'", "there are frames, fitted, all")
+    one_line(dhh("evaluate", pack, "--compare", "abc", "--fit", fit), 2, "'abc'", "are frames, fitted, trained, all")
     one_line(dhh("evaluate", pack, "--compare", "itq"), 2, "--fit", "--closed")
     one_line(dhh("evaluate", pack, "--compare", "itq", "--fit", fit), 2, "--protocol")
     one_line(dhh("evaluate", pack, "--compare", "itq", "--fit", fit, "--closed", "3"), 2, "--closed")
@@ -118,7 +118,7 @@ def test_names_of_methods() -> None:
     assert named("itq, ksh,itq") == ("itq", "ksh")
     assert named("frames") == ("features", "dhh", "frames", "itq", "lsh", "random")
     assert named("frames,itq") == ("frames", "itq")
-    assert set(named("fitted,frames")) == set(named("all"))
+    assert set(named("fitted,trained,frames")) == set(named("all"))
     with pytest.raises(UsageError, match="''"):
         named("")
 
@@ -161,15 +161,16 @@ def test_real_tracks_and_weights_of_frame_wise_methods(
         onnx=base.onnx_path.read_bytes(),
         record={
             "model": {"tracks": "majority", "features": 320, "homogeneous": False, "mirror": False},
-            "training": {"method": "made"},
+            "training": {"method": "dsh"},
         },
     )
-    words = ("evaluate", "tracks.h5", "--compare", "lsh", "--fit", fit, "--weights", record)
-    result = dhh(*words, "--json")
+    words = ("--fit", fit, "--weights", record)
+    one_line(dhh("evaluate", "tracks.h5", "--compare", "lsh", *words), 2, "made-12: of dsh", "name it too")
+    result = dhh("evaluate", "tracks.h5", "--compare", "lsh,dsh", *words, "--json")
     assert result.exit_code == 0, result.stderr
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {(line["method"], line["kind"], line["query"]) for line in lines} == {
-        (method, "frame-wise", query) for method in ("lsh", "made") for query in ("still", "session")
+        (method, "frame-wise", query) for method in ("lsh", "dsh") for query in ("still", "session")
     }
 
 

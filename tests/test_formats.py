@@ -24,6 +24,7 @@ AV1 = {"preset": "8", "crf": "10"}
 # name: encoder, pixel format, options, containers
 FORMATS: dict[str, tuple[str, str, dict[str, str], tuple[str, ...]]] = {
     "H.264": ("libx264", "yuv420p", {"preset": "fast"}, ("mp4", "mov", "mkv", "ts", "avi")),
+    "H.264 in fields": ("libx264", "yuv420p", {"x264-params": "interlaced=1:tff=1"}, ("mp4", "mov", "mkv", "ts")),
     "H.264 10 bit": ("libx264", "yuv422p10le", FAST, ("mp4", "mov", "mkv")),
     "HEVC": ("libx265", "yuv420p", {**FAST, "x265-params": "log-level=none"}, ("mp4", "mov", "mkv", "ts")),
     "HEVC 10 bit": ("libx265", "yuv420p10le", {**FAST, "x265-params": "log-level=none"}, ("mp4", "mov", "mkv")),
@@ -165,13 +166,19 @@ def woven(shift: int) -> Picture:
     return picture
 
 
-def test_combed_pictures_become_one_field(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("mpeg2video", {"flags": "+ildct+ilme", "qmin": "1", "qmax": "2"}),
+        ("libx264", {"x264-params": "interlaced=1:tff=1", "crf": "5"}),
+    ],
+)
+def test_combed_pictures_become_one_field(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
     still, moved = woven(0), woven(8)
     assert is_combed(moved)
     assert not is_combed(still)
     assert not is_combed(scene(3))
-    options = {"flags": "+ildct+ilme", "qmin": "1", "qmax": "2"}
-    path = write(tmp_path / "a.mkv", [moved] * 3, "mpeg2video", "yuv420p", options)
+    path = write(tmp_path / "a.mkv", [moved] * 3, codec, "yuv420p", options)
     with open_video(path) as video:
         frame = next(video.frames())
         if not frame.picture.interlaced_frame:

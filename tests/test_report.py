@@ -120,6 +120,20 @@ def test_sheet_lays_faces_out_in_rank_order() -> None:
     assert contact_sheet([], []).std() == 0
 
 
+def test_sheet_begins_with_what_was_asked_with() -> None:
+    def jpeg(level: int) -> bytes:
+        return bytes(cv2.imencode(".jpg", np.full((80, 80, 3), level, np.uint8))[1].tobytes())
+
+    photos = [(Path(f"/p/{i}.jpg"), jpeg(20 * i)) for i in range(7)]
+    sheet = contact_sheet([ROW], [jpeg(220)], photos)
+    assert sheet.shape == (2 * (CELL + CAPTION), 5 * CELL, 3)  # a line of photos at most, then the answers
+    levels = [int(sheet[CELL // 2, CELL * i + CELL // 2, 0]) for i in range(5)]
+    assert levels == pytest.approx([0, 20, 40, 60, 80], abs=3)
+    assert int(sheet[CELL + CAPTION + CELL // 2, CELL // 2, 0]) == pytest.approx(220, abs=3)
+    assert (sheet[2, 3 : CELL - 3] == sheet[2, 3]).all()  # the frame
+    assert sheet[2, 3, 0] < 60 < sheet[CELL + CAPTION + 2, 3, 0]
+
+
 def test_sheet_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DhhError, match="cannot be written"):
         write_sheet(tmp_path / "no" / "hits.png", [ROW], [b""])

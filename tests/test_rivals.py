@@ -7,7 +7,7 @@ import pytest
 from rivalry import D, made_people, mean_ap
 
 from dhhcli.errors import UsageError
-from dhhcli.rivals import METHODS, method
+from dhhcli.rivals import FITTED, METHODS, method
 from dhhcli.rivals.protocol import Framewise, Looks, Videowise
 
 BITS = 16
@@ -21,7 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:  # noqa: A
     monkeypatch.setattr(mm_nn, "STEPS", 120)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FITTED)
 def test_every_fitted_method_finds_people(name: str) -> None:
     """People apart from each other, both ways, better than chance by far, and shapes as the protocol says."""
     made = made_people()
@@ -37,7 +37,7 @@ def test_every_fitted_method_finds_people(name: str) -> None:
         assert found > made.chance + 0.3
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FITTED)
 def test_the_generator_decides(name: str) -> None:
     made = made_people()
     first, again = (method(name).fit(made.training, 3, np.random.default_rng(3)).stills(made.stills) for _ in range(2))

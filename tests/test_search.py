@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dhhcli.codes import pack, unpack
-from dhhcli.index import Kind, build, open_index
+from dhhcli.index import Kind, open_index
+from dhhcli.indexing import build
 from dhhcli.search import NO_RULES, Claim, Hit, Rules, search, shots_of
 from dhhcli.shards import ModelTag, Shard, commit, compact, open_shard
 

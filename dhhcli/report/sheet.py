@@ -23,32 +23,44 @@ COLUMNS = 5
 INK, PAPER, ABSENT = (30, 30, 30), (250, 250, 250), (200, 200, 200)
 
 
-def contact_sheet(rows: Sequence[Row], thumbnails: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """Best first, left to right, five a line: the face, its rank and source timecode, distance and confidence, file.
+def contact_sheet(
+    rows: Sequence[Row], thumbnails: Sequence[bytes], photos: Sequence[tuple[Path, bytes]] = ()
+) -> npt.NDArray[np.uint8]:
+    """Left to right, five a line: what was asked with, framed, at most a line of it; then the answers, best first.
 
-    A track encoded without thumbnails is a grey field.
+    Under a photo its name; under an answer its rank and source timecode, distance and confidence, file. A track
+    encoded without thumbnails is a grey field.
     """
-    lines = max(1, -(-len(rows) // COLUMNS))
-    sheet = np.full((lines * (CELL + CAPTION), COLUMNS * CELL, 3), PAPER, np.uint8)
-    for place, (row, jpeg) in enumerate(zip(rows, thumbnails, strict=True)):
-        top, left = place // COLUMNS * (CELL + CAPTION), place % COLUMNS * CELL
-        face = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
-        cell = sheet[top + 4 : top + CELL, left + 4 : left + CELL - 4]
-        if face is None:
-            cell[:] = ABSENT
-        else:
-            scale = min(cell.shape[0] / face.shape[0], cell.shape[1] / face.shape[1])
-            size = (max(1, int(face.shape[1] * scale)), max(1, int(face.shape[0] * scale)))
-            fitted = cv2.resize(face, size, interpolation=cv2.INTER_LINEAR)
-            y, x = (cell.shape[0] - size[1]) // 2, (cell.shape[1] - size[0]) // 2
-            cell[y : y + size[1], x : x + size[0]] = fitted
+    cells = [(jpeg, ("asked with", path.name, ""), True) for path, jpeg in photos[:COLUMNS]]
+    for row, jpeg in zip(rows, thumbnails, strict=True):
         words = f"{row.distance}/{row.bits}  {row.confidence_in_words}".rstrip()
-        for line, text in enumerate((f"{row.rank}.  {row.face_at}", words, row.video.name)):
+        cells.append((jpeg, (f"{row.rank}.  {row.face_at}", words, row.video.name), False))
+    lines = max(1, -(-len(cells) // COLUMNS))
+    sheet = np.full((lines * (CELL + CAPTION), COLUMNS * CELL, 3), PAPER, np.uint8)
+    for place, (jpeg, caption, framed) in enumerate(cells):
+        top, left = place // COLUMNS * (CELL + CAPTION), place % COLUMNS * CELL
+        cell = sheet[top + 4 : top + CELL, left + 4 : left + CELL - 4]
+        _show(cell, jpeg)
+        if framed:
+            cv2.rectangle(sheet, (left + 2, top + 2), (left + CELL - 3, top + CELL + 1), INK, 2)
+        for line, text in enumerate(caption):
             # OpenCV's font has no letters beyond ASCII
             ascii_text = text.encode("ascii", "replace").decode()[:27]
             at = (left + 4, top + CELL + 13 + 15 * line)
             cv2.putText(sheet, ascii_text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.35, INK, 1, cv2.LINE_AA)
     return sheet
+
+
+def _show(cell: npt.NDArray[np.uint8], jpeg: bytes) -> None:
+    """Put a picture into the middle of a cell (h, w, 3), as large as it goes."""
+    face = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    if face is None:
+        cell[:] = ABSENT
+        return
+    scale = min(cell.shape[0] / face.shape[0], cell.shape[1] / face.shape[1])
+    size = (max(1, int(face.shape[1] * scale)), max(1, int(face.shape[0] * scale)))
+    y, x = (cell.shape[0] - size[1]) // 2, (cell.shape[1] - size[0]) // 2
+    cell[y : y + size[1], x : x + size[0]] = cv2.resize(face, size, interpolation=cv2.INTER_LINEAR)
 
 
 def check_sheet(path: Path | None, *, show: bool) -> None:
@@ -72,8 +84,8 @@ def write_sheet(
 ) -> list[str]:
     """Write the contact sheet as HTML, PNG or JPEG, by the suffix of ``path`` -> words about what it lacks.
 
-    HTML also shows frames out of the ``videos``, the ``photos`` (path, JPEG of the face) that were asked with, and
-    ``why`` a hit was found.
+    Both begin with the ``photos`` (path, JPEG of the face) that were asked with; HTML also shows frames out of the
+    ``videos`` and ``why`` a hit was found.
 
     Raises:
         DhhError: another suffix, or the place cannot be written.
@@ -81,7 +93,7 @@ def write_sheet(
     check_sheet(path, show=False)
     notes: list[str] = []
     if path.suffix.lower() in PICTURES:
-        _, picture = cv2.imencode(path.suffix.lower(), contact_sheet(rows, thumbnails))
+        _, picture = cv2.imencode(path.suffix.lower(), contact_sheet(rows, thumbnails, photos))
         data = picture.tobytes()
     else:
         from .page import page

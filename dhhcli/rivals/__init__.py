@@ -1,7 +1,7 @@
-"""rivals: name of a method -> the Method, one of those that the paper's tables compare DHH with, fitted on features.
+"""rivals: name of a method -> the Method, one of those that the paper's tables compare DHH with.
 
-A module a method, imported when it is asked for: one needs torch, others scikit-learn. Methods that are trained as
-networks are in learning/ and come as weights.
+A module a method, imported when it is asked for: one needs torch, others scikit-learn. Methods that are trained by
+gradients are in learning/.
 """
 
 from importlib import import_module
@@ -11,7 +11,9 @@ from .protocol import Method
 
 FRAMEWISE = ("lsh", "sh", "itq", "ssh", "dbc", "ksh")  # a code a frame, on the backbone's features
 VIDEOWISE = ("cvh", "cmssh", "pdh", "mlbe", "mm-nn", "plmh", "her")  # a code a video
-METHODS = (*FRAMEWISE, *VIDEOWISE)
+FITTED = (*FRAMEWISE, *VIDEOWISE)
+TRAINED = ("dnnh", "dsh", "hashnet", "ddah", "dcbh", "dmh")  # by gradients: a code a frame (trained.py)
+METHODS = (*FITTED, *TRAINED)
 
 
 def method(name: str) -> Method:
@@ -22,5 +24,8 @@ def method(name: str) -> Method:
     """
     if name not in METHODS:
         raise UsageError(f"no method called {name!r}; there are {', '.join(METHODS)}")
+    if name in TRAINED:
+        one: Method = import_module(".trained", __name__).trained_method(name)
+        return one
     found: Method = import_module(f".{name.replace('-', '_')}", __name__).METHOD
     return found

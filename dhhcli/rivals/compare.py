@@ -1,8 +1,8 @@
 """compare: methods x bits x seeds on one split -> a cell each (figures, curves), kept on disk as soon as it is there.
 
 All methods share one backbone's features, one draw of training videos, and the same photos and videos to ask with; a
-seed decides what a method itself draws (directions, anchors, samples, starts). Asking again computes what is missing: a
-cell's name holds the fingerprints of the data and of the weights.
+seed decides what a method itself draws (directions, anchors, samples, starts). Asking again computes what is missing:
+a cell's name holds the fingerprints of the data and of the weights.
 """
 
 import json
@@ -10,7 +10,6 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,21 @@ from ..figures import Loaded, load_all
 from ..files import write_atomically
 from ..metrics import Ranking
 from ..weights import resolve_weights
-from . import METHODS, method
+from . import FITTED, METHODS, TRAINED, method
 from .measure import Asked, code_results, feature_results
 from .own import OWN, own_method
 from .protocol import Covariance, Method, Training
 from .split import Split, looks_of, training_of
 from .store import FeatureStore
+from .trained import NETWORKS, from_weights, name_of
 
 FORMAT = 1  # of cells
 POINTS = 101  # of a kept curve
 LENGTHS = (12, 24, 48)  # the paper's
 ALIASES = {
     "frames": ("features", "dhh", "frames", "itq", "lsh", "random"),
-    "fitted": ("features", "dhh", *METHODS, "random"),
+    "fitted": ("features", "dhh", *FITTED, "random"),
+    "trained": ("features", "dhh", *TRAINED, "random"),
     "all": ("features", "dhh", "frames", *METHODS, "random"),
 }
 NAMES = (*OWN, *METHODS)
@@ -61,22 +62,12 @@ class Plan:
     methods: tuple[str, ...]
     bits: tuple[int, ...] = LENGTHS
     seeds: int = 1
+    weights: tuple[str, ...] = ()
     folder: Path | None = None  # where cells and features are kept
     threads: int = 1
     first_seed: int = 0
-    own: dict[int, Loaded] = field(default_factory=dict)  # bits -> weights of dhh
-    rivals: tuple[Loaded, ...] = ()  # weights of other trained methods: a row each, whatever ``methods`` are
-
-
-@dataclass(frozen=True)
-class Job:
-    """A cell to be."""
-
-    method: str
-    bits: int
-    seed: int
-    made: Loaded | None  # weights that hash, or whose features are fitted on; None: there are none
-    given: bool = False  # the weights are the method
+    own: dict[int, Loaded] = field(default_factory=dict)  # bits -> weights
+    trained: dict[tuple[str, int], Loaded] = field(default_factory=dict)  # rival, bits -> its weights
 
 
 def named(text: str) -> tuple[str, ...]:
@@ -107,39 +98,43 @@ def plan(
 ) -> Plan:
     """Weights of every length found and verified, before anything is computed.
 
-    Weights of dhh are those of ``dhh`` and ``frames``, and their backbone gives the features that methods are fitted
-    on; without any, the shipped ones. Weights of a frame-wise method (``dhh train --method``) are rows of their own.
-
     Raises:
-        UsageError: several weights of dhh of one length, or of several backbones.
-        WeightsError: weights cannot be used, or are of lengths that are not asked for.
+        UsageError: several weights of one length, or weights of several backbones.
+        WeightsError: weights cannot be used.
     """
-    named_ones = load_all(weights) if weights else []
-    rivals = tuple(one for one in named_ones if one.layers.framewise)
-    loaded = [one for one in named_ones if not one.layers.framewise]
-    lengths = tuple(dict.fromkeys(bits or sorted(one.layers.bits for one in named_ones) or LENGTHS))
-    for one in named_ones:
-        if one.layers.bits not in lengths:
-            raise WeightsError(f"{one.name}: codes of {one.layers.bits} bits; give --bits {one.layers.bits} too")
-    missing = [length for length in lengths if length not in [one.layers.bits for one in loaded]]
-    if loaded and missing and {"dhh", "frames"} & {*methods}:
-        raise WeightsError(f"--bits {missing[0]}: none of --weights is of dhh and that length, and methods include dhh")
+    every = load_all(weights) if weights else []
+    trained: dict[tuple[str, int], Loaded] = {}
+    for one in every:
+        if one.layers.framewise:
+            key = name_of(one), one.layers.bits
+            if key in trained:
+                raise UsageError(f"--weights: {trained[key].name} and {one.name} are one method's of one length")
+            trained[key] = one
+    loaded = [one for one in every if not one.layers.framewise]
+    lengths = tuple(dict.fromkeys(bits or sorted({one.layers.bits for one in every}) or LENGTHS))
+    some = bool(loaded)
     if not loaded:
         shipped = [f"dhh-{length}" for length in lengths if resolve_weights(f"dhh-{length}").is_file()]
         loaded = load_all(shipped)  # none of these lengths: the default's backbone
     own: dict[int, Loaded] = {}
     for one in loaded:
         if one.layers.bits in own:
-            both = f"{own[one.layers.bits].name} and {one.name}"
-            raise UsageError(f"--weights: {both} are of one length; name one of them")
+            raise UsageError(
+                f"--weights: {own[one.layers.bits].name} and {one.name} are of one length; name one of them"
+            )
         own[one.layers.bits] = one
-    if len({_backbone(one) for one in loaded}) > 1:
-        raise UsageError("--weights: of several backbones; methods are fitted on the features of one")
-    return Plan(methods, lengths, seeds, folder, threads, first_seed, own, rivals)
-
-
-def _backbone(one: Loaded) -> str:
-    return str(one.weights.record["files"]["onnx"]["sha256"])
+    if len({one.weights.record["files"]["onnx"]["sha256"] for one in loaded}) > 1:
+        raise UsageError("--weights: of several backbones; methods are compared on the features of one")
+    for one in every:
+        if one.layers.bits not in lengths:
+            raise WeightsError(f"{one.name}: codes of {one.layers.bits} bits; give --bits {one.layers.bits} too")
+    for (name, _), one in trained.items():
+        if name not in methods:
+            raise UsageError(f"--weights {one.name}: of {name}, which --compare does not name; name it too")
+    missing = [length for length in lengths if length not in own]
+    if missing and {"dhh", "frames"} & {*methods} and some:
+        raise WeightsError(f"--bits {missing[0]}: none of --weights has that length, and methods include dhh")
+    return Plan(methods, lengths, seeds, tuple(weights), folder, threads, first_seed, own, trained)
 
 
 def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: None) -> list[Cell]:
@@ -148,71 +143,52 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
     Raises:
         DhhError: what a method's ``fit`` raises.
     """
-    identity = split.fingerprint()
-    sources: dict[str, Source] = {}
+    some = next(iter(wanted.own.values()))
+    store = FeatureStore(some.weights, wanted.folder / "features" if wanted.folder else None, wanted.threads)
+    covariance = Covariance(some.layers.eps, some.layers.divide, is_homogeneous(some.weights))
+    identity, network = split.fingerprint(), str(some.weights.record["files"]["onnx"]["sha256"])
+    asked: list[Asked] = []
+    training: list[Training] = []  # made when the first cell needs it
     cells = []
     jobs = _jobs(wanted)
-    for number, job in enumerate(jobs, 1):
-        if job.made is None:
-            note(f"{job.method}: no weights of {job.bits} bits; left out")
-            continue
-        stem = f"{job.method} {job.bits} {job.seed}"
-        key = sha256(f"{FORMAT} {identity} {job.made.weights.fingerprint} {stem}".encode()).hexdigest()
-        file = f"{stem.replace(' ', '-')}-{key[:12]}.json"
-        path = wanted.folder / "cells" / file if wanted.folder else None
+    for number, (name, bits, seed) in enumerate(jobs, 1):
+        made = wanted.trained.get((name, bits)) or wanted.own.get(bits, some)
+        key = sha256(f"{FORMAT} {identity} {made.weights.fingerprint} {name} {bits} {seed}".encode()).hexdigest()
+        path = wanted.folder / "cells" / f"{name}-{bits}-{seed}-{key[:12]}.json" if wanted.folder else None
         cell = read_cell(path) if path else None
         if cell is None:
-            backbone = _backbone(job.made)
-            if backbone not in sources:
-                sources[backbone] = Source(split, job.made, wanted.folder, wanted.threads)
-            cell = _cell(job, sources[backbone])
+            if name in ("dhh", "frames") and bits not in wanted.own:
+                note(f"{name}: no weights of {bits} bits; left out")
+                continue
+            if name in NETWORKS and (name, bits) not in wanted.trained:
+                note(f"{name}: no weights of {bits} bits among --weights (dhh train --method {name}); left out")
+                continue
+            if not asked:
+                asked.append(_asked(split, store, covariance))
+            fitted_here = name not in OWN and (name, bits) not in wanted.trained
+            if fitted_here and not training:
+                training.append(training_of(split, store, covariance))
+            cell = _cell(name, bits, seed, made, training, asked[0], network, wanted.threads)
             if path:
                 write_cell(path, cell)
         first = cell.results[0].line
         note(
-            f"{number}/{len(jobs)} {job.method} {job.bits or ''} seed {job.seed}: {first.query} -> {first.database} "
+            f"{number}/{len(jobs)} {name} {bits or ''} seed {seed}: {first.query} -> {first.database} "
             f"{first.mean_ap:.4f}, fitted in {cell.fit_seconds:.1f} s"
         )
         cells.append(cell)
     return cells
 
 
-def _jobs(wanted: Plan) -> list[Job]:
+def _jobs(wanted: Plan) -> list[tuple[str, int, int]]:
     """Cells in the order of the table; what draws nothing is done once, what has no bits at one length."""
-    some = next(iter(wanted.own.values()))
     jobs = []
     for name in wanted.methods:
         for bits in (0,) if name == "features" else wanted.bits:
-            made = wanted.own.get(bits, None if name in ("dhh", "frames") else some)
-            seeds = 1 if name in ("features", "dhh", "frames") else wanted.seeds
-            jobs += [Job(name, bits, wanted.first_seed + seed, made) for seed in range(seeds)]
-    named_ones: dict[tuple[str, int], int] = {}
-    for one in wanted.rivals:
-        training = one.weights.record.get("training")
-        name = str(training.get("method", one.name)) if isinstance(training, dict) else one.name
-        place = name, one.layers.bits
-        named_ones[place] = named_ones.get(place, -1) + 1
-        jobs.append(Job(name, one.layers.bits, named_ones[place], one, given=True))
+            done = name in ("features", "dhh", "frames") or (name, bits) in wanted.trained
+            seeds = 1 if done else wanted.seeds
+            jobs += [(name, bits, wanted.first_seed + seed) for seed in range(seeds)]
     return jobs
-
-
-class Source:
-    """One backbone's view of a split; computed when it is asked for."""
-
-    def __init__(self, split: Split, made: Loaded, folder: Path | None, threads: int) -> None:
-        self.split = split
-        self.store = FeatureStore(made.weights, folder / "features" if folder else None, threads)
-        self.covariance = Covariance(made.layers.eps, made.layers.divide, is_homogeneous(made.weights))
-
-    @cached_property
-    def asked(self) -> Asked:
-        """Photos and videos to ask with."""
-        return _asked(self.split, self.store, self.covariance)
-
-    @cached_property
-    def training(self) -> Training:
-        """What methods are fitted on."""
-        return training_of(self.split, self.store, self.covariance)
 
 
 def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> Asked:
@@ -225,20 +201,22 @@ def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> Asked:
     )
 
 
-def _cell(job: Job, source: Source) -> Cell:
-    name, bits, seed = job.method, job.bits, job.seed
-    if name == "features" or job.made is None:
-        return Cell(name, bits, seed, "", 0.0, tuple(map(_thin, feature_results(name, source.asked))))
+def _cell(
+    name: str, bits: int, seed: int, made: Loaded, training: list[Training], asked: Asked, network: str, threads: int
+) -> Cell:
+    if name == "features":
+        return Cell(name, bits, seed, "", 0.0, tuple(map(_thin, feature_results(name, asked))))
     rng = np.random.default_rng([seed, 20, bits, zlib.crc32(name.encode())])
-    training = source.training if name in METHODS and not job.given else None  # before the clock starts
     start = time.perf_counter()
-    if training is not None:
-        rival: Method = method(name)
-        kind, fitted = rival.kind, rival.fit(training, bits, rng)
+    if name in OWN:
+        kind, fitted = own_method(name, made, bits, rng)
+    elif made.layers.framewise:
+        kind, fitted = "frame-wise", from_weights(made, network, threads)
     else:
-        kind, fitted = own_method("frames" if job.given else name, job.made, bits, rng)
+        rival: Method = method(name)
+        kind, fitted = rival.kind, rival.fit(training[0], bits, rng)
     seconds = time.perf_counter() - start
-    return Cell(name, bits, seed, kind, seconds, tuple(map(_thin, code_results(name, fitted, source.asked))))
+    return Cell(name, bits, seed, kind, seconds, tuple(map(_thin, code_results(name, fitted, asked))))
 
 
 def _thin(result: Result) -> Result:
