@@ -403,6 +403,87 @@ def info(
 
 
 @app.command()
+def people(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    min_tracks: Annotated[int, typer.Option(min=1, help="Show only people with so many tracks, and named ones.")] = 1,
+    together: Annotated[
+        bool, typer.Option("--together", help="Who shares shots with whom, instead of people.")
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also write their faces: a page (.html), or a picture (.png, .jpg).")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Bits that tracks of one person may be apart on average; default: by the calibration."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    weights: WeightsName = None,
+) -> None:
+    """Group the tracks of a codes file by who they show: unknown people get a number, most screen time first."""
+    from .people import find_people
+    from .report.inventory import print_lines
+    from .report.output import print_notes
+
+    if sheet or show:
+        from .report.sheet import check_sheet, show_sheet
+
+        check_sheet(sheet, show=show)
+    found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
+    print_notes(found.notes)
+    if sheet:
+        from .report.cast import write_cast
+
+        write_cast(sheet, found)
+        if show:
+            print_notes(show_sheet(sheet))
+    print_lines(found.together if together else found.people, as_json=json)
+    raise typer.Exit(0 if found.people else 3)
+
+
+@app.command()
+def name(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHO] NAME", help="A number of dhh people, or a name to change; then the name to give."
+        ),
+    ] = None,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", help="Name this track instead of a person; repeatable.")
+    ] = None,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")
+    ] = None,
+    within: Annotated[float | None, typer.Option(min=0, help="As it was for dhh people.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    weights: WeightsName = None,
+) -> None:
+    """Give people of a codes file names to ask for; without a name, list those that there are."""
+    from .naming import give_name, list_names, take_name
+    from .report.inventory import print_lines
+    from .report.output import print_notes
+
+    given = words or []
+    if remove is not None:
+        if given:
+            raise UsageError("--remove takes a name away; give no other")
+        print_notes(take_name(codes, remove, tracks=track or ()))
+    elif given or track:
+        if len(given) > 2 or not given:
+            raise UsageError("say whom to name and how: dhh name CODES 3 'Ada Lovelace'")
+        who = given[0] if len(given) == 2 else None
+        print_notes(give_name(codes, who, given[-1], tracks=track or (), within=within, weights=weights))
+    else:
+        listed = list_names(codes)
+        print_lines(listed, as_json=json)
+        raise typer.Exit(0 if listed else 3)
+
+
+@app.command()
 def merge(
     codes: Annotated[list[Path], typer.Argument(help="Codes files of one model.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Codes file to write; must not exist.")],

@@ -57,6 +57,10 @@ FLOW = (
     "merge",
     "forget",
     "crew",
+    "grouping",
+    "names",
+    "people",
+    "naming",
     "question",
     "words",
     "limits",
@@ -117,6 +121,7 @@ REPORT = (
     "page",
     "stills",
     "why",
+    "cast",
     "curves",
     "reliability",
     "progress",
@@ -167,6 +172,7 @@ RIVALS = (
     "linear",
     "lsh",
     "itq",
+    "trained",
 )
 FOLDERS = (("report/", REPORT), ("edit/", EDIT), ("learning/", LEARNING), ("rivals/", RIVALS))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import write_pack
+from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
 from dhhcli.codes import unpack
@@ -16,9 +16,9 @@ from dhhcli.features import FeatureExtractor, still_features
 from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
 from dhhcli.imitation import centre
 from dhhcli.learning.devices import Devices
-from dhhcli.learning.methods import values_of
+from dhhcli.learning.methods import few_of_each, values_of
 from dhhcli.learning.stillhash import StillSettings, train_stills
-from dhhcli.packs import read_pack
+from dhhcli.packs import FacePack, read_pack, take
 from dhhcli.shards import open_shard
 from dhhcli.weights import load_hash_layers, load_weights
 
@@ -110,6 +110,25 @@ def test_a_layer_on_finished_features(
     assert again.exit_code == 0, again.stderr
     assert load_weights(tmp_path / "run" / "mine-12.json").fingerprint == weights.fingerprint
     assert "features: " not in again.stderr  # kept
+
+
+def test_features_are_of_few_pictures_of_each() -> None:
+    faces = uneven_pack()
+    few = few_of_each(faces, 3, seed=1)
+    assert np.bincount(few.identity).tolist() == [3, 3, 2]
+    rows = few.pictures[:, 0, 0, 0].tolist()
+    assert rows == sorted(rows)
+    assert (faces.identity[rows] == few.identity).all()
+    kept = {seed: few_of_each(faces, 3, seed=seed).pictures.tobytes() for seed in (1, 1, 2, 3)}
+    assert kept[1] == few.pictures.tobytes()
+    assert len(set(kept.values())) > 1
+
+
+def uneven_pack() -> FacePack:
+    """Three people of 6, 4 and 2 photos; every photo's first bytes are its row."""
+    faces = take(toy_pack(people=3, photos=6), np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13]))
+    faces.pictures[:, 0, 0] = np.arange(12)[:, None]
+    return faces
 
 
 def test_known_people_keep_pictures_out(dhh: Callable[..., Result], tmp_path: Path) -> None:

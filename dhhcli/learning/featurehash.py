@@ -8,6 +8,7 @@ seeded with (seed, K, t); a resumed run (loop.py) repeats what an uninterrupted 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ class FeatureSettings:
     lengths: tuple[int, ...] = (48,)
     people: int = 32  # a batch
     photos: int = 4  # a person
+    most: int = 32  # photos of a person whose features are computed
     steps: int = 3000
     rate: float = 1e-3
     weight_decay: float = 5e-4
@@ -51,6 +53,7 @@ class FeatureSettings:
         ranges = {
             "people": self.people >= 2,
             "photos": self.photos >= 2,
+            "most": self.most >= 2,
             "steps": self.steps >= 1,
             "rate": self.rate > 0,
             "weight_decay": self.weight_decay >= 0,
@@ -155,3 +158,17 @@ def train_layers(
         made_with = asdict(settings) | stamp
         for report in train_task(task, settings.steps, folder / f"checkpoint-{bits}.safetensors", made_with, devices):
             yield report, task
+
+
+def fit_layer(
+    features: npt.NDArray[np.float32], identity: npt.NDArray[np.int64], settings: FeatureSettings
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Features (n, d) with people (n,) -> weight (K, d) and bias (K,) of one length; on the CPU, nothing is kept.
+
+    Raises:
+        UsageError: fewer than two people have two photos.
+    """
+    with TemporaryDirectory() as folder:
+        one = Devices(torch.device("cpu"))
+        *_, (_, layer) = train_layers(torch.from_numpy(features)[:, None], identity, settings, Path(folder), {}, one)
+    return layer.linear()

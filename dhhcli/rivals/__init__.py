@@ -11,7 +11,7 @@ from .protocol import Method
 FRAMEWISE = ("lsh", "itq")  # a code a frame, on the backbone's features
 VIDEOWISE: tuple[str, ...] = ()  # a code a video, between features and log-covariances
 FITTED = (*FRAMEWISE, *VIDEOWISE)
-TRAINED: tuple[str, ...] = ()  # by gradients, on crops
+TRAINED = ("dnnh", "dsh", "hashnet", "ddah", "dcbh", "dmh")  # by gradients: a code a frame (trained.py)
 METHODS = (*FITTED, *TRAINED)
 
 
@@ -23,5 +23,8 @@ def method(name: str) -> Method:
     """
     if name not in METHODS:
         raise UsageError(f"no method called {name!r}; there are {', '.join(METHODS)}")
+    if name in TRAINED:
+        one: Method = import_module(".trained", __name__).trained_method(name)
+        return one
     found: Method = import_module(f".{name.replace('-', '_')}", __name__).METHOD
     return found

@@ -29,6 +29,7 @@ from .own import OWN, own_method
 from .protocol import Covariance, Method, Training
 from .split import Split, looks_of, training_of
 from .store import FeatureStore
+from .trained import NETWORKS, from_weights, name_of
 
 FORMAT = 1  # of cells
 POINTS = 101  # of a kept curve
@@ -66,6 +67,7 @@ class Plan:
     threads: int = 1
     first_seed: int = 0
     own: dict[int, Loaded] = field(default_factory=dict)  # bits -> weights
+    trained: dict[tuple[str, int], Loaded] = field(default_factory=dict)  # rival, bits -> its weights
 
 
 def named(text: str) -> tuple[str, ...]:
@@ -100,9 +102,18 @@ def plan(
         UsageError: several weights of one length, or weights of several backbones.
         WeightsError: weights cannot be used.
     """
-    loaded = load_all(weights) if weights else []
-    lengths = tuple(dict.fromkeys(bits or sorted(one.layers.bits for one in loaded) or LENGTHS))
-    if not weights:
+    every = load_all(weights) if weights else []
+    trained: dict[tuple[str, int], Loaded] = {}
+    for one in every:
+        if one.layers.framewise:
+            key = name_of(one), one.layers.bits
+            if key in trained:
+                raise UsageError(f"--weights: {trained[key].name} and {one.name} are one method's of one length")
+            trained[key] = one
+    loaded = [one for one in every if not one.layers.framewise]
+    lengths = tuple(dict.fromkeys(bits or sorted({one.layers.bits for one in every}) or LENGTHS))
+    some = bool(loaded)
+    if not loaded:
         shipped = [f"dhh-{length}" for length in lengths if resolve_weights(f"dhh-{length}").is_file()]
         loaded = load_all(shipped)  # none of these lengths: the default's backbone
     own: dict[int, Loaded] = {}
@@ -115,9 +126,9 @@ def plan(
     if len({one.weights.record["files"]["onnx"]["sha256"] for one in loaded}) > 1:
         raise UsageError("--weights: of several backbones; methods are compared on the features of one")
     missing = [length for length in lengths if length not in own]
-    if missing and {"dhh", "frames"} & {*methods} and weights:
+    if missing and {"dhh", "frames"} & {*methods} and some:
         raise WeightsError(f"--bits {missing[0]}: none of --weights has that length, and methods include dhh")
-    return Plan(methods, lengths, seeds, tuple(weights), folder, threads, first_seed, own)
+    return Plan(methods, lengths, seeds, tuple(weights), folder, threads, first_seed, own, trained)
 
 
 def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: None) -> list[Cell]:
@@ -129,13 +140,13 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
     some = next(iter(wanted.own.values()))
     store = FeatureStore(some.weights, wanted.folder / "features" if wanted.folder else None, wanted.threads)
     covariance = Covariance(some.layers.eps, some.layers.divide, is_homogeneous(some.weights))
-    identity = split.fingerprint()
+    identity, network = split.fingerprint(), str(some.weights.record["files"]["onnx"]["sha256"])
     asked: list[Asked] = []
     training: list[Training] = []  # made when the first cell needs it
     cells = []
     jobs = _jobs(wanted)
     for number, (name, bits, seed) in enumerate(jobs, 1):
-        made = wanted.own.get(bits, some)
+        made = wanted.trained.get((name, bits)) or wanted.own.get(bits, some)
         key = sha256(f"{FORMAT} {identity} {made.weights.fingerprint} {name} {bits} {seed}".encode()).hexdigest()
         path = wanted.folder / "cells" / f"{name}-{bits}-{seed}-{key[:12]}.json" if wanted.folder else None
         cell = read_cell(path) if path else None
@@ -143,11 +154,15 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
             if name in ("dhh", "frames") and bits not in wanted.own:
                 note(f"{name}: no weights of {bits} bits; left out")
                 continue
+            if name in NETWORKS and (name, bits) not in wanted.trained:
+                note(f"{name}: no weights of {bits} bits among --weights (dhh train --method {name}); left out")
+                continue
             if not asked:
                 asked.append(_asked(split, store, covariance))
-            if name not in OWN and not training:
+            fitted_here = name not in OWN and (name, bits) not in wanted.trained
+            if fitted_here and not training:
                 training.append(training_of(split, store, covariance))
-            cell = _cell(name, bits, seed, made, training, asked[0])
+            cell = _cell(name, bits, seed, made, training, asked[0], network, wanted.threads)
             if path:
                 write_cell(path, cell)
         first = cell.results[0].line
@@ -164,7 +179,8 @@ def _jobs(wanted: Plan) -> list[tuple[str, int, int]]:
     jobs = []
     for name in wanted.methods:
         for bits in (0,) if name == "features" else wanted.bits:
-            seeds = 1 if name in ("features", "dhh", "frames") else wanted.seeds
+            done = name in ("features", "dhh", "frames") or (name, bits) in wanted.trained
+            seeds = 1 if done else wanted.seeds
             jobs += [(name, bits, wanted.first_seed + seed) for seed in range(seeds)]
     return jobs
 
@@ -179,13 +195,17 @@ def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> Asked:
     )
 
 
-def _cell(name: str, bits: int, seed: int, made: Loaded, training: list[Training], asked: Asked) -> Cell:
+def _cell(
+    name: str, bits: int, seed: int, made: Loaded, training: list[Training], asked: Asked, network: str, threads: int
+) -> Cell:
     if name == "features":
         return Cell(name, bits, seed, "", 0.0, tuple(map(_thin, feature_results(name, asked))))
     rng = np.random.default_rng([seed, 20, bits, zlib.crc32(name.encode())])
     start = time.perf_counter()
     if name in OWN:
         kind, fitted = own_method(name, made, bits, rng)
+    elif made.layers.framewise:
+        kind, fitted = "frame-wise", from_weights(made, network, threads)
     else:
         rival: Method = method(name)
         kind, fitted = rival.kind, rival.fit(training[0], bits, rng)
