@@ -105,7 +105,7 @@ def test_the_codes_file_keeps_it(tmp_path: Path, recorded: int | None) -> None:
 def test_photos_in_the_archive_are_found_by_their_date(dhh: Callable[..., Result], sample: Sample) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769).update({0x9003: "2024:06:01 12:00:00", 0x9011: "+00:00"})
-    for name, own in (("old.jpg", exif), ("new.jpg", None)):
+    for name, own in (("old.jpg", exif), ("new.jpg", Image.Exif())):
         with Image.open(sample.photos[0]) as image:
             image.save(name, exif=own, quality=95)
     assert dhh("encode", "old.jpg", "new.jpg").exit_code == 0
