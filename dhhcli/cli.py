@@ -228,9 +228,9 @@ def query(
         typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
     ] = None,
     after: Annotated[
-        str | None, typer.Option(help="Only files last written at this date or later: 2024-05-31, 2024-05-31T18:00.")
+        str | None, typer.Option(help="Only files recorded then or later: 2024-05-31, 2024-05-31T18:00.")
     ] = None,
-    before: Annotated[str | None, typer.Option(help="Only files last written before this date.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only files recorded before this date.")] = None,
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
     ] = None,
