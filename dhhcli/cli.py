@@ -183,14 +183,18 @@ def encode(
 @app.command()
 def query(
     people: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="WHO",
             help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
-            "- for lines of standard input: such words, or JSON lines of a query.",
+            "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
         ),
-    ],
+    ] = None,
     codes: Codes = Path("codes.h5"),
+    called: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
+    ] = None,
     top: Annotated[
         int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
     ] = None,
@@ -233,9 +237,9 @@ def query(
         typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
     ] = None,
     after: Annotated[
-        str | None, typer.Option(help="Only files last written at this date or later: 2024-05-31, 2024-05-31T18:00.")
+        str | None, typer.Option(help="Only files recorded then or later: 2024-05-31, 2024-05-31T18:00.")
     ] = None,
-    before: Annotated[str | None, typer.Option(help="Only files last written before this date.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only files recorded before this date.")] = None,
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
     ] = None,
@@ -303,7 +307,7 @@ def query(
         None if before is None else moment(before, "--before"),
     )
     request = Request(
-        words=read_words(people, sys.stdin.buffer, nul=null),
+        words=read_words([*(people or ()), *(f"name:{one}" for one in called or ())], sys.stdin.buffer, nul=null),
         each=each,
         face=face,
         fuse=fuse,

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "dhhcli"
 FLOW = (
     "sources",
     "video",
+    "recorded",
     "prefetch",
     "shots",
     "providers",
