@@ -279,7 +279,7 @@ def query(
     """Rank the shots that show a person, best first."""
     from .photos import look_ahead
 
-    look_ahead(people[0])  # before the rest is imported, which takes as long
+    look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from .limits import Limits
     from .places import Where, moment
     from .query import Request, find_person
