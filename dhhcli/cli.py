@@ -82,6 +82,15 @@ class Recipe(StrEnum):
     paper = "paper"
 
 
+class Search(StrEnum):
+    """How frame-wise methods are searched (rivals/measure.py)."""
+
+    average = "average"
+    minimum = "minimum"
+    majority = "majority"
+    mean = "mean"
+
+
 class Method(StrEnum):
     """What to train: ours, or a rival (learning/methods.py)."""
 
@@ -174,14 +183,18 @@ def encode(
 @app.command()
 def query(
     people: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="WHO",
             help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
-            "- for lines of standard input: such words, or JSON lines of a query.",
+            "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
         ),
-    ],
+    ] = None,
     codes: Codes = Path("codes.h5"),
+    called: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
+    ] = None,
     top: Annotated[
         int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
     ] = None,
@@ -224,9 +237,9 @@ def query(
         typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
     ] = None,
     after: Annotated[
-        str | None, typer.Option(help="Only files last written at this date or later: 2024-05-31, 2024-05-31T18:00.")
+        str | None, typer.Option(help="Only files recorded then or later: 2024-05-31, 2024-05-31T18:00.")
     ] = None,
-    before: Annotated[str | None, typer.Option(help="Only files last written before this date.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only files recorded before this date.")] = None,
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
     ] = None,
@@ -294,7 +307,7 @@ def query(
         None if before is None else moment(before, "--before"),
     )
     request = Request(
-        words=read_words(people, sys.stdin.buffer, nul=null),
+        words=read_words([*(people or ()), *(f"name:{one}" for one in called or ())], sys.stdin.buffer, nul=null),
         each=each,
         face=face,
         fuse=fuse,
@@ -400,6 +413,87 @@ def info(
     else:
         print_pairs(taken, as_json=json)
     raise typer.Exit(inventory_notes(taken))
+
+
+@app.command()
+def people(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    min_tracks: Annotated[int, typer.Option(min=1, help="Show only people with so many tracks, and named ones.")] = 1,
+    together: Annotated[
+        bool, typer.Option("--together", help="Who shares shots with whom, instead of people.")
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also write their faces: a page (.html), or a picture (.png, .jpg).")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Bits that tracks of one person may be apart on average; default: by the calibration."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    weights: WeightsName = None,
+) -> None:
+    """Group the tracks of a codes file by who they show: unknown people get a number, most screen time first."""
+    from .people import find_people
+    from .report.inventory import print_lines
+    from .report.output import print_notes
+
+    if sheet or show:
+        from .report.sheet import check_sheet, show_sheet
+
+        check_sheet(sheet, show=show)
+    found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
+    print_notes(found.notes)
+    if sheet:
+        from .report.cast import write_cast
+
+        write_cast(sheet, found)
+        if show:
+            print_notes(show_sheet(sheet))
+    print_lines(found.together if together else found.people, as_json=json)
+    raise typer.Exit(0 if found.people else 3)
+
+
+@app.command()
+def name(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHO] NAME", help="A number of dhh people, or a name to change; then the name to give."
+        ),
+    ] = None,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", help="Name this track instead of a person; repeatable.")
+    ] = None,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")
+    ] = None,
+    within: Annotated[float | None, typer.Option(min=0, help="As it was for dhh people.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
+    weights: WeightsName = None,
+) -> None:
+    """Give people of a codes file names to ask for; without a name, list those that there are."""
+    from .naming import give_name, list_names, take_name
+    from .report.inventory import print_lines
+    from .report.output import print_notes
+
+    given = words or []
+    if remove is not None:
+        if given:
+            raise UsageError("--remove takes a name away; give no other")
+        print_notes(take_name(codes, remove, tracks=track or ()))
+    elif given or track:
+        if len(given) > 2 or not given:
+            raise UsageError("say whom to name and how: dhh name CODES 3 'Ada Lovelace'")
+        who = given[0] if len(given) == 2 else None
+        print_notes(give_name(codes, who, given[-1], tracks=track or (), within=within, weights=weights))
+    else:
+        listed = list_names(codes)
+        print_lines(listed, as_json=json)
+        raise typer.Exit(0 if listed else 3)
 
 
 @app.command()
@@ -552,16 +646,39 @@ def evaluate(
         ),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
-    ] = False,
-    fit: Annotated[Path | None, typer.Option(help="Training pack that ITQ and LSH are fitted on.")] = None,
+        str | None,
+        typer.Option(
+            metavar="METHODS",
+            help="Instead: compare methods on one split: all, fitted, trained, frames, or names with commas.",
+        ),
+    ] = None,
+    fit: Annotated[Path | None, typer.Option(help="With --compare: training pack that methods are fitted on.")] = None,
+    closed: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --compare: hold photos of at most so many people out of DATA, fit on the rest."),
+    ] = None,
+    bits: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=512, help="With --compare: lengths; default those of --weights, else 12, 24 and 48."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="With --compare: how often what is random is drawn.")] = None,
+    search: Annotated[
+        Search | None,
+        typer.Option(help="With --compare: how frame-wise methods are searched, in the tables. Default: average."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Who is where in a codes file (TSV): video, shot, person [, track].")
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="With --labels: a folder per person, photos to ask with.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw the precision-recall curves (.png).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write every table and curve (JSON).")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random codes and of fitting the baselines.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write every table and curve (JSON). With --compare a folder: what is computed, so that the same "
+            "line goes on where it was, CSV, LaTeX and curves."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random codes, and the first of --seeds.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables or TSV.")] = False,
 ) -> None:
     """Retrieval and verification figures of codes and of the features behind them."""
@@ -569,20 +686,21 @@ def evaluate(
     from .figures import write_evaluation
     from .report.output import print_notes, print_tables
 
-    request = Request(
-        data,
-        tuple(weights or ()),
-        protocol=protocol,
-        compare=compare,
-        fit=fit,
-        labels=labels,
-        photos=photos,
-        seed=seed,
-    )
     if plot:
         from .report.curves import check_picture
 
         check_picture(plot)
+    if compare is not None:
+        if labels or photos or plot:
+            raise UsageError(
+                "--compare takes no --labels, --photos or --plot; curves are drawn into the folder of --out"
+            )
+        by = (search or Search.average).value
+        _compare(compare, data, protocol, fit, closed, weights or [], bits or [], seeds or 1, by, out, seed, json)
+        return
+    if fit or closed or bits or seeds or search:
+        raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
+    request = Request(data, tuple(weights or ()), protocol=protocol, labels=labels, photos=photos, seed=seed)
     found = evaluate_request(request)
     print_notes(found.notes)
     if plot:
@@ -592,6 +710,40 @@ def evaluate(
     if out:
         write_evaluation(out, found)
     print_tables(found.tables(), as_json=json)
+
+
+def _compare(
+    methods: str,
+    data: Path,
+    protocol: Path | None,
+    fit: Path | None,
+    closed: int | None,
+    weights: list[str],
+    bits: list[int],
+    seeds: int,
+    search: str,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from .report.comparison import write_comparison
+    from .report.output import print_grids, print_notes, print_scores
+    from .rivals.compare import compare, named, plan
+    from .rivals.data import read_split
+    from .rivals.summary import grids, summarise
+
+    threads = os.cpu_count() or 1
+    wanted = plan(named(methods), bits, seeds, weights, out, threads=threads, first_seed=seed)
+    split, notes = read_split(data, protocol=protocol, fit=fit, closed=closed, threads=threads)
+    print_notes(notes)
+    cells = compare(split, wanted, note=lambda line: print_notes([line]))
+    if out:
+        write_comparison(out, cells, search)
+    lines = summarise(cells)
+    if as_json:
+        print_scores(lines, as_json=True)
+    else:
+        print_grids(grids(lines, search))
 
 
 @app.command()

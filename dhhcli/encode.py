@@ -213,6 +213,7 @@ def encode_video(
         start_timecode=info.start_timecode,
         drop_frame=info.drop_frame,
         warnings=warnings,
+        recorded=info.recorded,
     )
     return EncodedVideo(
         video=record,

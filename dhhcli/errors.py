@@ -77,3 +77,7 @@ class TrainingError(DhhError):
 
 class EditError(DhhError):
     """Shots cannot be written in the wanted format: it cannot hold them, or the file or its place is not there."""
+
+
+class NamesError(DhhError):
+    """A name is not known, cannot be given, or the file that holds the names is damaged."""

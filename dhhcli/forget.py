@@ -1,7 +1,8 @@
 """forget: codes file + videos, tracks or the photo of a person -> the same file without them, and a record of it.
 
 What is removed is gone from the bytes of the codes file, which is written anew: codes, pictures, times, and for a whole
-video its path. The index holds the same codes and is removed first; so are unfinished files of killed writers. What the
+video its path. The index holds the same codes and is removed first, and so are the names of what is
+removed (names.py) and unfinished files of killed writers. What the
 disk keeps of a removed file is not in our hands.
 """
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from .codes import binarise, hamming, pack
 from .errors import ShardError, UsageError
 from .index import remove_index
+from .names import forget_names, places_of
 from .network import load_network
 from .photos import photo_code
 from .pieces import Shard, check_model
@@ -64,6 +66,7 @@ def forget(
     Raises:
         UsageError: nothing is named, or photos without a distance.
         ShardError, MissingPathError: the file is damaged or being written, or holds no such video or track.
+        NamesError: the names beside it are damaged.
         PhotoError, NoFaceError, WeightsError: a photo cannot be hashed.
     """
     if not (request.videos or request.tracks or request.photos):
@@ -81,9 +84,11 @@ def forget(
             if any(not 0 <= track < len(shard) for track in tracks):
                 raise ShardError(f"{codes_path}: has tracks 0 to {len(shard) - 1}; see the column track of dhh query")
             removed = _record(shard, videos, tracks, distances)
+            places = places_of(shard, np.array([line.track for line in removed if line.track is not None], np.int64))
             tag, content = shard.tag, shard.content
         if dry_run or not removed:
             return removed, notes
+        forget_names(codes_path, places, {line.fingerprint for line in removed if line.whole})
         remove_index(codes_path)
         compact(codes_path, tag)
         with open_shard(codes_path) as shard:

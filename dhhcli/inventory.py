@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .names import read_names
 from .records import VideoRecord
 from .shards import Shard, open_shard, parts_of
 from .upkeep import read_skipped
@@ -37,6 +38,7 @@ class Inventory:
     skipped: int  # files that the last attempt could not encode
     forgotten_videos: int
     forgotten_tracks: int
+    names: int  # given to people
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def take_inventory(codes_path: Path, *, check: bool = False) -> Inventory:
 
     Raises:
         MissingPathError, ShardError: as ``open_shard``.
+        NamesError: the names beside it are damaged.
     """
     with open_shard(codes_path) as shard:
         entries = _entries(shard, codes_path)
@@ -96,6 +99,7 @@ def take_inventory(codes_path: Path, *, check: bool = False) -> Inventory:
             skipped=totals["skipped"],
             forgotten_videos=whole,
             forgotten_tracks=len(shard.tombstones) - whole,
+            names=len(read_names(codes_path)),
         )
 
 

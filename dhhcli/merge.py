@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ShardError
+from .names import names_path, places_of, read_names, rows_of, united_names, write_names
 from .pieces import other_model
 from .records import to_tables
 from .shards import Shard, lock, open_shard, replace_all
@@ -22,13 +23,17 @@ class Merged:
     tracks: int
     twice: tuple[str, ...]  # what was left out or chosen because two files held it, in words
     forgotten: int  # tracks left out because another file had forgotten them
+    names: int  # people
+    two_names: int  # tracks that two files call differently
 
     def lines(self, out: Path) -> list[str]:
         """Totals, then what was left out."""
         lost = f"; {self.forgotten} forgotten tracks left out" if self.forgotten else ""
+        named = f", {self.names} names" if self.names else ""
+        two = [f"{self.two_names} tracks have another name in a later file"] if self.two_names else []
         return [
-            f"{out}: {self.videos} videos, {self.tracks} tracks{lost}",
-            *(f"left out: {words}" for words in self.twice),
+            f"{out}: {self.videos} videos, {self.tracks} tracks{named}{lost}",
+            *(f"left out: {words}" for words in [*self.twice, *two]),
         ]
 
 
@@ -38,12 +43,17 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
     A video that several files hold (the same content) is taken from the first of them. Of two contents at the same path
     the one with the later file time is taken, the first of equally late ones. Rows are copied from the mapped files.
 
+    Names go along with their tracks; of two names of one track the first file's counts.
+
     Raises:
         MissingPathError, ShardError: a file cannot be opened, is damaged, is another model's, or ``out`` exists.
+        NamesError: the names beside a file are damaged.
     """
     with lock(out), ExitStack() as stack:
-        if out.exists() or out.with_name(f"{out.name}.parts").exists():
-            raise ShardError(f"{out}: is there already; merge into a new file")
+        for there in (out, out.with_name(f"{out.name}.parts"), names_path(out)):
+            if there.exists():
+                raise ShardError(f"{there}: is there already; merge into a new file")
+        names, two_names = united_names([read_names(path) for path in codes_paths])
         shards = [stack.enter_context(open_shard(path)) for path in codes_paths]
         for path, shard in zip(codes_paths, shards, strict=True):
             if shard.tag != shards[0].tag:
@@ -65,7 +75,10 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
                 piece = to_tables(shards[0].tag, without_forgotten(shards[number].encoded_video(row), tombstones))
             pieces.append(piece)
         replace_all(out, shards[0].tag, pieces, tombstones)
-        return Merged(len(pieces), sum(len(piece.tracks) for piece in pieces), tuple(twice), lost)
+        with open_shard(out) as shard:
+            held = {name: tuple(places_of(shard, rows)) for name, rows in rows_of(shard, names).items() if len(rows)}
+        write_names(out, held)
+        return Merged(len(pieces), sum(len(piece.tracks) for piece in pieces), tuple(twice), lost, len(held), two_names)
 
 
 def _choose(codes_paths: Sequence[Path], shards: Sequence[Shard]) -> tuple[list[tuple[int, int]], list[str]]:

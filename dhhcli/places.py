@@ -23,8 +23,9 @@ class Where:
     """Of which videos the answer is wanted; all of this has to hold."""
 
     globs: tuple[str, ...] = ()  # at least one of them matches
-    after: float | None = None  # seconds since 1970: last written then or later
-    before: float | None = None  # written earlier
+    # seconds since 1970; a video is of the time at which it was recorded, where it says so, else last written
+    after: float | None = None  # then or later
+    before: float | None = None  # earlier
 
     @property
     def everywhere(self) -> bool:
@@ -73,7 +74,8 @@ def tracks_where(shard: Shard, where: Where) -> Ints:
         chosen[:] = True
     if where.after is not None or where.before is not None:
         for row in np.flatnonzero(chosen):
-            seconds = shard.video(int(row)).mtime_ns / 1e9
+            video = shard.video(int(row))
+            seconds = video.mtime_ns / 1e9 if video.recorded is None else video.recorded
             chosen[row] = (where.after is None or seconds >= where.after) and (
                 where.before is None or seconds < where.before
             )

@@ -104,7 +104,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
 
 def _check(request: Request) -> None:
     if not request.words:
-        raise UsageError("nobody is asked for: name a photo, a video, track:N or shot:VIDEO:N")
+        raise UsageError("nobody is asked for: name a photo, a video, track:N, shot:VIDEO:N or name:NAME")
     limits = request.limits
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:
@@ -143,7 +143,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
     if not request.where.everywhere:
         allowed = tracks_where(shard, request.where)
     others = {
-        name: tuple(asked([word], shard, desk.network) for word in words)
+        name: tuple(asked([word], shard, desk.network, codes_path) for word in words)
         for name, words in (("also", request.also), ("without", request.without), ("never", request.never))
     }
     notes += [note for people in others.values() for person in people for note in person.notes]
@@ -154,7 +154,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
     for words in [[word] for word in request.words] if request.each else [list(request.words)]:
         name = text_of(words[0])
         try:
-            person = asked(words, shard, desk.network, face=request.face, fuse=request.fuse)
+            person = asked(words, shard, desk.network, codes_path, face=request.face, fuse=request.fuse)
         except DhhError as error:
             if not request.each:
                 raise

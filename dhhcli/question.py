@@ -1,4 +1,4 @@
-"""question: words (photo, video, track:N, shot:VIDEO:N) of one person -> Asked: soft bits (r, K) and what they are of.
+"""question: words (photo, video, track:N, shot:VIDEO:N, name:NAME) of a person -> Asked: soft bits (r, K), and of what.
 
 Several photos of a person are asked with in one of three ways; a track is as near as the nearest row. Mean average
 precision of 128 bits with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol (shots are
@@ -23,7 +23,7 @@ off on average for 2, 4 and 6 photos (128 bits; by the curve of stills 0.031, 0.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,9 @@ from .photos import LONGEST, PhotoCode, photo_code
 from .places import shot_tracks_of, video_row
 from .shards import Shard
 from .sources import VIDEO_SUFFIXES
+
+CALLED = 64  # tracks of a name that are asked with
+SHOWN = 4  # of these, on a sheet
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -67,11 +70,18 @@ class Shot:
     number: int
 
 
-Word = File | Track | Shot
+@dataclass(frozen=True)
+class Called:
+    """Somebody who was given a name (names.py)."""
+
+    name: str
+
+
+Word = File | Track | Shot | Called
 
 
 def parse_word(text: str) -> Word:
-    """``track:12``, ``shot:film.mp4:6``, or else the path of a photo or video.
+    """``track:12``, ``shot:film.mp4:6``, ``name:Ada``, or else the path of a photo or video.
 
     A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
     """
@@ -85,8 +95,12 @@ def parse_word(text: str) -> Word:
         if not match:
             raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
         return Shot(match[1], int(match[2]))
+    if colon and kind == "name":
+        if not rest.strip():
+            raise UsageError(f"{text}: expected name:NAME; dhh name shows the names")
+        return Called(rest)
     if not text:
-        raise UsageError("an empty word: expected a photo, a video, track:N or shot:VIDEO:N")
+        raise UsageError("an empty word: expected a photo, a video, track:N, shot:VIDEO:N or name:NAME")
     return File(Path(text))
 
 
@@ -99,6 +113,8 @@ def text_of(word: Word) -> str:
             return f"track:{row}"
         case Shot(video, number):
             return f"shot:{video}:{number}"
+        case Called(name):
+            return f"name:{name}"
 
 
 def is_film(word: Word) -> bool:
@@ -137,25 +153,41 @@ class _Look:
 
     soft: Floats  # (K,)
     name: str
-    face: tuple[Path, bytes]
+    face: tuple[Path, bytes] | None
     feature: Floats | None = None  # (d,) of a photo
     apart: int | None = None
     note: str | None = None
 
 
-def asked(words: Sequence[Word], shard: Shard, network: Network, *, face: int = 1, fuse: Fuse = Fuse.both) -> Asked:
+def asked(
+    words: Sequence[Word],
+    shard: Shard,
+    network: Network,
+    codes_path: Path,
+    *,
+    face: int = 1,
+    fuse: Fuse = Fuse.both,
+) -> Asked:
     """Hash what is named and look up what is stored.
 
-    ``face``: which face of a photo, largest first, of a shot, largest first, or of a video, longest seen first.
+    ``codes_path``: of the shard; names lie beside it. ``face``: which face of a photo, largest first, of a shot,
+    largest first, or of a video, longest seen first.
 
     Raises:
-        UsageError: ``face`` with several words.
+        UsageError: ``face`` with several words, or with a name.
+        NamesError: nobody is called so, or the names are damaged.
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a file cannot be used.
         ShardError: there is no such track or shot.
     """
     if face > 1 and len(words) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
-    looks = [_look(word, shard, network, face) for word in words]
+    looks = [
+        look
+        for word in words
+        for look in (
+            _called(shard, codes_path, word, face) if isinstance(word, Called) else [_look(word, shard, network, face)]
+        )
+    ]
     photos = [look for look in looks if look.feature is not None]
     others = [look for look in looks if look.feature is None]
     soft = [look.soft[None] for look in others]
@@ -171,13 +203,25 @@ def asked(words: Sequence[Word], shard: Shard, network: Network, *, face: int = 
         np.concatenate(soft),
         tuple(names),
         kind_of(len(photos), fuse) if not others else "track-track",
-        tuple(look.face for look in looks),
+        tuple(look.face for look in looks if look.face is not None),
         np.unique(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
         tuple(look.note for look in looks if look.note is not None),
     )
 
 
-def _look(word: Word, shard: Shard, network: Network, face: int) -> _Look:
+def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Look]:
+    """The tracks of a name, at most CALLED of them; their shots are answers too."""
+    from .names import named_rows
+
+    if face > 1:
+        raise UsageError("--face says which face of one photo; a name has its own tracks")
+    rows = named_rows(codes_path, shard, word.name)
+    rows = rows[:: -(-len(rows) // CALLED)]
+    looks = [_stored(shard, int(row)) for row in rows]
+    return [replace(look, apart=None, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
+
+
+def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:
     match word:
         case Track():
             return _stored(shard, _checked(shard, word))

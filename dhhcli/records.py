@@ -31,7 +31,8 @@ _KINDS: Final[dict[str, Any]] = {
     "drop_frame": bool,
     "warnings": list,
 }
-_LATER: Final[dict[str, Any]] = {"still": bool}  # written only where it is not False: older files do without
+# written only where they say something: older files do without
+_LATER: Final[dict[str, Any]] = {"still": bool, "recorded": int}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class VideoRecord:
     drop_frame: bool
     warnings: tuple[str, ...]
     still: bool = False  # a photo: one shot of no length, a track a face, its time means nothing
+    recorded: int | None = None  # when, as the file itself says; seconds since 1970
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ def _text(video: VideoRecord) -> bytes:
     values: dict[str, Any] = {name: getattr(video, name) for name in _KINDS}
     for name in _FRACTIONS:
         values[name] = None if values[name] is None else list(values[name].as_integer_ratio())
-    values |= {name: True for name in _LATER if getattr(video, name)}
+    values |= {name: getattr(video, name) for name in _LATER if getattr(video, name)}
     return os.fsencode(video.path) + b"\0" + json.dumps(values, sort_keys=True).encode("ascii")
 
 

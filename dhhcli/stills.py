@@ -15,6 +15,7 @@ from .errors import PhotoError
 from .features import still_features
 from .hashing import hash_stills
 from .network import Network
+from .recorded import photo_recorded
 from .records import EncodedVideo, VideoRecord, content_fingerprint
 from .tables import SHOT_DTYPE, TRACK_DTYPE
 from .upkeep import recorded_path
@@ -60,6 +61,7 @@ def encode_still(
         drop_frame=False,
         warnings=(),
         still=True,
+        recorded=photo_recorded(path),
     )
     return EncodedVideo(
         video=record,

@@ -32,6 +32,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from .errors import MissingPathError, NoVideoError, VideoError
+from .recorded import video_recorded
 
 av.logging.set_level(None)
 
@@ -53,7 +54,7 @@ class VideoInfo:
     width, height: of the upright picture on square pixels. frame_rate: average, frames a
     second. duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees clockwise, already applied to
     frames. start_timecode: "01:00:00:00", with ";" before the frames when drop-frame. start_pts: first pts
-    the stream declares.
+    the stream declares. recorded: when, as the file says, seconds since 1970.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class VideoInfo:
     start_timecode: str | None
     drop_frame: bool
     start_pts: int | None
+    recorded: int | None = None
 
 
 class _Scaler:
@@ -457,6 +459,7 @@ def _info(
         start_timecode=timecode,
         drop_frame=drop_frame,
         start_pts=stream.start_time,
+        recorded=video_recorded((container.metadata, stream.metadata)),
     )
 
 

@@ -60,6 +60,7 @@ def write_video(
     time_base: Fraction | None = None,
     rotation: int = 0,
     timecode: str | None = None,
+    recorded: str | None = None,
     codec: str = "mpeg4",
     options: dict[str, str] | None = None,
     pixels: str = "yuv420p",
@@ -67,10 +68,12 @@ def write_video(
     """Encode ``pictures`` into ``path``; the container follows from the suffix.
 
     pts: one for each picture, in ``time_base`` (variable frame rate). rotation: degrees clockwise that a
-    player must turn the picture by. timecode: start timecode in the metadata.
+    player must turn the picture by. timecode: start timecode in the metadata; recorded: date in it.
     """
     rate = Fraction(rate)
     with av.open(str(path), "w", options=options or {}) as container:
+        if recorded is not None:
+            container.metadata["creation_time"] = recorded
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, VideoStream)
         stream.pix_fmt = pixels

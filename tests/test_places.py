@@ -25,12 +25,14 @@ NAMES = ("/x/a.mov", "/x/b.mov", "/y/a.mov", "/y/z/c.mov", "/y/z/\udcff.mov", "/
 
 @pytest.fixture(scope="module")
 def codes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six videos, written at second 0, 10, 20 ...; some without tracks, one waiting beside the file."""
+    """Six videos, written at second 0, 10, 20 ..., of which two say when they were recorded; some without tracks, some
+    waiting beside the file."""
     rng = np.random.default_rng(3)
     path = tmp_path_factory.mktemp("places") / "codes.h5"
     for number, name in enumerate(NAMES):
         video = encoded_video(rng, name, shots=4, tracks=(5, 0, 7, 3, 2, 0)[number])
-        record = dataclasses.replace(video.video, mtime_ns=number * 10_000_000_000)
+        recorded = {1: 55, 4: 5}.get(number)
+        record = dataclasses.replace(video.video, mtime_ns=number * 10_000_000_000, recorded=recorded)
         commit(path, TAG, dataclasses.replace(video, video=record))
         if number == 3:
             compact(path, TAG)
@@ -70,7 +72,7 @@ def test_tracks_of_the_videos_that_are_meant(
         expected = []
         for track, owner in enumerate(owners):
             video = shard.videos[owner]
-            seconds = video.mtime_ns / 1e9
+            seconds = video.mtime_ns / 1e9 if video.recorded is None else video.recorded
             if globs and not any(matches(str(video.path), glob) for glob in globs):
                 continue
             if (after is not None and seconds < after) or (before is not None and seconds >= before):

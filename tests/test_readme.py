@@ -45,12 +45,12 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("torch", {"learning/"}),
+        ("torch", {"learning/", "rivals/mm_nn.py"}),
         ("av", {"video.py", "sample.py"}),
         ("faiss", {"faissbinary.py"}),
         ("h5py", {"shardfile.py", "skeleton.py", "packs.py", "packfile.py", "sessions.py"}),
         ("scenedetect", set()),
-        ("scipy", {"rivals/", "curvefit.py"}),
+        ("scipy", {"rivals/", "curvefit.py", "grouping.py"}),
         ("sklearn", {"rivals/"}),
         ("onnxruntime", {"providers.py", "learning/quantise.py"}),
         ("matplotlib", {"sample.py", "learning/plot.py", "report/curves.py", "report/reliability.py"}),

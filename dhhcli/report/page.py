@@ -32,8 +32,8 @@ def page(
     why: "Explanation | None" = None,
 ) -> str:
     """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row; why: of one row."""
-    style, script = _asset("sheet.css"), _asset("sheet.js")
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    style, script = asset("sheet.css"), asset("sheet.js")
+    policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     query = photos[0][1] if photos else b""
     reason = _why(why) if why else ""
     cards = "\n".join(
@@ -41,8 +41,8 @@ def page(
         for row, face, still in zip(rows, faces, stills, strict=True)
     )
     asked = "".join(
-        f"<figure>{_picture(picture, f'the face asked for, in {path.name}')}"
-        f"<figcaption><bdi>{_text(path.name)}</bdi></figcaption></figure>"
+        f"<figure>{picture_tag(picture, f'the face asked for, in {path.name}')}"
+        f"<figcaption><bdi>{escaped(path.name)}</bdi></figcaption></figure>"
         for path, picture in photos
     )
     count = f"{len(rows)} shot{'' if len(rows) == 1 else 's'}"
@@ -53,14 +53,14 @@ def page(
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{_text(title)}: {count}</title>
+<title>{escaped(title)}: {count}</title>
 <style>{style}</style>
 </head>
 <body>
 <header>
 <div class="asked">{asked}</div>
 <div class="head">
-<h1><bdi>{_text(title)}</bdi></h1>
+<h1><bdi>{escaped(title)}</bdi></h1>
 <p><output id="count">{count}</output>, most likely first. A rank is not a promise: look at the faces.</p>
 {_filter(rows)}
 <p class="keys">{KEYS}</p>
@@ -101,10 +101,10 @@ def _why(why: "Explanation") -> str:
     from .why import explained
 
     crops = "".join(
-        _picture(bytes(cv2.imencode(".jpg", crop)[1].tobytes()), f"crop {number}")
+        picture_tag(bytes(cv2.imencode(".jpg", crop)[1].tobytes()), f"crop {number}")
         for number, crop in enumerate(why.crops, start=1)
     )
-    lines = "\n".join(_text(line) for line in explained(why))
+    lines = "\n".join(escaped(line) for line in explained(why))
     return (
         f'<details open><summary>why it is here</summary><div class="crops">{crops}</div><pre>{lines}</pre></details>'
     )
@@ -113,15 +113,17 @@ def _why(why: "Explanation") -> str:
 def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> str:
     sure = row.confidence
     attribute = "" if sure is None else f' data-confidence="{sure:.6f}"'
-    meter = "" if sure is None else f'<p class="sure"><b>{_text(row.confidence_in_words)}</b> {_meter(sure)}</p>'
+    meter = "" if sure is None else f'<p class="sure"><b>{escaped(row.confidence_in_words)}</b> {_meter(sure)}</p>'
     strip = "".join(
-        f"<figure>{_picture(picture, f'{what} of the shot')}<figcaption>{what}</figcaption></figure>"
+        f"<figure>{picture_tag(picture, f'{what} of the shot')}<figcaption>{what}</figcaption></figure>"
         for what, picture in (("first frame", stills.first), ("middle", stills.middle), ("last frame", stills.last))
         if picture
     )
-    best = f'<figure class="best">{_picture(stills.best, "frame with the best face")}</figure>' if stills.best else ""
+    best = (
+        f'<figure class="best">{picture_tag(stills.best, "frame with the best face")}</figure>' if stills.best else ""
+    )
     pair = "".join(
-        f"<figure>{_picture(picture, what) or _ABSENT}<figcaption>{what}</figcaption></figure>"
+        f"<figure>{picture_tag(picture, what) or _ABSENT}<figcaption>{what}</figcaption></figure>"
         for what, picture in (("asked for", query), ("found", face))
     )
     return f"""<article tabindex="0" data-distance="{row.distance}"{attribute}>
@@ -130,7 +132,7 @@ def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> s
 <div class="pair">{pair}</div>
 {best}
 <div class="strip">{strip}</div>
-<p class="name"><bdi title="{_text(str(row.video))}">{_text(row.video.name)}</bdi> <span>shot {row.shot}</span></p>
+<p class="name"><bdi title="{escaped(str(row.video))}">{escaped(row.video.name)}</bdi> <span>shot {row.shot}</span></p>
 <p class="codes">{_copy(row.start, "start")} – {_copy(row.end, "end")}</p>
 <p class="codes">face at {_copy(row.face_at, "face")}</p>
 {reason}
@@ -142,24 +144,27 @@ def _meter(sure: float) -> str:
 
 
 def _copy(label: str, what: str) -> str:
-    text = _text(label)
+    text = escaped(label)
     return f'<button type="button" data-copy="{text}" data-what="{what}" title="copy">{text}</button>'
 
 
-def _picture(jpeg: bytes, what: str) -> str:
+def picture_tag(jpeg: bytes, what: str) -> str:
+    """An image complete in itself, or nothing for no bytes."""
     if not jpeg:
         return ""
-    return f'<img alt="{_text(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+    return f'<img alt="{escaped(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
 
 
-def _text(words: str) -> str:
+def escaped(words: str) -> str:
     """Escaped for text and for attributes; line breaks and bytes that are no UTF-8 are shown as escapes."""
     return escape(one_line(words))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A text file of this package."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
+def policy_hash(text: str) -> str:
+    """What a Content-Security-Policy allows a style or script by."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
