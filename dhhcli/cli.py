@@ -177,8 +177,8 @@ def query(
         list[str],
         typer.Argument(
             metavar="WHO",
-            help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
-            "- for lines of standard input: such words, or JSON lines of a query.",
+            help="Photo or video of the person, or several of one person; track:N, shot:VIDEO:N or person:NAME of the "
+            "codes file; - for lines of standard input: such words, or JSON lines of a query.",
         ),
     ],
     codes: Codes = Path("codes.h5"),
@@ -266,11 +266,10 @@ def query(
     from .limits import Limits
     from .places import Where, moment
     from .query import Request, find_person
-    from .question import parse_word
     from .report.columns import asked_extras, parse_columns
     from .report.delivery import Wish, check_wish, deliver
     from .report.output import print_notes
-    from .words import read_words
+    from .words import parse_word, read_words
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")

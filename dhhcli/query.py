@@ -16,13 +16,14 @@ from .index import Index, fresh, open_index
 from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
 from .network import Network, load_network
 from .places import EVERYWHERE, Ints, Where, tracks_where
-from .question import Asked, File, Word, asked, is_film, text_of
+from .question import Asked, asked
 from .records import VideoRecord
 from .report.joined import joined
 from .report.rows import Row, result_rows
 from .search import Hit, Rules, Soft, search, shots_of
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
+from .words import EXPECTED, File, Word, is_film, text_of
 
 if TYPE_CHECKING:
     from .explain import Explanation
@@ -86,6 +87,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a photo or video cannot be used; with
             ``each`` this is a note.
         MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track.
+        NamesError: nobody is called so.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
     """
     _check(request)
@@ -104,7 +106,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
 
 def _check(request: Request) -> None:
     if not request.words:
-        raise UsageError("nobody is asked for: name a photo, a video, track:N or shot:VIDEO:N")
+        raise UsageError(f"nobody is asked for: name {EXPECTED}")
     limits = request.limits
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:
@@ -143,7 +145,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
     if not request.where.everywhere:
         allowed = tracks_where(shard, request.where)
     others = {
-        name: tuple(asked([word], shard, desk.network) for word in words)
+        name: tuple(asked([word], shard, desk.network, codes_path) for word in words)
         for name, words in (("also", request.also), ("without", request.without), ("never", request.never))
     }
     notes += [note for people in others.values() for person in people for note in person.notes]
@@ -154,7 +156,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
     for words in [[word] for word in request.words] if request.each else [list(request.words)]:
         name = text_of(words[0])
         try:
-            person = asked(words, shard, desk.network, face=request.face, fuse=request.fuse)
+            person = asked(words, shard, desk.network, codes_path, face=request.face, fuse=request.fuse)
         except DhhError as error:
             if not request.each:
                 raise

@@ -1,4 +1,4 @@
-"""question: words (photo, video, track:N, shot:VIDEO:N) of one person -> Asked: soft bits (r, K) and what they are of.
+"""question: words (words.py) that name one person -> Asked: soft bits (r, K) and what they are of.
 
 Several photos of a person are asked with in one of three ways; a track is as near as the nearest row. Mean average
 precision of 128 bits with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol (shots are
@@ -21,10 +21,10 @@ them is a track's or went through that branch: on people held out, promises from
 off on average for 2, 4 and 6 photos (128 bits; by the curve of stills 0.031, 0.066 and 0.098).
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,73 +37,12 @@ from .network import Network
 from .photos import LONGEST, PhotoCode, photo_code
 from .places import shot_tracks_of, video_row
 from .shards import Shard
-from .sources import VIDEO_SUFFIXES
+from .words import File, Named, Shot, Track, Word, is_film, text_of
+
+FACES: Final = 12  # that stand for a person on a sheet
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class File:
-    """A photo or a video."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Track:
-    """A track of the codes file; video and shot: where it must be, if that is known."""
-
-    row: int
-    video: Path | None = None
-    shot: int | None = None
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A shot of the codes file."""
-
-    video: str
-    number: int
-
-
-Word = File | Track | Shot
-
-
-def parse_word(text: str) -> Word:
-    """``track:12``, ``shot:film.mp4:6``, or else the path of a photo or video.
-
-    A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
-    """
-    kind, colon, rest = text.partition(":")
-    if colon and kind == "track":
-        if not re.fullmatch(r"\d{1,18}", rest):
-            raise UsageError(f"{text}: expected track:N, with the number that the column track shows")
-        return Track(int(rest))
-    if colon and kind == "shot":
-        match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)
-        if not match:
-            raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
-        return Shot(match[1], int(match[2]))
-    if not text:
-        raise UsageError("an empty word: expected a photo, a video, track:N or shot:VIDEO:N")
-    return File(Path(text))
-
-
-def text_of(word: Word) -> str:
-    """The word again."""
-    match word:
-        case File(path):
-            return str(path)
-        case Track(row):
-            return f"track:{row}"
-        case Shot(video, number):
-            return f"shot:{video}:{number}"
-
-
-def is_film(word: Word) -> bool:
-    """Whether a word names a video file, which has to be decoded."""
-    return isinstance(word, File) and word.path.suffix.lower() in VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +72,7 @@ def kind_of(photos: int, fuse: Fuse = Fuse.both) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What one word gives."""
+    """What one word gives, or one track of a named person."""
 
     soft: Floats  # (K,)
     name: str
@@ -143,19 +82,27 @@ class _Look:
     note: str | None = None
 
 
-def asked(words: Sequence[Word], shard: Shard, network: Network, *, face: int = 1, fuse: Fuse = Fuse.both) -> Asked:
-    """Hash what is named and look up what is stored.
+def asked(
+    words: Sequence[Word],
+    shard: Shard,
+    network: Network,
+    codes_path: Path,
+    *,
+    face: int = 1,
+    fuse: Fuse = Fuse.both,
+) -> Asked:
+    """Hash what is named and look up what is stored; ``codes_path``: the shard's, which names lie beside.
 
     ``face``: which face of a photo, largest first, of a shot, largest first, or of a video, longest seen first.
 
     Raises:
         UsageError: ``face`` with several words.
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a file cannot be used.
-        ShardError: there is no such track or shot.
+        ShardError, NamesError: there is no such track, shot or name.
     """
     if face > 1 and len(words) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
-    looks = [_look(word, shard, network, face) for word in words]
+    looks = [look for word in words for look in _looks(word, shard, network, codes_path, face)]
     photos = [look for look in looks if look.feature is not None]
     others = [look for look in looks if look.feature is None]
     soft = [look.soft[None] for look in others]
@@ -171,24 +118,35 @@ def asked(words: Sequence[Word], shard: Shard, network: Network, *, face: int = 
         np.concatenate(soft),
         tuple(names),
         kind_of(len(photos), fuse) if not others else "track-track",
-        tuple(look.face for look in looks),
+        tuple(look.face for look in looks[:FACES]),
         np.unique(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
         tuple(look.note for look in looks if look.note is not None),
     )
 
 
-def _look(word: Word, shard: Shard, network: Network, face: int) -> _Look:
+def _looks(word: Word, shard: Shard, network: Network, codes_path: Path, face: int) -> list[_Look]:
     match word:
         case Track():
-            return _stored(shard, _checked(shard, word))
+            return [_stored(shard, _checked(shard, word))]
         case Shot():
-            return _of_shot(shard, word, face)
+            return [_of_shot(shard, word, face)]
+        case Named(name):
+            return _named(shard, codes_path, name)
         case File() if is_film(word):
-            return _of_film(word.path, shard, network, face)
+            return [_of_film(word.path, shard, network, face)]
         case File(path):
             code = photo_code(path, network, number=face)
             note = _choice(code) if code.faces > 1 else None
-            return _Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)
+            return [_Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)]
+
+
+def _named(shard: Shard, codes_path: Path, name: str) -> list[_Look]:
+    """One a different code of the tracks that were given the name; their shots are answers too."""
+    from .names import named_rows
+
+    rows = named_rows(codes_path, shard, name)
+    _, first = np.unique(shard.codes[rows], axis=0, return_index=True)
+    return [replace(_stored(shard, int(row)), apart=None) for row in rows[np.sort(first)]]
 
 
 def _choice(code: PhotoCode) -> str:

@@ -179,12 +179,32 @@ def test_a_video_without_faces(ask: Run, tmp_path: Path) -> None:
         ("shot:c.mp4:1", 1, "shot:c.mp4:1: no video is called 'c.mp4' in the codes file"),
         ("shot:a.mp4:99", 1, "there is no shot 99 of this video in the codes file, only shots up to 8"),
         ("shot:a.mp4:1", 1, "shot:a.mp4:1: no face was found in this shot"),
+        ("person:", 2, "person:: expected person:NAME"),
+        ("person:Nobody", 1, "nobody is called 'Nobody'"),
         ("", 2, "an empty word"),
     ],
 )
 def test_words_that_name_nobody(ask: Run, collins: Path, word: str, code: int, part: str) -> None:
     one_line(ask(word), code, part)
     one_line(ask(collins, "--not", word), code, part)
+
+
+def test_a_named_person(dhh: Run, archive: Path, collins: Path, tmp_path: Path) -> None:
+    """Asked for by name: her named tracks are answers, the others are ranked by the nearest of these."""
+    (tmp_path / "codes.h5").write_bytes(archive.read_bytes())
+    rows = objects(dhh("query", collins, "--json", "--min-confidence", "0.5"))
+    named = [row for row in rows if row["shot"] in (2, 7)]
+    tracks = [word for row in named for word in ("--track", str(row["track"]))]
+    assert dhh("name", "codes.h5", "Eileen Collins", *tracks).exit_code == 0
+    found = objects(dhh("query", "person:eileen collins", "--json"))
+    assert [row["distance"] for row in found[:4]] == [0] * 4
+    assert {row["track"] for row in found[:4]} == {row["track"] for row in named}
+    assert {row["shot"] for row in found[4:6]} == {6}
+    by_tracks = objects(dhh("query", *(f"track:{row['track']}" for row in named), "--json"))
+    assert [row["track"] for row in by_tracks] == [row["track"] for row in found[4:]]
+    left = dhh("query", collins, "--not", "person:Eileen Collins", "--max-distance", "30", "--json")
+    assert {json.loads(line)["shot"] for line in left.stdout.splitlines()} <= {6}  # nobody is nearer to her than she
+    assert {row["shot"] for row in objects(dhh("query", "person:Eileen Collins", "--with", "track:4", "--json"))} == {6}
 
 
 def test_photos_of_one_person_three_ways(ask: Run, collins: Path, tmp_path: Path) -> None:
