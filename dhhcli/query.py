@@ -87,7 +87,6 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a photo or video cannot be used; with
             ``each`` this is a note.
         MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track.
-        NamesError: nobody is called so.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
     """
     _check(request)

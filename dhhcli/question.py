@@ -24,7 +24,6 @@ off on average for 2, 4 and 6 photos (128 bits; by the curve of stills 0.031, 0.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +36,10 @@ from .network import Network
 from .photos import LONGEST, PhotoCode, photo_code
 from .places import shot_tracks_of, video_row
 from .shards import Shard
-from .words import File, Named, Shot, Track, Word, is_film, text_of
+from .words import Called, File, Shot, Track, Word, is_film, text_of
 
-FACES: Final = 12  # that stand for a person on a sheet
+CALLED = 64  # tracks of a name that are asked with
+SHOWN = 4  # of these, on a sheet
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -72,11 +72,11 @@ def kind_of(photos: int, fuse: Fuse = Fuse.both) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What one word gives, or one track of a named person."""
+    """What one word gives."""
 
     soft: Floats  # (K,)
     name: str
-    face: tuple[Path, bytes]
+    face: tuple[Path, bytes] | None
     feature: Floats | None = None  # (d,) of a photo
     apart: int | None = None
     note: str | None = None
@@ -91,18 +91,26 @@ def asked(
     face: int = 1,
     fuse: Fuse = Fuse.both,
 ) -> Asked:
-    """Hash what is named and look up what is stored; ``codes_path``: the shard's, which names lie beside.
+    """Hash what is named and look up what is stored.
 
-    ``face``: which face of a photo, largest first, of a shot, largest first, or of a video, longest seen first.
+    ``codes_path``: of the shard; names lie beside it. ``face``: which face of a photo, largest first, of a shot,
+    largest first, or of a video, longest seen first.
 
     Raises:
-        UsageError: ``face`` with several words.
+        UsageError: ``face`` with several words, or with a name.
+        NamesError: nobody is called so, or the names are damaged.
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a file cannot be used.
-        ShardError, NamesError: there is no such track, shot or name.
+        ShardError: there is no such track or shot.
     """
     if face > 1 and len(words) > 1:
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
-    looks = [look for word in words for look in _looks(word, shard, network, codes_path, face)]
+    looks = [
+        look
+        for word in words
+        for look in (
+            _called(shard, codes_path, word, face) if isinstance(word, Called) else [_look(word, shard, network, face)]
+        )
+    ]
     photos = [look for look in looks if look.feature is not None]
     others = [look for look in looks if look.feature is None]
     soft = [look.soft[None] for look in others]
@@ -118,35 +126,36 @@ def asked(
         np.concatenate(soft),
         tuple(names),
         kind_of(len(photos), fuse) if not others else "track-track",
-        tuple(look.face for look in looks[:FACES]),
+        tuple(look.face for look in looks if look.face is not None),
         np.unique(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
         tuple(look.note for look in looks if look.note is not None),
     )
 
 
-def _looks(word: Word, shard: Shard, network: Network, codes_path: Path, face: int) -> list[_Look]:
+def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Look]:
+    """The tracks of a name, at most CALLED of them; their shots are answers too."""
+    from .names import named_rows
+
+    if face > 1:
+        raise UsageError("--face says which face of one photo; a name has its own tracks")
+    rows = named_rows(codes_path, shard, word.name)
+    rows = rows[:: -(-len(rows) // CALLED)]
+    looks = [_stored(shard, int(row)) for row in rows]
+    return [replace(look, apart=None, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
+
+
+def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:
     match word:
         case Track():
-            return [_stored(shard, _checked(shard, word))]
+            return _stored(shard, _checked(shard, word))
         case Shot():
-            return [_of_shot(shard, word, face)]
-        case Named(name):
-            return _named(shard, codes_path, name)
+            return _of_shot(shard, word, face)
         case File() if is_film(word):
-            return [_of_film(word.path, shard, network, face)]
+            return _of_film(word.path, shard, network, face)
         case File(path):
             code = photo_code(path, network, number=face)
             note = _choice(code) if code.faces > 1 else None
-            return [_Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)]
-
-
-def _named(shard: Shard, codes_path: Path, name: str) -> list[_Look]:
-    """One a different code of the tracks that were given the name; their shots are answers too."""
-    from .names import named_rows
-
-    rows = named_rows(codes_path, shard, name)
-    _, first = np.unique(shard.codes[rows], axis=0, return_index=True)
-    return [replace(_stored(shard, int(row)), apart=None) for row in rows[np.sort(first)]]
+            return _Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)
 
 
 def _choice(code: PhotoCode) -> str:

@@ -17,7 +17,7 @@ from .errors import NobodyError, UsageError
 from .sources import VIDEO_SUFFIXES
 
 STDIN: Final = "-"
-EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or person:NAME"
+EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,17 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Named:
-    """A person of the codes file, by the name that dhh name gave."""
+class Called:
+    """Somebody who was given a name (names.py)."""
 
     name: str
 
 
-Word = File | Track | Shot | Named
+Word = File | Track | Shot | Called
 
 
 def parse_word(text: str) -> Word:
-    """``track:12``, ``shot:film.mp4:6``, ``person:Ada``, or else the path of a photo or video.
+    """``track:12``, ``shot:film.mp4:6``, ``name:Ada``, or else the path of a photo or video.
 
     A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
     """
@@ -69,10 +69,10 @@ def parse_word(text: str) -> Word:
         if not match:
             raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
         return Shot(match[1], int(match[2]))
-    if colon and kind == "person":
+    if colon and kind == "name":
         if not rest.strip():
-            raise UsageError(f"{text}: expected person:NAME, with a name that dhh name shows")
-        return Named(rest)
+            raise UsageError(f"{text}: expected name:NAME; dhh name shows the names")
+        return Called(rest)
     if not text:
         raise UsageError(f"an empty word: expected {EXPECTED}")
     return File(Path(text))
@@ -87,8 +87,8 @@ def text_of(word: Word) -> str:
             return f"track:{row}"
         case Shot(video, number):
             return f"shot:{video}:{number}"
-        case Named(name):
-            return f"person:{name}"
+        case Called(name):
+            return f"name:{name}"
 
 
 def is_film(word: Word) -> bool:

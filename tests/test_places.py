@@ -17,7 +17,7 @@ from dhhcli.places import Where, extents, matches, moment, paths_of, shot_tracks
 from dhhcli.report.joined import joined
 from dhhcli.report.rows import Row
 from dhhcli.shards import commit, compact, open_shard
-from dhhcli.words import File, Named, Shot, Track, parse_word, read_words, text_of
+from dhhcli.words import Called, File, Shot, Track, parse_word, read_words, text_of
 
 NAMES = ("/x/a.mov", "/x/b.mov", "/y/a.mov", "/y/z/c.mov", "/y/z/\udcff.mov", "/y.mov")
 
@@ -129,14 +129,14 @@ def test_what_is_no_moment(text: str) -> None:
     st.one_of(
         st.builds(Track, st.integers(0, 10**17)),
         st.builds(Shot, st.text(min_size=1), st.integers(0, 10**8)),
-        st.builds(Named, st.text(min_size=1).filter(str.strip)),
+        st.builds(Called, st.text(min_size=1).filter(str.strip)),
     )
 )
-def test_words_are_read_as_they_are_written(word: Track | Shot | Named) -> None:
+def test_words_are_read_as_they_are_written(word: Track | Shot | Called) -> None:
     assert parse_word(text_of(word)) == word
 
 
-@given(st.text(min_size=1).filter(lambda text: not text.startswith(("track:", "shot:", "person:"))))
+@given(st.text(min_size=1).filter(lambda text: not text.startswith(("track:", "shot:", "name:"))))
 def test_any_other_word_is_a_file(text: str) -> None:
     assert parse_word(text) == File(Path(text))
     if "\0" not in text and text != "-":

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from synthetic import scene, write_video
 from typer.testing import CliRunner, Result
 
 from dhhcli.cli import app
+from dhhcli.codes import unpack
 from dhhcli.sample import Sample
 
 Run = Callable[..., Result]
@@ -179,8 +180,8 @@ def test_a_video_without_faces(ask: Run, tmp_path: Path) -> None:
         ("shot:c.mp4:1", 1, "shot:c.mp4:1: no video is called 'c.mp4' in the codes file"),
         ("shot:a.mp4:99", 1, "there is no shot 99 of this video in the codes file, only shots up to 8"),
         ("shot:a.mp4:1", 1, "shot:a.mp4:1: no face was found in this shot"),
-        ("person:", 2, "person:: expected person:NAME"),
-        ("person:Nobody", 1, "nobody is called 'Nobody'"),
+        ("name:", 2, "name:: expected name:NAME; dhh name shows the names"),
+        ("name:Ann", 1, "nobody is called 'Ann'; nobody is named"),
         ("", 2, "an empty word"),
     ],
 )
@@ -189,22 +190,59 @@ def test_words_that_name_nobody(ask: Run, collins: Path, word: str, code: int, p
     one_line(ask(collins, "--not", word), code, part)
 
 
-def test_a_named_person(dhh: Run, archive: Path, collins: Path, tmp_path: Path) -> None:
-    """Asked for by name: her named tracks are answers, the others are ranked by the nearest of these."""
-    (tmp_path / "codes.h5").write_bytes(archive.read_bytes())
-    rows = objects(dhh("query", collins, "--json", "--min-confidence", "0.5"))
-    named = [row for row in rows if row["shot"] in (2, 7)]
-    tracks = [word for row in named for word in ("--track", str(row["track"]))]
-    assert dhh("name", "codes.h5", "Eileen Collins", *tracks).exit_code == 0
-    found = objects(dhh("query", "person:eileen collins", "--json"))
-    assert [row["distance"] for row in found[:4]] == [0] * 4
-    assert {row["track"] for row in found[:4]} == {row["track"] for row in named}
-    assert {row["shot"] for row in found[4:6]} == {6}
-    by_tracks = objects(dhh("query", *(f"track:{row['track']}" for row in named), "--json"))
-    assert [row["track"] for row in by_tracks] == [row["track"] for row in found[4:]]
-    left = dhh("query", collins, "--not", "person:Eileen Collins", "--max-distance", "30", "--json")
-    assert {json.loads(line)["shot"] for line in left.stdout.splitlines()} <= {6}  # nobody is nearer to her than she
-    assert {row["shot"] for row in objects(dhh("query", "person:Eileen Collins", "--with", "track:4", "--json"))} == {6}
+@pytest.fixture
+def eileen(ask: Run, archive: Path, collins: Path) -> Iterator[str]:
+    """A name for the best two tracks of a photo, of six that there are."""
+    first = objects(ask(collins, "--json"))[:2]
+    tracks = [word for row in first for word in ("--track", str(row["track"]))]
+    assert CliRunner().invoke(app, ["name", str(archive), "Eileen Collins", *tracks]).exit_code == 0
+    yield "Eileen Collins"
+    assert CliRunner().invoke(app, ["name", str(archive), "--remove", "Eileen Collins"]).exit_code == 0
+
+
+def test_a_name_finds_its_tracks_and_others_like_them(ask: Run, collins: Path, hopper: Path, eileen: str) -> None:
+    named = shots(ask(collins, "--json"))[:2]
+    result = ask("--name", "eileen collins", "--json")
+    found = shots(result)
+    assert set(found[:2]) == set(named)
+    assert [row["distance"] for row in objects(result)[:3]][:2] == [0, 0]
+    assert set(found[:6]) == both(COLLINS)
+    assert ask(f"name:{eileen}", "--json").stdout == result.stdout
+    assert set(shots(ask(hopper, "--not", f"name:{eileen}", "--json"))) == both(HOPPER)
+    assert set(shots(ask(hopper, "--with", f"name:{eileen}", "--json"))) == both({6})
+    rows = objects(ask("--each", collins, "--name", eileen, "--json"))
+    assert {row["question"] for row in rows} == {str(collins), "name:Eileen Collins"}
+
+
+def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) -> None:
+    one_line(ask("--name", "Eileen"), 1, "nobody is called 'Eileen'; nearest: 'Eileen Collins'")
+    one_line(ask("--name", eileen, "--face", "2"), 2, "--face says which face of one photo; a name has its own tracks")
+    one_line(ask("--name", " "), 2, "expected name:NAME")
+    one_line(ask(), 2, "nobody is asked for: name a photo")
+    names = archive.with_name("codes.h5.names")
+    good = names.read_bytes()
+    names.write_bytes(good.replace(b"Eileen", b"Ellen"))
+    one_line(ask("--name", eileen), 1, "codes.h5.names: damaged")
+    names.write_bytes(good)
+
+
+def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dhhcli import names, question
+    from dhhcli.question import asked
+    from dhhcli.shards import open_shard
+    from dhhcli.words import Called
+
+    monkeypatch.setattr(names, "named_rows", lambda *_: np.arange(12))
+    monkeypatch.setattr(question, "CALLED", 5)
+    with open_shard(archive) as shard:
+        found = asked([Called("x")], shard, object(), archive)  # type: ignore[arg-type]
+        assert found.soft.tolist() == unpack(shard.codes[::3], shard.tag.bits).astype(float).tolist()
+    assert (found.names, found.kind, len(found.faces)) == (
+        tuple(f"track {n}" for n in range(0, 12, 3)),
+        "track-track",
+        4,
+    )
+    assert not len(found.apart)
 
 
 def test_photos_of_one_person_three_ways(ask: Run, collins: Path, tmp_path: Path) -> None:
