@@ -82,6 +82,15 @@ class Recipe(StrEnum):
     paper = "paper"
 
 
+class Search(StrEnum):
+    """How frame-wise methods are searched (rivals/measure.py)."""
+
+    average = "average"
+    minimum = "minimum"
+    majority = "majority"
+    mean = "mean"
+
+
 class Method(StrEnum):
     """What to train: ours, or a rival (learning/methods.py)."""
 
@@ -270,11 +279,10 @@ def query(
     from .limits import Limits
     from .places import Where, moment
     from .query import Request, find_person
-    from .question import parse_word
     from .report.columns import asked_extras, parse_columns
     from .report.delivery import Wish, check_wish, deliver
     from .report.output import print_notes
-    from .words import read_words
+    from .words import parse_word, read_words
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")
@@ -637,16 +645,39 @@ def evaluate(
         ),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also frame-wise hashing, ITQ, LSH and means of some frames; with --fit.")
-    ] = False,
-    fit: Annotated[Path | None, typer.Option(help="Training pack that ITQ and LSH are fitted on.")] = None,
+        str | None,
+        typer.Option(
+            metavar="METHODS",
+            help="Instead: compare methods on one split: all, fitted, trained, frames, or names with commas.",
+        ),
+    ] = None,
+    fit: Annotated[Path | None, typer.Option(help="With --compare: training pack that methods are fitted on.")] = None,
+    closed: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --compare: hold photos of at most so many people out of DATA, fit on the rest."),
+    ] = None,
+    bits: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=512, help="With --compare: lengths; default those of --weights, else 12, 24 and 48."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="With --compare: how often what is random is drawn.")] = None,
+    search: Annotated[
+        Search | None,
+        typer.Option(help="With --compare: how frame-wise methods are searched, in the tables. Default: average."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Who is where in a codes file (TSV): video, shot, person [, track].")
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="With --labels: a folder per person, photos to ask with.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw the precision-recall curves (.png).")] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write every table and curve (JSON).")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random codes and of fitting the baselines.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write every table and curve (JSON). With --compare a folder: what is computed, so that the same "
+            "line goes on where it was, CSV, LaTeX and curves."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random codes, and the first of --seeds.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of tables or TSV.")] = False,
 ) -> None:
     """Retrieval and verification figures of codes and of the features behind them."""
@@ -654,20 +685,21 @@ def evaluate(
     from .figures import write_evaluation
     from .report.output import print_notes, print_tables
 
-    request = Request(
-        data,
-        tuple(weights or ()),
-        protocol=protocol,
-        compare=compare,
-        fit=fit,
-        labels=labels,
-        photos=photos,
-        seed=seed,
-    )
     if plot:
         from .report.curves import check_picture
 
         check_picture(plot)
+    if compare is not None:
+        if labels or photos or plot:
+            raise UsageError(
+                "--compare takes no --labels, --photos or --plot; curves are drawn into the folder of --out"
+            )
+        by = (search or Search.average).value
+        _compare(compare, data, protocol, fit, closed, weights or [], bits or [], seeds or 1, by, out, seed, json)
+        return
+    if fit or closed or bits or seeds or search:
+        raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
+    request = Request(data, tuple(weights or ()), protocol=protocol, labels=labels, photos=photos, seed=seed)
     found = evaluate_request(request)
     print_notes(found.notes)
     if plot:
@@ -677,6 +709,40 @@ def evaluate(
     if out:
         write_evaluation(out, found)
     print_tables(found.tables(), as_json=json)
+
+
+def _compare(
+    methods: str,
+    data: Path,
+    protocol: Path | None,
+    fit: Path | None,
+    closed: int | None,
+    weights: list[str],
+    bits: list[int],
+    seeds: int,
+    search: str,
+    out: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from .report.comparison import write_comparison
+    from .report.output import print_grids, print_notes, print_scores
+    from .rivals.compare import compare, named, plan
+    from .rivals.data import read_split
+    from .rivals.summary import grids, summarise
+
+    threads = os.cpu_count() or 1
+    wanted = plan(named(methods), bits, seeds, weights, out, threads=threads, first_seed=seed)
+    split, notes = read_split(data, protocol=protocol, fit=fit, closed=closed, threads=threads)
+    print_notes(notes)
+    cells = compare(split, wanted, note=lambda line: print_notes([line]))
+    if out:
+        write_comparison(out, cells, search)
+    lines = summarise(cells)
+    if as_json:
+        print_scores(lines, as_json=True)
+    else:
+        print_grids(grids(lines, search))
 
 
 @app.command()

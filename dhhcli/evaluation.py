@@ -18,14 +18,13 @@ from .errors import PackError, PhotoError, UsageError
 from .evaluate import mean_over_frames
 from .faces import FaceDetector
 from .features import still_features
-from .figures import Backbones, Evaluation, PairsLine, fitted_baselines, load_all, pairs_lines, stills_of
+from .figures import Backbones, Evaluation, PairsLine, load_all, pairs_lines, stills_of
 from .gallery import people_files, read_people, still_crop
 from .hashing import hash_stills, hash_tracks
 from .labels import label_results, read_labels
 from .metrics import cosine_distances
 from .network import load_network
 from .packfigures import evaluate_pack
-from .packs import read_pack
 from .shards import check_model, open_shard
 
 Floats = npt.NDArray[np.float32]
@@ -38,8 +37,6 @@ class Request:
     data: Path
     weights: tuple[str, ...] = ()
     protocol: Path | None = None
-    compare: bool = False
-    fit: Path | None = None
     labels: Path | None = None
     photos: Path | None = None
     seed: int = 0
@@ -52,19 +49,17 @@ def evaluate_request(request: Request) -> Evaluation:
         UsageError: options that contradict each other.
         DhhError: what the evaluation of that data raises.
     """
-    if request.compare != (request.fit is not None):
-        raise UsageError("--compare and --fit go together: ITQ and LSH are fitted on a training pack")
     if request.photos and not request.labels:
         raise UsageError("--photos are asked of a codes file; name its label file with --labels")
     if request.labels:
-        if request.protocol or request.compare or request.data.is_dir():
-            raise UsageError("--labels belong to a codes file: no folder, no --protocol, no --compare")
+        if request.protocol or request.data.is_dir():
+            raise UsageError("--labels belong to a codes file: no folder, no --protocol")
         return evaluate_codes(request.data, request.labels, request.photos, request.weights)
     if request.data.is_dir():
         if request.protocol:
             raise UsageError("--protocol belongs to a face pack, not to a folder")
-        return evaluate_folder(request.data, request.weights, fit=request.fit, seed=request.seed)
-    return evaluate_pack(request.data, request.weights, protocol=request.protocol, fit=request.fit, seed=request.seed)
+        return evaluate_folder(request.data, request.weights)
+    return evaluate_pack(request.data, request.weights, protocol=request.protocol, seed=request.seed)
 
 
 def evaluate_codes(codes: Path, labels: Path, photos: Path | None = None, names: Sequence[str] = ()) -> Evaluation:
@@ -114,14 +109,13 @@ def evaluate_codes(codes: Path, labels: Path, photos: Path | None = None, names:
     return Evaluation(tuple(found), notes=tuple(notes))
 
 
-def evaluate_folder(folder: Path, names: Sequence[str] = (), *, fit: Path | None = None, seed: int = 0) -> Evaluation:
+def evaluate_folder(folder: Path, names: Sequence[str] = ()) -> Evaluation:
     """Figures on a folder per person: every photo asks for all others and for all tracks, and tracks for both.
 
     Raises:
         MissingPathError, PackError: the folder is not of that form, or shows nobody twice.
         WeightsError: the weights cannot be used.
     """
-    fitted = read_pack(fit) if fit is not None else None
     loaded, backbones = load_all(names), Backbones()
     faces = read_people(folder, FaceDetector(threads=backbones.threads))
     ends = np.cumsum([len(crops) for crops in faces.tracks])[:-1]
@@ -146,10 +140,6 @@ def evaluate_folder(folder: Path, names: Sequence[str] = (), *, fit: Path | None
                 if len(people)
             }
             found += results(one.name, name, groups, hamming if name == "codes" else cosine_distances)
-        if fitted is not None and tracks and len(stills):
-            ways = (("still", "track"), ("track", "still"), ("track", "track"))
-            videos = {"track": (tracks, faces.track_people)}
-            found += fitted_baselines(one, backbones, fitted, seed, (stills, faces.still_people), videos, ways)
         pairs += pairs_lines(one, stills, faces.still_people)
     if not found:
         raise PackError(f"{folder}: nobody is shown twice, so there is nothing to find")

@@ -6,7 +6,7 @@ Weights of several lengths share one backbone: features are kept by the SHA-256 
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .baselines import baseline_results, fit_features, fit_itq, fit_lsh, still_layer
 from .codes import binarise, hamming, pack
 from .directions import Line, Result
 from .evaluate import (
@@ -24,7 +23,6 @@ from .features import Extract, FeatureExtractor, still_features
 from .files import write_atomically
 from .hashing import HashLayers, hash_stills
 from .metrics import cosine_distances
-from .packs import FacePack
 from .sessions import FramesLine
 from .verification import Verification, verify
 from .weights import Weights, load_hash_layers, load_weights, resolve_weights
@@ -132,30 +130,6 @@ def pairs_lines(one: Loaded, features: Floats, people: npt.NDArray[np.integer]) 
 
 def stills_of(crops: npt.NDArray[np.uint8], mirror: bool, extract: Extract) -> Floats:
     return still_features(extract, crops, mirror=mirror)
-
-
-def fitted_baselines(
-    one: Loaded,
-    backbones: Backbones,
-    fitted: FacePack,
-    seed: int,
-    stills: tuple[Floats, npt.NDArray[np.int64]],
-    videos: Mapping[str, tuple[Sequence[Floats], npt.NDArray[np.int64]]],
-    ways: Sequence[tuple[str, str]],
-) -> Iterable[Result]:
-    mirror = one.weights.mirror
-    rng = np.random.default_rng([seed, 1])
-    training = one.cut(
-        backbones.once(one.weights, "fit", lambda extract: fit_features(fitted, extract, rng, mirror=mirror))
-    )
-    bits = one.layers.bits
-    hashes = [
-        still_layer(one.layers, training.shape[1]),
-        fit_itq(training, bits, np.random.default_rng([seed, 2])),
-        fit_lsh(training, bits, np.random.default_rng([seed, 3])),
-    ]
-    tracks = {kind: ([one.cut(track) for track in each], people) for kind, (each, people) in videos.items()}
-    return baseline_results(one.name, (one.cut(stills[0]), stills[1]), tracks, hashes, ways)
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

@@ -14,7 +14,6 @@ from .codes import binarise, hamming, pack
 from .directions import Group, Result, results
 from .errors import PackError
 from .evaluate import (
-    DIRECTIONS,
     ProtocolFeatures,
     code_results,
     feature_results,
@@ -23,7 +22,7 @@ from .evaluate import (
     read_both,
 )
 from .features import Extract, still_features
-from .figures import Backbones, Evaluation, Loaded, PairsLine, fitted_baselines, load_all, pairs_lines
+from .figures import Backbones, Evaluation, Loaded, PairsLine, load_all, pairs_lines
 from .hashing import hash_stills
 from .imitation import centre
 from .metrics import cosine_distances
@@ -38,7 +37,6 @@ def evaluate_pack(
     names: Sequence[str] = (),
     *,
     protocol: Path | None = None,
-    fit: Path | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Figures on a face pack.
@@ -47,8 +45,7 @@ def evaluate_pack(
         pack_path: people the network was not trained on.
         names: weights.
         protocol: which rows are queries, sets and shots; without one, real tracks if the pack has them, else stills.
-        fit: training pack; with it, the baselines that stand beside the codes are fitted on it and measured.
-        seed: of the random codes, and of drawing and fitting the baselines.
+        seed: of the random codes.
 
     Raises:
         PackError: a pack or the protocol cannot be read, or do not belong together.
@@ -58,12 +55,11 @@ def evaluate_pack(
         faces, people = read_both(pack_path, protocol)
     else:
         faces, people = read_pack(pack_path), ()
-    fitted = read_pack(fit) if fit is not None else None
     loaded, backbones = load_all(names), Backbones()
     if protocol is not None:
-        return _by_protocol(faces, people, loaded, backbones, fitted, seed)
+        return _by_protocol(faces, people, loaded, backbones, seed)
     if has_sessions(pack_path):
-        return _by_sessions(pack_path, faces, loaded, backbones, fitted, seed)
+        return _by_sessions(pack_path, faces, loaded, backbones)
     if len(np.unique(faces.identity)) in (len(faces), 1):
         raise PackError(f"{pack_path}: no two crops of one person beside another's; there is nothing to measure")
     return _stills(faces, loaded, backbones)
@@ -74,7 +70,6 @@ def _by_protocol(
     people: tuple[Person, ...],
     loaded: Sequence[Loaded],
     backbones: Backbones,
-    fitted: FacePack | None,
     seed: int,
 ) -> Evaluation:
     found: list[Result] = []
@@ -91,16 +86,6 @@ def _by_protocol(
         found += code_results(features, one.layers, one.name)
         found += feature_results(features, homogeneous=one.homogeneous, weights=one.name)
         found += random_results(features, one.layers.bits, np.random.default_rng(seed), one.name)
-        if fitted is not None:
-            found += fitted_baselines(
-                one,
-                backbones,
-                fitted,
-                seed,
-                (features.stills, features.still_people),
-                {"set": (features.sets, features.set_people), "shot": (features.shots, features.shot_people)},
-                DIRECTIONS,
-            )
         pairs += pairs_lines(one, stills, faces.identity[rows])
     return Evaluation(tuple(found), tuple(pairs))
 
@@ -110,8 +95,6 @@ def _by_sessions(
     faces: FacePack,
     loaded: Sequence[Loaded],
     backbones: Backbones,
-    fitted: FacePack | None,
-    seed: int,
 ) -> Evaluation:
     sessions = read_sessions(path, faces)
     found: list[Result] = []
@@ -121,16 +104,6 @@ def _by_sessions(
         mirror = one.weights.mirror
         features = backbones.once(one.weights, "sessions", partial(session_features, faces, sessions, mirror=mirror))
         found += session_results(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
-        if fitted is not None:
-            found += fitted_baselines(
-                one,
-                backbones,
-                fitted,
-                seed,
-                (features.stills, features.still_people),
-                {"session": (features.tracks, features.track_people)},
-                (("still", "session"), ("session", "still")),
-            )
         lines += frames_lines(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
         pairs += pairs_lines(one, features.stills, features.still_people)
     return Evaluation(tuple(found), tuple(pairs), tuple(lines))

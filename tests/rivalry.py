@@ -8,7 +8,7 @@ import numpy.typing as npt
 from dhhcli.metrics import mean_average_precision
 from dhhcli.rivals.protocol import Bits, Covariance, Looks, Training
 
-D = 12
+D = 20
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("torch", {"learning/"}),
+        ("torch", {"learning/", "rivals/mm_nn.py"}),
         ("av", {"video.py", "sample.py"}),
         ("faiss", {"faissbinary.py"}),
         ("h5py", {"shardfile.py", "skeleton.py", "packs.py", "packfile.py", "sessions.py"}),

@@ -13,6 +13,14 @@ from dhhcli.rivals.protocol import Framewise, Looks, Videowise
 BITS = 16
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:  # noqa: ARG001
+    """As many steps as these few people need."""
+    from dhhcli.rivals import mm_nn
+
+    monkeypatch.setattr(mm_nn, "STEPS", 120)
+
+
 @pytest.mark.parametrize("name", FITTED)
 def test_every_fitted_method_finds_people(name: str) -> None:
     """People apart from each other, both ways, better than chance by far, and shapes as the protocol says."""
@@ -32,9 +40,7 @@ def test_every_fitted_method_finds_people(name: str) -> None:
 @pytest.mark.parametrize("name", FITTED)
 def test_the_generator_decides(name: str) -> None:
     made = made_people()
-    first, again = (
-        method(name).fit(made.training, BITS, np.random.default_rng(3)).stills(made.stills) for _ in range(2)
-    )
+    first, again = (method(name).fit(made.training, 3, np.random.default_rng(3)).stills(made.stills) for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 

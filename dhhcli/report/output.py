@@ -14,6 +14,8 @@ from .text import tsv
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from ..rivals.summary import Grid
+
 
 def print_notes(notes: Sequence[str]) -> None:
     """Words for the person at the keyboard, one line each."""
@@ -64,9 +66,20 @@ def print_scores(scores: "Sequence[DataclassInstance]", *, as_json: bool) -> Non
         _print_table(scores)
 
 
+def print_grids(grids: "Sequence[Grid]") -> None:
+    """Tables of words, an empty line between two."""
+    for number, grid in enumerate(grids):
+        if number:
+            _write([""])
+        _print_cells(grid.header, grid.rows)
+
+
 def _print_table(lines: "Sequence[DataclassInstance]") -> None:
     names = [column.name for column in dataclasses.fields(lines[0])]
-    cells = [[_cell(value) for value in dataclasses.astuple(line)] for line in lines]
+    _print_cells(names, [[_cell(value) for value in dataclasses.astuple(line)] for line in lines])
+
+
+def _print_cells(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

@@ -1,6 +1,7 @@
-"""rivals: name of a method -> the Method that the paper's tables, and later work, compare DHH with.
+"""rivals: name of a method -> the Method, one of those that the paper's tables compare DHH with.
 
-A module a method, imported when it is asked for: some need torch, others scikit-learn.
+A module a method, imported when it is asked for: one needs torch, others scikit-learn. Methods that are trained by
+gradients are in learning/.
 """
 
 from importlib import import_module
@@ -8,15 +9,15 @@ from importlib import import_module
 from ..errors import UsageError
 from .protocol import Method
 
-FRAMEWISE = ("lsh", "itq")  # a code a frame, on the backbone's features
-VIDEOWISE: tuple[str, ...] = ()  # a code a video, between features and log-covariances
+FRAMEWISE = ("lsh", "sh", "itq", "ssh", "dbc", "ksh")  # a code a frame, on the backbone's features
+VIDEOWISE = ("cvh", "cmssh", "pdh", "mlbe", "mm-nn", "plmh", "her")  # a code a video
 FITTED = (*FRAMEWISE, *VIDEOWISE)
 TRAINED = ("dnnh", "dsh", "hashnet", "ddah", "dcbh", "dmh")  # by gradients: a code a frame (trained.py)
 METHODS = (*FITTED, *TRAINED)
 
 
 def method(name: str) -> Method:
-    """The method of a name; '-' and '_' are one.
+    """The method of a name.
 
     Raises:
         UsageError: there is none of that name.

@@ -125,6 +125,12 @@ def plan(
         own[one.layers.bits] = one
     if len({one.weights.record["files"]["onnx"]["sha256"] for one in loaded}) > 1:
         raise UsageError("--weights: of several backbones; methods are compared on the features of one")
+    for one in every:
+        if one.layers.bits not in lengths:
+            raise WeightsError(f"{one.name}: codes of {one.layers.bits} bits; give --bits {one.layers.bits} too")
+    for (name, _), one in trained.items():
+        if name not in methods:
+            raise UsageError(f"--weights {one.name}: of {name}, which --compare does not name; name it too")
     missing = [length for length in lengths if length not in own]
     if missing and {"dhh", "frames"} & {*methods} and some:
         raise WeightsError(f"--bits {missing[0]}: none of --weights has that length, and methods include dhh")

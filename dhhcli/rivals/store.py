@@ -84,7 +84,7 @@ class FeatureStore:
         """Everything on disk; a file that cannot be read is passed over, and its features are computed anew."""
         for path in sorted(self.folder.glob(f"{self._stem}-*.npz")) if self.folder else ():
             try:
-                with np.load(path, allow_pickle=False) as file:
+                with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                     keys, features = file["keys"], file["features"]
                 yield from ((key.tobytes(), feature) for key, feature in zip(keys, features, strict=True))
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -1,0 +1,100 @@
+"""spaces: Training -> photos (n, p) and videos (t, q), q <= 256, as centred vectors of mean length one.
+
+A photo is its features. A video is its frames' log-covariance, as DHH sees it (covariance.py), cut to its principal
+components on the training videos: the linear methods between photos and videos decompose matrices of that size, and
+8,256 numbers would be more than there are training videos.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+
+from ..covariance import log_covariance
+from .protocol import Covariance, Floats, Training
+
+COMPONENTS = 256
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """An affine map of raw vectors."""
+
+    mean: Matrix  # (r,)
+    turn: Matrix | None  # (r, q); None: as they are
+    scale: float
+
+    def __call__(self, raw: Matrix) -> Matrix:
+        """(n, r) -> (n, q)."""
+        centred = raw - self.mean
+        return np.asarray((centred if self.turn is None else centred @ self.turn) * self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Spaces:
+    """Both kinds of training things, and how others become such vectors."""
+
+    photos: Matrix  # (n, p)
+    photo_people: npt.NDArray[np.int64]
+    videos: Matrix  # (t, q)
+    video_people: npt.NDArray[np.int64]
+    photo_space: Space
+    video_space: Space
+    covariance: Covariance
+
+    def of_photos(self, features: Floats) -> Matrix:
+        """Features (n, d) -> (n, p)."""
+        return self.photo_space(features.astype(np.float64))
+
+    def of_videos(self, tracks: Sequence[Floats]) -> Matrix:
+        """Frames' features (m_i, d) of each -> (t, q)."""
+        return self.video_space(log_covariances(tracks, self.covariance))
+
+
+def log_covariances(tracks: Sequence[Floats], covariance: Covariance) -> Matrix:
+    """Frames' features (m_i, d) of each -> (t, r)."""
+
+    def whole(frames: Floats) -> Floats:
+        return np.concatenate([frames, np.ones((len(frames), 1), np.float32)], axis=1)
+
+    given = [whole(frames) if covariance.homogeneous else frames for frames in tracks]
+    return np.stack([log_covariance(D, eps=covariance.eps, divide=covariance.divide) for D in given])
+
+
+def principal(raw: Matrix, most: int) -> Matrix:
+    """Principal directions (r, q) of rows (n, r), strongest first, q <= most and no more than there are.
+
+    From the n x n Gram matrix, whose decomposition does not grow with r.
+    """
+    centred = raw - raw.mean(axis=0)
+    n = len(raw)
+    values, vectors = scipy.linalg.eigh(centred @ centred.T, subset_by_index=[max(0, n - most), n - 1])
+    kept = values > 1e-10 * values[-1]
+    return np.asarray((centred.T @ (vectors[:, kept] / np.sqrt(values[kept])))[:, ::-1])
+
+
+def _space(raw: Matrix, turn: Matrix | None) -> Space:
+    found = Space(raw.mean(axis=0), turn, 1.0)
+    length = float(np.sqrt(np.square(found(raw)).sum(axis=1)).mean())
+    return Space(found.mean, turn, 1.0 / length if length > 0 else 1.0)
+
+
+@lru_cache(maxsize=2)  # every length and seed asks for the same
+def spaces(training: Training) -> Spaces:
+    """Vectors of everything there is to fit on."""
+    photos = training.features.astype(np.float64)
+    videos = log_covariances(training.videos, training.covariance)
+    photo_space, video_space = _space(photos, None), _space(videos, principal(videos, COMPONENTS))
+    return Spaces(
+        photo_space(photos),
+        training.feature_people,
+        video_space(videos),
+        training.video_people,
+        photo_space,
+        video_space,
+        training.covariance,
+    )
