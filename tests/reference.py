@@ -168,6 +168,7 @@ RIVALS = (
     "store",
     "split",
     "measure",
+    "pickles",
     "data",
     "compare",
     "own",
