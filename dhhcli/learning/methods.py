@@ -169,8 +169,19 @@ def _own_network(
                 for K in settings.lengths:
                     figures |= code_figures(values, settings.rows(K), validation.people, K)
             yield log.write(report.stage, report.step, report.steps, report.losses | figures)
-    if final is None:
-        return
+    if final is not None:
+        yield from export_network(final, settings, out, stem, training, validation)
+
+
+def export_network(
+    final: nn.Module,
+    settings: StillSettings,
+    out: Path,
+    stem: str,
+    training: dict[str, Any],
+    validation: Validation | None,
+) -> Iterator[str]:
+    """Weights of every length from a network in evaluation mode, on the CPU."""
     total = sum(settings.lengths)
     onnx = to_onnx(final, settings.size)
     layers = {
