@@ -279,11 +279,10 @@ def query(
     from .limits import Limits
     from .places import Where, moment
     from .query import Request, find_person
-    from .question import parse_word
     from .report.columns import asked_extras, parse_columns
     from .report.delivery import Wish, check_wish, deliver
     from .report.output import print_notes
-    from .words import read_words
+    from .words import parse_word, read_words
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")

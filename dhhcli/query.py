@@ -16,13 +16,14 @@ from .index import Index, fresh, open_index
 from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
 from .network import Network, load_network
 from .places import EVERYWHERE, Ints, Where, tracks_where
-from .question import Asked, File, Word, asked, is_film, text_of
+from .question import Asked, asked
 from .records import VideoRecord
 from .report.joined import joined
 from .report.rows import Row, result_rows
 from .search import Hit, Rules, Soft, search, shots_of
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
+from .words import EXPECTED, File, Word, is_film, text_of
 
 if TYPE_CHECKING:
     from .explain import Explanation
@@ -104,7 +105,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
 
 def _check(request: Request) -> None:
     if not request.words:
-        raise UsageError("nobody is asked for: name a photo, a video, track:N, shot:VIDEO:N or name:NAME")
+        raise UsageError(f"nobody is asked for: name {EXPECTED}")
     limits = request.limits
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:

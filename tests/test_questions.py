@@ -228,8 +228,9 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
 
 def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dhhcli import names, question
-    from dhhcli.question import Called, asked
+    from dhhcli.question import asked
     from dhhcli.shards import open_shard
+    from dhhcli.words import Called
 
     monkeypatch.setattr(names, "named_rows", lambda *_: np.arange(12))
     monkeypatch.setattr(question, "CALLED", 5)
