@@ -154,6 +154,7 @@ LEARNING = (
     "dsh",
     "hashnet",
     "featurehash",
+    "linearhash",
     "methods",
     "extracted",
     "ablate",
