@@ -40,8 +40,8 @@ def test_a_code_a_video_against_a_code_a_frame(bits: int, m: int) -> None:
     average = seconds(lambda: np.argsort(frame_distances(stills, each, "average"), axis=1, kind="stable"))
     print(  # noqa: T201
         f"\n{bits} bits, {QUERIES} photos, {VIDEOS} videos of {m} frames: {1e3 * one:.1f} ms in {whole.nbytes} bytes, "
-        f"{1e3 * many:.1f} ms in {frames.nbytes} bytes: {many / one:.1f} times the time ({average / ordered:.1f} with the sorting "
-        f"of videos), {m} times the bytes"
+        f"{1e3 * many:.1f} ms in {frames.nbytes} bytes: {many / one:.1f} times the time "
+        f"({average / ordered:.1f} with the sorting of videos), {m} times the bytes"
     )
     assert frames.nbytes == m * whole.nbytes == m * VIDEOS * code_bytes(bits)
     assert many > 0.5 * m * one  # every frame is looked at
