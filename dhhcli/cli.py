@@ -102,6 +102,10 @@ class Method(StrEnum):
     dnnh = "dnnh"
     dsh = "dsh"
     hashnet = "hashnet"
+    lsh = "lsh"
+    itq = "itq"
+    ssh = "ssh"
+    dbc = "dbc"
 
 
 def _version(wanted: bool) -> None:
@@ -564,7 +568,7 @@ def train(
         Method, typer.Option(help="dhh, or a rival of it that hashes single pictures; --recipe is dhh's alone.")
     ] = Method.dhh,
     features_of: Annotated[
-        str | None, typer.Option(help="Weights whose features dnnh, dsh and hashnet hash. [dhh-128]")
+        str | None, typer.Option(help="Weights whose features methods without a network of their own hash. [dhh-128]")
     ] = None,
     hold_out: Annotated[
         int, typer.Option(min=0, help="Keep ten pictures of so many people out of a rival's training.")
