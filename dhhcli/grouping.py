@@ -39,8 +39,10 @@ Up to EXACT tracks all distances are looked at. Beyond, only those of groups tha
 NEIGHBOURS nearest codes make a graph; groups that are each other's nearest along its edges become one, again and again,
 which gives the same groups as average linkage where the edges hold what is near enough, as it never brings two groups
 together of which all tracks are farther apart than the limit. When nothing is left, neighbours are sought anew among
-the groups' majority codes. Memory: K numbers of 4 bytes a group and NEIGHBOURS edges of 24 bytes, at most a gigabyte
-for a million tracks of 128 bits; time: all codes against all.
+the groups' majority codes. Memory: K numbers of 4 bytes a group, and NEIGHBOURS edges of 24 bytes a track at most: 0.5
+GB each for a million tracks of 128 bits; time grows with all codes against all. 4,000 tracks take 0.7 s by all
+distances, 0.2 s by neighbours, 20,000 take 4 s, 100,000 take 31 s and 0.65 GB on two cores (``--scale``: random people,
+found with a precision of 0.997 and a recall of 0.999).
 """
 
 from dataclasses import dataclass
