@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from .completion import column_lists, weights_names
-from .edit.formats import Format, Fuse, Layout, Order
+from .edit.formats import Device, Format, Fuse, Layout, Order
 from .errors import DhhError, UsageError
 from .layouts import Layout as PeopleLayout
 
@@ -278,6 +278,10 @@ def query(
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    device: Annotated[
+        Device,
+        typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
+    ] = Device.cpu,
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
@@ -328,6 +332,7 @@ def query(
         merge=merge,
         thumbnails=sheet is not None,
         why=why,
+        cuda=device is Device.cuda,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
