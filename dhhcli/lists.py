@@ -165,7 +165,7 @@ def nearest(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[n
 
     Rows end in id -1 at distance 2^31 - 1 where the probed lists hold fewer. Raises ValueError for a damaged file.
     """
-    if len(queries) >= MANY and "faiss" in sys.modules:
+    if len(queries) >= (MANY if "faiss" in sys.modules else 4 * MANY):  # importing it costs 0.15 s
         return _nearest_of_many(lists, queries, k)
     distances = np.full((len(queries), k), NOTHING, np.int32)
     ids = np.full((len(queries), k), -1, np.int64)
