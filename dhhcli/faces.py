@@ -13,6 +13,7 @@ Notable:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -130,6 +131,12 @@ class FaceDetector:
         found[:, :4] *= np.tile(to_picture, 2)
         found[:, 5:] *= np.tile(to_picture, 5)
         return found
+
+
+@cache
+def photo_detector() -> FaceDetector:
+    """The detector of photos, one a process."""
+    return FaceDetector()
 
 
 def _session(threads: int, quick: bool) -> Any:

@@ -7,7 +7,7 @@ track that ties with the k-th never gets in: the order is (distance, id) without
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Final
@@ -241,23 +241,12 @@ def _side_by_side(
     count = max(1, min(most, total, total * len(queries) * words // THREAD_FROM))
     scan = _by_faiss if k and _faiss_repays(total, len(queries), words, count) else _by_numpy
     found: list[list[Best]] = [[] for _ in range(count)]
-    failed: list[BaseException] = []
-
-    def work(part: int, share: list[Span]) -> None:
-        try:
-            found[part] = scan(share, queries, k, bound, mask)
-        except BaseException as error:  # noqa: BLE001  (raised below, where somebody hears it)
-            failed.append(error)
-
     shares = _shares(spans, count)
-    others = [Thread(target=work, args=(part, share)) for part, share in enumerate(shares[1:], start=1)]
-    for thread in others:
-        thread.start()
-    work(0, shares[0])
-    for thread in others:
-        thread.join()
-    if failed:
-        raise failed[0]
+
+    def work(part: int) -> None:
+        found[part] = scan(shares[part], queries, k, bound, mask)
+
+    in_threads(work, range(count), count)
     return list(zip(*found, strict=True))
 
 
@@ -308,3 +297,25 @@ def _by_faiss(
             for best, distances, ids in zip(bests, near, at if chosen is None else chosen[at], strict=True):
                 best.add(distances.astype(np.uint16), start + ids, k)
     return bests
+
+
+def in_threads(work: Callable[[int], None], jobs: Iterable[int], most: int | None = None) -> None:
+    """Do every job, in `most` threads (default: one a core); the first error of any is raised."""
+    waiting = iter(jobs)
+    failed: list[BaseException] = []
+
+    def take() -> None:
+        try:
+            for job in waiting:
+                work(job)
+        except BaseException as error:  # noqa: BLE001  (raised below)
+            failed.append(error)
+
+    threads = [Thread(target=take) for _ in range((most or cores()) - 1)]
+    for thread in threads:
+        thread.start()
+    take()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]

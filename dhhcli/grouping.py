@@ -34,29 +34,31 @@ In the first three, each track is another photo of the person, often years apart
 few people (23), labelled by eye. Where a file shows one person alone, in 40 such photos, recall is .37 (.52 with
 distances as they are): that is what the webcam's precision costs.
 
-Up to EXACT tracks this is exact. Beyond, it goes in rounds over blocks of at most BLOCK groups: first runs of tracks in
-the order of the file, then groups that random projections of their mean codes put together. In a later round a group
-counts like one track, whatever its size, and two that no round puts into one block stay two. Memory: one block's
-distances, and K numbers of 4 bytes a group: 0.5 GB for a million groups of 128 bits.
+Up to EXACT tracks all distances are looked at. Beyond, only those of groups that are neighbours: every track's
+NEIGHBOURS nearest codes make a graph; groups that are each other's nearest along its edges become one, again and again,
+which gives the same groups as average linkage where the edges hold what is near enough, as it never brings two groups
+together of which all tracks are farther apart than the limit. When nothing is left, neighbours are sought anew among
+the groups' majority codes. Memory: K numbers of 4 bytes a group and NEIGHBOURS edges of 24 bytes, at most a gigabyte
+for a million tracks of 128 bits; time: all codes against all.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .calibration import Curve
-from .codes import hamming, unpack
+from .codes import hamming, pack, unpack
+from .flat import nearest
 
 RATE: Final = 0.01  # share of strangers' tracks within the limit
 USUAL: Final = 0.75  # which quantile of a track's distances says how far it usually is from others
 STRANGERS: Final = 40  # imagined ones
 OTHERS: Final = 1000  # tracks, at most, that each is compared with to know what is usual
-EXACT: Final = 12_000  # tracks; the distances of so many take 0.6 GB, and scipy a copy
-BLOCK: Final = 4096
-ROUNDS: Final = 6
-FEW: Final = 0.002  # share of the groups: a round that brings fewer together is the last
+EXACT: Final = 8000  # tracks; the distances of so many take 0.25 GB, and scipy a copy
+NEIGHBOURS: Final = 20
+PASSES: Final = 6  # of looking for neighbours
 FAR: Final = 1e12  # more than any mean that a limit allows, also when one of 10^8 pairs has it
 CHUNK: Final = 1 << 14  # tracks unpacked at once
 
@@ -97,12 +99,11 @@ def group_tracks(
     bits: int,
     apart: Pairs,
     limit: float,
-    rng: np.random.Generator,
     *,
     usual: NDArray[np.float64] | None = None,
     names: NDArray[np.integer] | None = None,
     exact: int = EXACT,
-    block: int = BLOCK,
+    neighbours: int = NEIGHBOURS,
 ) -> Labels:
     """Group tracks by who they show; groups are numbered by their first track.
 
@@ -110,67 +111,28 @@ def group_tracks(
         codes: (n, B) of K = ``bits`` bits.
         apart: (p, 2) rows of tracks that are two people.
         limit: mean distance of the tracks of two groups, bits, up to which they become one.
-        rng: draws the blocks where there are several.
         usual: (n,) of ``usual_distances``; None: distances are taken as they are.
         names: (n,) number of a name that each track was given, -1 for none. Tracks of one name end in one group, and
             a group holds one name at most.
-        exact: up to so many tracks are one block.
-        block: groups in a block otherwise.
+        exact: up to so many tracks all distances are looked at.
+        neighbours: of each track or group, otherwise.
     """
     n = len(codes)
     weights = np.ones(n) if usual is None else 1 / np.sqrt(usual)
     named = np.full(n, -1, np.int64) if names is None else np.asarray(names, np.int64)
-    group = np.arange(n)
-    for number in range(ROUNDS):
-        count = int(group.max(initial=-1)) + 1
-        if count < 2:
-            break
-        whole = count <= (exact if number == 0 else max(block, exact // 2))
-        if whole:
-            blocks: Iterator[Labels] = iter([np.arange(count)])
-        elif number == 0:
-            blocks = iter(np.array_split(np.arange(count), -(-count // block)))
-        else:
-            blocks = _near(_means(codes, weights, bits, group, count)[0], np.arange(count), block, rng)
-        merged = _round(codes, weights, bits, group, apart, named, limit, blocks)
-        left = int(merged.max()) + 1
-        group = merged[group]
-        if whole or (number and count - left <= FEW * count):
-            break
+    pairs = np.asarray(apart, np.int64).reshape(-1, 2)
+    if n <= exact:
+        means = weights[:, None] * unpack(codes, bits)
+        group = linked(condensed(means, weights), n, np.concatenate([pairs, _other_names(named)]), limit)
+    else:
+        group = np.arange(n)
+        for _ in range(PASSES):
+            groups = _summed(codes, weights, bits, group, named)
+            merged = joined_neighbours(groups, group[pairs], limit, neighbours)
+            group = merged[group]
+            if merged.max() + 1 == len(merged):
+                break
     return _numbered(_one_of_a_name(group, named))
-
-
-def _round(
-    codes: NDArray[np.uint8],
-    weights: NDArray[np.float64],
-    bits: int,
-    group: Labels,
-    apart: Pairs,
-    named: Labels,
-    limit: float,
-    blocks: Iterator[Labels],
-) -> Labels:
-    """Groups (g,) -> what they become, (g,), when each block is looked at alone."""
-    count = int(group.max()) + 1
-    means, sums = _means(codes, weights, bits, group, count)
-    name = np.full(count, -1, np.int64)
-    np.maximum.at(name, group, named)
-    a, b = (group[column] for column in np.asarray(apart, np.int64).reshape(-1, 2).T)
-    merged, place, owner = np.arange(count), np.empty(count, np.int64), np.empty(count, np.int64)
-    parts = list(blocks)
-    for number, part in enumerate(parts):
-        place[part], owner[part] = np.arange(len(part)), number
-    inside = owner[a] == owner[b]
-    order = np.argsort(owner[a][inside], kind="stable")
-    a, b = a[inside][order], b[inside][order]
-    starts = np.searchsorted(owner[a], np.arange(len(parts) + 1))
-    for number, part in enumerate(parts):
-        mine = slice(starts[number], starts[number + 1])
-        distances = condensed(means[part], sums[part])
-        far = np.stack([place[a[mine]], place[b[mine]]], axis=1)
-        labels = linked(distances, len(part), np.concatenate([far, _other_names(name[part])]), limit)
-        merged[part] = part[np.unique(labels, return_index=True)[1]][labels]
-    return np.unique(merged, return_inverse=True)[1]
 
 
 def condensed(means: NDArray[np.floating], sums: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -207,37 +169,105 @@ def linked(distances: NDArray[np.float64], g: int, apart: Pairs, limit: float) -
     return np.asarray(fcluster(linkage(distances, "average"), limit, "distance"), np.int64) - 1
 
 
-def _means(
-    codes: NDArray[np.uint8], weights: NDArray[np.float64], bits: int, group: Labels, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Per group, the means of its tracks' weighted bits (g, K) and of their weights (g,)."""
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Of g groups of tracks."""
+
+    bits: NDArray[np.float32]  # (g, K) sums of weighted bits
+    weights: NDArray[np.float64]  # (g,)
+    tracks: NDArray[np.float64]  # (g,) how many
+    name: Labels  # (g,) -1: none
+
+
+def _summed(codes: NDArray[np.uint8], weights: NDArray[np.float64], bits: int, group: Labels, named: Labels) -> Sums:
     from scipy.sparse import csr_matrix
 
-    sizes = np.bincount(group, minlength=count)
-    means = np.zeros((count, bits), np.float32)
+    count = int(group.max()) + 1
+    sums = np.zeros((count, bits), np.float32)
     for start in range(0, len(codes), CHUNK):
         rows = slice(start, start + CHUNK)
         own, local = np.unique(group[rows], return_inverse=True)
-        values = weights[rows] / sizes[group[rows]]
-        part = csr_matrix((values, (local, np.arange(len(local)))), (len(own), len(local)))
-        means[own] += part @ unpack(np.ascontiguousarray(codes[rows]), bits).astype(np.float64)
-    return means, np.asarray(np.bincount(group, weights / sizes[group], count), np.float64)
+        part = csr_matrix((weights[rows], (local, np.arange(len(local)))), (len(own), len(local)))
+        sums[own] += part @ unpack(np.ascontiguousarray(codes[rows]), bits).astype(np.float64)
+    name = np.full(count, -1, np.int64)
+    np.maximum.at(name, group, named)
+    tracks = np.bincount(group, minlength=count).astype(np.float64)
+    return Sums(sums, np.asarray(np.bincount(group, weights, count), np.float64), tracks, name)
 
 
-def _near(means: NDArray[np.float32], rows: Labels, block: int, rng: np.random.Generator) -> Iterator[Labels]:
-    """Rows -> blocks of at most ``block``, halved again and again at the median of a projection.
-
-    The direction is a random mixture of the rows' deviations, so it mostly lies where they differ most.
+def joined_neighbours(groups: Sums, apart: Pairs, limit: float, neighbours: int) -> Labels:
+    """Groups (g,) -> numbers (g,) of what they become: reciprocal nearest neighbours are joined while any are within
+    the limit, along the edges to each one's nearest. ``groups`` is used up.
     """
-    if len(rows) <= block:
-        yield np.sort(rows)
-        return
-    sample = means[rows[:: max(1, len(rows) // CHUNK)]].astype(np.float64)
-    centre = sample.mean(axis=0)
-    direction = (sample - centre).T @ rng.normal(size=len(sample))
-    order = rows[np.argsort(means[rows] @ direction.astype(np.float32), kind="stable")]
-    for half in np.array_split(order, 2):
-        yield from _near(means, half, block, rng)
+    count = len(groups.tracks)
+    label, key = np.arange(count), _edges(groups, limit, neighbours)
+    a, b = np.divmod(key, count)
+    changed = np.ones(count, bool)
+    distances = np.zeros(len(key))
+    while True:
+        anew = changed[a] | changed[b]
+        distances[anew] = _between(groups, a[anew], b[anew])
+        first, second = np.sort(label[apart.reshape(-1, 2)], axis=1).T
+        never = (groups.name[a] != groups.name[b]) & (groups.name[a] >= 0) & (groups.name[b] >= 0)
+        never |= np.isin(a * count + b, np.unique(first * count + second))
+        kept = (distances <= limit) & ~never
+        a, b, distances = a[kept], b[kept], distances[kept]
+        if not len(a):
+            return np.unique(label, return_inverse=True)[1]
+        one, other = _reciprocal(a, b, distances, count)
+        groups.bits[one] += groups.bits[other]
+        groups.weights[one] += groups.weights[other]
+        groups.tracks[one] += groups.tracks[other]
+        groups.name[one] = np.maximum(groups.name[one], groups.name[other])
+        becomes = np.arange(count)
+        becomes[other] = one
+        label = becomes[label]
+        changed = np.zeros(count, bool)
+        changed[one] = True
+        a, b = becomes[a], becomes[b]
+        a, b = np.minimum(a, b), np.maximum(a, b)
+        key, at = np.unique(np.where(a == b, -1, a * count + b), return_index=True)
+        at = at[key >= 0]
+        a, b, distances = a[at], b[at], distances[at]
+
+
+def _edges(groups: Sums, limit: float, neighbours: int) -> Labels:
+    """Pairs of neighbours a < b within the limit, as a g + b, rising."""
+    count = len(groups.tracks)
+    majority = pack(groups.bits >= 0.5 * groups.weights[:, None])
+    found = [np.empty(0, np.int64)]
+    for start in range(0, count, CHUNK):
+        _, ids = nearest([majority], majority[start : start + CHUNK], min(neighbours + 1, count))
+        own = np.repeat(np.arange(start, start + len(ids)), ids.shape[1])
+        a, b = np.minimum(own, ids.ravel()), np.maximum(own, ids.ravel())
+        a, b = a[a != b], b[a != b]
+        near = _between(groups, a, b) <= limit
+        found.append(np.unique(a[near] * count + b[near]))
+    return np.unique(np.concatenate(found))
+
+
+def _between(groups: Sums, a: Labels, b: Labels) -> NDArray[np.float64]:
+    """Mean distances of the tracks of groups a (e,) and b (e,), as ``condensed`` has them."""
+    out = np.empty(len(a))
+    ones = groups.bits.sum(axis=1, dtype=np.float64)
+    for start in range(0, len(a), CHUNK):
+        i, j = a[start : start + CHUNK], b[start : start + CHUNK]
+        both = np.einsum("ek,ek->e", groups.bits[i], groups.bits[j], dtype=np.float64)
+        total = groups.weights[i] * ones[j] + groups.weights[j] * ones[i] - 2 * both
+        out[start : start + CHUNK] = total / (groups.tracks[i] * groups.tracks[j])
+    return np.round(out, 6)
+
+
+def _reciprocal(a: Labels, b: Labels, distances: NDArray[np.float64], count: int) -> tuple[Labels, Labels]:
+    """Pairs a < b that are each other's nearest along edges (e,); of equals the lower number, so there always are."""
+    node, other, far = np.concatenate([a, b]), np.concatenate([b, a]), np.concatenate([distances, distances])
+    order = np.lexsort((other, far, node))
+    first = order[np.unique(node[order], return_index=True)[1]]
+    best = np.full(count, -1, np.int64)
+    best[node[first]] = other[first]
+    ones = np.flatnonzero(best > np.arange(count))
+    ones = ones[best[best[ones]] == ones]
+    return ones, best[ones]
 
 
 def _other_names(name: Labels) -> Pairs:

@@ -6,15 +6,14 @@ is the majority of each bit) on a sample; whole numbers only, so the same sample
 """
 
 import math
-from collections.abc import Callable, Iterator
-from threading import Thread
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import flat
-from .flat import Pieces, cores, rows_of
+from .flat import Pieces, in_threads, rows_of
 from .lists import Lists, owners_of, probing_order
 
 if TYPE_CHECKING:
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 
 RECALL_AT: Final = 20
 RECALL_WANTED: Final = 0.99
-MARGIN: Final = 0.005  # on top while choosing: other queries than those measured must reach it too
-QUERIES: Final = 200  # that recall is measured on
+QUERIES: Final = 1000  # that recall is measured on
 FLIPPED: Final = 0.1  # of the bits of a stored code, to make a query of it
 LEAST: Final = 39  # codes a list
 SAMPLED: Final = 40  # codes a list that are clustered
@@ -104,25 +102,32 @@ def probes(
     rng: "Generator",
     nprobe: int | None = None,
 ) -> tuple[int, float]:
-    """How many lists to look through (the fewest that give RECALL_WANTED, unless given), and the recall at 20.
+    """How many lists to look through (unless given), and the recall at 20 that this gives.
 
-    Measured on up to QUERIES codes with a tenth of their bits flipped, ties counted as found. What a query would find
-    with any number of lists follows from where its true neighbours lie, so nothing is tried.
+    The fewest whose recall lies two standard errors above RECALL_WANTED, so that other queries reach it too. Measured
+    on up to QUERIES codes with a tenth of their bits flipped; what is tied with the 20th neighbour, up to the 60th, may
+    stand for it. What any number of lists would find follows from where the neighbours lie, so nothing is tried.
     """
     n, width = len(owners), centres.shape[1]
     k = min(RECALL_AT, n)
     queries = rows_of(pieces, np.sort(rng.choice(n, min(QUERIES, n), replace=False)), width)
     queries = queries ^ np.packbits(rng.random((len(queries), 8 * width)) < FLIPPED, axis=1)
-    farthest = flat.nearest(pieces, queries, k)[0][:, -1]
-    needed = np.empty((len(queries), k), np.int64)  # so many lists for the 1st, 2nd, ... neighbour
+    distances, ids = flat.nearest(pieces, queries, min(3 * k, n))
+    needed = np.empty((len(queries), k), np.int64)  # so many lists for each neighbour
     for row, query in enumerate(queries):
-        ids, _ = flat.all_within(pieces, query, int(farthest[row]))
         place = np.empty(len(centres), np.int64)
         place[probing_order(centres, query)] = np.arange(len(centres))
-        needed[row] = np.sort(place[owners[ids]])[:k] + 1
+        good = ids[row][distances[row] <= distances[row, k - 1]]
+        needed[row] = np.sort(place[owners[good]])[:k] + 1
     if nprobe is None:
-        wanted = min(1.0, RECALL_WANTED + MARGIN)
-        nprobe = int(np.sort(needed, axis=None)[max(0, int(np.ceil(wanted * needed.size)) - 1)])
+        tried = np.unique(needed)
+        low = 0
+        while low < len(tried) - 1:  # recall only grows with the number of lists
+            middle = (low + len(tried) - 1) // 2
+            found = (needed <= tried[middle]).mean(axis=1)
+            sure = found.mean() - 2 * found.std() / len(found) ** 0.5 >= RECALL_WANTED
+            low, tried = (low, tried[: middle + 1]) if sure else (middle + 1, tried)
+        nprobe = int(tried[low])
     nprobe = min(nprobe, len(centres))
     return nprobe, float((needed <= nprobe).mean())
 
@@ -147,26 +152,5 @@ def _nearest_centres(
         near, who = knn(centres, codes[first : first + ROWS], 1)
         owners[first : first + ROWS], distances[first : first + ROWS] = who[:, 0], near[:, 0]
 
-    _in_threads(work, range(0, len(codes), ROWS))
+    in_threads(work, range(0, len(codes), ROWS))
     return owners, distances
-
-
-def _in_threads(work: Callable[[int], None], jobs: range) -> None:
-    waiting = iter(jobs)
-    failed: list[BaseException] = []
-
-    def take() -> None:
-        try:
-            for job in waiting:
-                work(job)
-        except BaseException as error:  # noqa: BLE001  (raised below)
-            failed.append(error)
-
-    threads = [Thread(target=take) for _ in range(min(cores(), len(jobs)) - 1)]
-    for thread in threads:
-        thread.start()
-    take()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from .faces import FaceDetector
+from .faces import FaceDetector, photo_detector
 from .features import FeatureExtractor
 from .hashing import HashLayers
 from .tables import ModelTag
@@ -38,7 +38,7 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
         WeightsError: missing, damaged or unknown weights.
     """
     weights = load_weights(resolve_weights(name))
-    detector = FaceDetector(threads=threads)
+    detector = photo_detector() if threads == 1 else FaceDetector(threads=threads)
     extract = FeatureExtractor(weights.onnx_path, threads=threads)
     return Network(
         weights.name,

@@ -125,7 +125,6 @@ def people_numbers(
         shard.tag.bits,
         at_once(tracks),
         within,
-        np.random.default_rng(0),
         usual=usual_distances(codes, curve),
         names=named,
     )

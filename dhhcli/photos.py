@@ -1,17 +1,20 @@
 """photos: photo (h, w, 3) uint8 BGR -> code of the chosen face: soft bits (K,) and the feature (d,) behind them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from .crops import align, read_photo, thumbnail
+from .crops import Picture, align, read_photo, thumbnail
 from .errors import NoFaceError
-from .faces import Face
+from .faces import Face, FaceDetector, photo_detector
 from .features import still_features
 from .hashing import hash_stills
 from .network import Network
+from .prefetch import ahead
+from .sources import is_photo
 
 LONGEST = 320  # pixels of a picture that stands for what was asked for
 
@@ -29,6 +32,24 @@ class PhotoCode:
     picture: bytes = b""  # JPEG of the face with its surroundings
 
 
+_begun: dict[Path, Callable[[], tuple[Picture, list[Face]]]] = {}  # photos that a thread looks at already
+
+
+def look_ahead(word: str) -> None:
+    """Begin to find the faces of a photo in a thread, so that the rest of dhh is imported meanwhile.
+
+    Where the word names no photo nothing is done, and nothing is said: whatever is wrong is said by ``photo_code``.
+    """
+    path = Path(word)
+    if is_photo(path) and path.is_file():
+        _begun[path] = ahead(lambda: _faces(path, photo_detector()))
+
+
+def _faces(path: Path, detector: FaceDetector) -> tuple[Picture, list[Face]]:
+    picture = read_photo(path)
+    return picture, largest_first(detector.detect(picture))
+
+
 def largest_first(faces: list[Face]) -> list[Face]:
     """Faces by falling size: the person a photo is of is nearly always the largest face in it."""
     return sorted(faces, key=lambda face: (-face.size, *face.box.tolist()))
@@ -41,8 +62,8 @@ def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
         PhotoError: the file is not an image.
         NoFaceError: there is no face, or there are fewer than ``number``.
     """
-    picture = read_photo(path)
-    faces = largest_first(network.detector.detect(picture))
+    begun = _begun.pop(path, None)
+    picture, faces = begun() if begun else _faces(path, network.detector)
     height, width = picture.shape[:2]
     if not faces:
         raise NoFaceError(

@@ -12,17 +12,18 @@ from .calibration import Calibration, from_record
 from .edit.formats import Fuse
 from .errors import DhhError, EditError, IndexFileError, UsageError, WeightsError
 from .flat import Allowed
-from .index import Index, fresh, open_index
+from .index import Index, fresh, on_gpu, open_index
 from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
 from .network import Network, load_network
 from .places import EVERYWHERE, Ints, Where, tracks_where
-from .question import Asked, File, Word, asked, is_film, text_of
+from .question import Asked, asked
 from .records import VideoRecord
 from .report.joined import joined
 from .report.rows import Row, result_rows
 from .search import Hit, Rules, Soft, search, shots_of
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
+from .words import EXPECTED, File, Word, is_film, text_of
 
 if TYPE_CHECKING:
     from .explain import Explanation
@@ -46,6 +47,7 @@ class Request:
     merge: float | None = None  # seconds; hits of a video that are no farther apart become one row
     thumbnails: bool = False
     why: int | None = None  # rank of a row to explain
+    cuda: bool = False  # search on a GPU
 
     @property
     def name(self) -> str:
@@ -87,6 +89,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
             ``each`` this is a note.
         MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
+        DeviceError: it is to be searched on a GPU, and there is none.
     """
     _check(request)
     with open_shard(codes_path) as shard:
@@ -98,13 +101,14 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
             film=request.why is not None or films,
         )
         check_model(shard, network.tag)
-        desk = _Desk(shard, network, _calibration(request, network), *_usable_index(codes_path, shard), request)
+        source = (on_gpu(codes_path, shard), None) if request.cuda else _usable_index(codes_path, shard)
+        desk = _Desk(shard, network, _calibration(request, network), *source, request)
         return _answered(desk, codes_path)
 
 
 def _check(request: Request) -> None:
     if not request.words:
-        raise UsageError("nobody is asked for: name a photo, a video, track:N, shot:VIDEO:N or name:NAME")
+        raise UsageError(f"nobody is asked for: name {EXPECTED}")
     limits = request.limits
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:

@@ -1,4 +1,4 @@
-"""question: words (photo, video, track:N, shot:VIDEO:N, name:NAME) of a person -> Asked: soft bits (r, K), and of what.
+"""question: words (words.py) that name one person -> Asked: soft bits (r, K) and what they are of.
 
 Several photos of a person are asked with in one of three ways; a track is as near as the nearest row. Mean average
 precision of 128 bits with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol (shots are
@@ -21,7 +21,6 @@ them is a track's or went through that branch: on people held out, promises from
 off on average for 2, 4 and 6 photos (128 bits; by the curve of stills 0.031, 0.066 and 0.098).
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,89 +36,13 @@ from .network import Network
 from .photos import LONGEST, PhotoCode, photo_code
 from .places import shot_tracks_of, video_row
 from .shards import Shard
-from .sources import VIDEO_SUFFIXES
+from .words import Called, File, Shot, Track, Word, is_film, text_of
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class File:
-    """A photo or a video."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Track:
-    """A track of the codes file; video and shot: where it must be, if that is known."""
-
-    row: int
-    video: Path | None = None
-    shot: int | None = None
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A shot of the codes file."""
-
-    video: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Called:
-    """Somebody who was given a name (names.py)."""
-
-    name: str
-
-
-Word = File | Track | Shot | Called
-
-
-def parse_word(text: str) -> Word:
-    """``track:12``, ``shot:film.mp4:6``, ``name:Ada``, or else the path of a photo or video.
-
-    A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
-    """
-    kind, colon, rest = text.partition(":")
-    if colon and kind == "track":
-        if not re.fullmatch(r"\d{1,18}", rest):
-            raise UsageError(f"{text}: expected track:N, with the number that the column track shows")
-        return Track(int(rest))
-    if colon and kind == "shot":
-        match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)
-        if not match:
-            raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
-        return Shot(match[1], int(match[2]))
-    if colon and kind == "name":
-        if not rest.strip():
-            raise UsageError(f"{text}: expected name:NAME; dhh name shows the names")
-        return Called(rest)
-    if not text:
-        raise UsageError("an empty word: expected a photo, a video, track:N, shot:VIDEO:N or name:NAME")
-    return File(Path(text))
-
-
-def text_of(word: Word) -> str:
-    """The word again."""
-    match word:
-        case File(path):
-            return str(path)
-        case Track(row):
-            return f"track:{row}"
-        case Shot(video, number):
-            return f"shot:{video}:{number}"
-        case Called(name):
-            return f"name:{name}"
-
-
-def is_film(word: Word) -> bool:
-    """Whether a word names a video file, which has to be decoded."""
-    return isinstance(word, File) and word.path.suffix.lower() in VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +166,7 @@ def _choice(code: PhotoCode) -> str:
 
 def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
     rows = shard.track_rows(np.array([track]))[0]
-    soft = unpack(shard.codes[track : track + 1], shard.tag.bits)[0].astype(np.float32)
+    soft = unpack(shard.code_rows(np.array([track])), shard.tag.bits)[0].astype(np.float32)
     picture = (shard.video(int(rows["video"])).path, shard.thumbnail(track))
     return _Look(soft, f"track {track}", picture, apart=int(rows["shot"]), note=note)
 

@@ -1,4 +1,4 @@
-"""words: arguments, and for each "-" the lines of standard input -> words that name people (question.py).
+"""words: arguments, and for "-" the lines of standard input -> words that name people (question.py looks them up).
 
 A line is what an argument would be, or a JSON object with ``photo`` (a path) or ``track`` (a row of the codes file), as
 the lines of ``dhh query --json`` are; their ``video`` and ``shot`` are checked. With ``-0`` words end with NUL bytes:
@@ -7,14 +7,93 @@ a path may hold anything then, and there is no JSON.
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from .errors import NobodyError, UsageError
-from .question import File, Track, Word, parse_word
+from .sources import VIDEO_SUFFIXES
 
-STDIN = "-"
+STDIN: Final = "-"
+EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
+
+
+@dataclass(frozen=True)
+class File:
+    """A photo or a video."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of the codes file; video and shot: where it must be, if that is known."""
+
+    row: int
+    video: Path | None = None
+    shot: int | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot of the codes file."""
+
+    video: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Called:
+    """Somebody who was given a name (names.py)."""
+
+    name: str
+
+
+Word = File | Track | Shot | Called
+
+
+def parse_word(text: str) -> Word:
+    """``track:12``, ``shot:film.mp4:6``, ``name:Ada``, or else the path of a photo or video.
+
+    A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "track":
+        if not re.fullmatch(r"\d{1,18}", rest):
+            raise UsageError(f"{text}: expected track:N, with the number that the column track shows")
+        return Track(int(rest))
+    if colon and kind == "shot":
+        match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)
+        if not match:
+            raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
+        return Shot(match[1], int(match[2]))
+    if colon and kind == "name":
+        if not rest.strip():
+            raise UsageError(f"{text}: expected name:NAME; dhh name shows the names")
+        return Called(rest)
+    if not text:
+        raise UsageError(f"an empty word: expected {EXPECTED}")
+    return File(Path(text))
+
+
+def text_of(word: Word) -> str:
+    """The word again."""
+    match word:
+        case File(path):
+            return str(path)
+        case Track(row):
+            return f"track:{row}"
+        case Shot(video, number):
+            return f"shot:{video}:{number}"
+        case Called(name):
+            return f"name:{name}"
+
+
+def is_film(word: Word) -> bool:
+    """Whether a word names a video file, which has to be decoded."""
+    return isinstance(word, File) and word.path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def read_words(arguments: Iterable[str], stream: IO[bytes], *, nul: bool = False) -> tuple[Word, ...]:

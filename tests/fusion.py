@@ -206,33 +206,35 @@ def held_out(network: Network) -> None:
     found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
     kinds = all_pairs(found, layers)
     single = kinds["still-track"]
-    asked: list[tuple[str, Pairs, str, int]] = [("one photo", single, "still-track", 1)]
+    asked: list[tuple[str, Pairs, str, int, bool]] = [
+        ("one photo", single, "still-track", 1, False),
+        ("one photo, --not another", single, "still-track", 1, True),
+    ]
     for n in PHOTOS[1:]:
         for way in Fuse:
             kind = "still-track" if way is Fuse.best else "track-track"
             rows = {Fuse.best: n, Fuse.set: 1, Fuse.both: n + 1}[way]
-            asked.append((f"{n} photos, {way}", questions(found, layers, single, n, way), kind, rows))
+            asked.append((f"{n} photos, {way}", questions(found, layers, single, n, way), kind, rows, False))
     track = kinds["track-track"]
     hard = dataclasses.replace(track, scores=track.distances.astype(np.float32))
-    asked.append(("a stored track", hard, "track-track", 1))
+    asked.append(("a stored track", hard, "track-track", 1, False))
     rng = np.random.default_rng(0)
-    asked.append(("one photo, --not another", less_those_nearer_to_another(single, rng), "still-track", 1))
     drawn = rng.permutation(np.unique(found.still_people))
     halves = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-    for name, pairs, kind, rows in asked:
+    for name, pairs, kind, rows, without in asked:
         said, true, weights = [], [], []
         for half, other in (halves, halves[::-1]):
             known, unknown = single.among(half), pairs.among(other)
             alike = how_alike(known, nearest_of(known, 4, rng), 4)
             calibration = Calibration({kind: fit_curve(kinds[kind].among(half), bits, PRIOR)}, PRIOR, alike)
-            kept = unknown.usable
-            same = unknown.same[kept]
-            said.append(calibration.confidence(unknown.distances[kept], unknown.scores[kept], kind=kind, photos=rows))
+            same = unknown.same[unknown.usable]
             weight = np.where(same, 0.0, (1 - PRIOR) / (~same).sum())
             own = person_weights(unknown)
             weight[same] = PRIOR * own / own.sum()
-            true.append(same)
-            weights.append(weight / 2)
+            left = less_those_nearer_to_another(unknown, rng).usable if without else unknown.usable
+            said.append(calibration.confidence(unknown.distances[left], unknown.scores[left], kind=kind, photos=rows))
+            true.append(unknown.same[left])
+            weights.append(weight[left[unknown.usable]] / 2)
         of = (network.name, kind, rows)
         line, bins = reliability(np.concatenate(said), np.concatenate(true), np.concatenate(weights), of, PRIOR)
         high = " ".join(f"{b.predicted:.2f}:{b.observed:.2f}" for b in bins if b.predicted >= 0.1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -536,15 +537,36 @@ def test_help_imports_nothing_heavy() -> None:
     assert python(code).strip() == "[]"
 
 
-def test_query_imports_only_what_it_uses(encoded: Path, sample: Sample) -> None:
+@pytest.mark.parametrize("indexed", [False, True])
+def test_query_imports_only_what_it_uses(
+    encoded: Path, sample: Sample, tmp_path: Path, indexed: bool, dhh: Run
+) -> None:
+    codes = shutil.copy(encoded, tmp_path / "codes.h5")
+    if indexed:
+        assert dhh("index", codes).exit_code == 0
     code = (
         "import sys\nfrom dhhcli.cli import app\n"
         "try:\n    app(['query', sys.argv[1], '--codes', sys.argv[2]])\n"
         "except SystemExit:\n    pass\n"
-        "unwanted = ('torch', 'av', 'scenedetect', 'matplotlib', 'skimage', 'rich.table')\n"
+        "unwanted = ('torch', 'av', 'scenedetect', 'matplotlib', 'skimage', 'faiss', 'rich', 'pydantic', 'scipy', "
+        "'sklearn', 'numpy.random', 'multiprocessing', 'dhhcli.ivf', 'dhhcli.encode', 'dhhcli.video')\n"
         "print('imported', [m for m in unwanted if m in sys.modules])"
     )
-    assert python(code, sample.photos[0], encoded).splitlines()[-1] == "imported []"
+    lines = python(code, sample.photos[0], codes).splitlines()
+    assert lines[0].startswith("rank")
+    assert len(lines) > 2
+    assert lines[-1] == "imported []"
+
+
+def test_a_query_ends_with_all_its_words_and_its_code(encoded: Path, sample: Sample, dhh: Run) -> None:
+    """The process ends at once, without taking apart what it has imported."""
+    script = "from dhhcli.cli import main; main()"
+    for more, code in (([], 0), (["--max-distance", "0"], 3), (["--face", "99"], 1)):
+        words = ["query", str(sample.photos[0]), "--codes", str(encoded), *more]
+        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+        same = dhh(*words)
+        assert (done.returncode, done.stdout, done.stderr) == (code, same.stdout, same.stderr)
+        assert same.exit_code == code
 
 
 def test_encode_does_not_import_torch(tmp_path: Path) -> None:

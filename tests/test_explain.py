@@ -12,10 +12,10 @@ from typer.testing import Result
 
 from dhhcli.explain import Explanation, outlying
 from dhhcli.query import Request, find_person
-from dhhcli.question import File
 from dhhcli.report.why import explained
 from dhhcli.sample import Sample
 from dhhcli.shards import open_shard
+from dhhcli.words import File
 
 Run = Callable[..., Result]
 

@@ -1,4 +1,4 @@
-"""Grouping: average linkage as a slow loop does it, never two people of one moment in a group, the same in blocks."""
+"""Grouping: average linkage as a slow loop does it, never two people of one moment in a group, the same in few."""
 
 from itertools import combinations
 from typing import Any
@@ -82,55 +82,55 @@ def test_distances_of_groups_are_means_over_their_tracks(seed: int, n: int, grou
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(0, 30), st.integers(0, K), st.integers(2, 40))
-def test_nobody_is_two_people_at_once(seed: int, n: int, apart: int, limit: int, block: int) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(0, 30), st.integers(0, K), st.booleans())
+def test_nobody_is_two_people_at_once(seed: int, n: int, apart: int, limit: int, few: bool) -> None:
     rng = np.random.default_rng(seed)
     codes = pack(rng.random((n, K)) < 0.5)
     pairs = rng.integers(0, n, (apart, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     names = rng.integers(-3, 2, n).clip(-1)
-    groups = group_tracks(codes, K, pairs, limit, rng, exact=block, block=block)
+    groups = group_tracks(codes, K, pairs, limit, exact=0 if few else n, neighbours=4)
     assert not (groups[pairs[:, 0]] == groups[pairs[:, 1]]).any()
     assert list(dict.fromkeys(groups.tolist())) == list(range(groups.max() + 1))  # by first track
-    named = group_tracks(codes, K, pairs[:0], limit, rng, names=names, exact=block, block=block)
+    named = group_tracks(codes, K, pairs[:0], limit, names=names, exact=0 if few else n, neighbours=4)
     for name in range(2):
         assert len(np.unique(named[names == name])) <= 1
     assert not set(named[names == 0]) & set(named[names == 1])
 
 
-def test_one_block_is_exact_average_linkage() -> None:
+@pytest.mark.parametrize("exact", [0, 100])
+def test_groups_are_average_linkage(exact: int) -> None:
+    """Over all distances, and over neighbours that hold all that are near enough."""
     rng = np.random.default_rng(3)
     codes, _ = people_codes(rng, 4, 5, flips=0.2)
     weights = rng.uniform(0.5, 2, len(codes))  # no ties
     pairs = np.array([(0, 1), (2, 9), (4, 19)])
     square = hamming(codes, codes) / np.sqrt(np.outer(weights, weights))
     for limit in (5.0, 18.0, 40.0):
-        groups = group_tracks(codes, K, pairs, limit, rng, usual=weights)
+        groups = group_tracks(codes, K, pairs, limit, usual=weights, exact=exact)
         assert sets(groups) == slow_groups(square, [(a, b) for a, b in pairs.tolist()], limit)
 
 
-def test_people_are_found_whole_and_in_blocks() -> None:
+def test_people_are_found_by_all_distances_and_by_few_neighbours() -> None:
     rng = np.random.default_rng(0)
     codes, who = people_codes(rng, 40, 10)
-    exact = agreement(group_tracks(codes, K, np.empty((0, 2), int), 14, rng), who)
-    blocks = agreement(group_tracks(codes, K, np.empty((0, 2), int), 14, rng, exact=1, block=50), who)
+    exact = agreement(group_tracks(codes, K, np.empty((0, 2), int), 14), who)
+    few = agreement(group_tracks(codes, K, np.empty((0, 2), int), 14, exact=1, neighbours=5), who)
     assert exact.f > 0.99
-    assert blocks.precision > 0.95
-    assert blocks.recall > 0.95
+    assert few.precision > 0.95
+    assert few.recall > 0.95
 
 
 def test_the_same_twice() -> None:
     codes, _ = people_codes(np.random.default_rng(0), 30, 10, flips=0.2)
-    runs = [
-        group_tracks(codes, K, np.empty((0, 2), int), 16, np.random.default_rng(0), exact=1, block=64) for _ in range(2)
-    ]
+    runs = [group_tracks(codes, K, np.empty((0, 2), int), 16, exact=1, neighbours=3) for _ in range(2)]
     assert (runs[0] == runs[1]).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_tracks(n: int) -> None:
     codes = pack(np.zeros((n, K), bool))
-    assert group_tracks(codes, K, np.empty((0, 2), int), 0, np.random.default_rng(0)).tolist() == [0] * n
+    assert group_tracks(codes, K, np.empty((0, 2), int), 0).tolist() == [0] * n
     assert len(usual_distances(codes, strangers(24))) == n
 
 
@@ -162,10 +162,8 @@ def test_alike_strangers_are_told_apart() -> None:
     bits[:, 16:] = False  # 16 bits vary: strangers are 8 apart, not 24
     codes = pack(bits)
     known = strangers(24)
-    plain = agreement(group_tracks(codes, K, np.empty((0, 2), int), 11, rng), who)
-    relative = agreement(
-        group_tracks(codes, K, np.empty((0, 2), int), 11, rng, usual=usual_distances(codes, known)), who
-    )
+    plain = agreement(group_tracks(codes, K, np.empty((0, 2), int), 11), who)
+    relative = agreement(group_tracks(codes, K, np.empty((0, 2), int), 11, usual=usual_distances(codes, known)), who)
     assert plain.precision < 0.3
     assert relative.precision > 0.8
     assert relative.recall > 0.8

@@ -112,6 +112,32 @@ def test_a_layer_on_finished_features(
     assert "features: " not in again.stderr  # kept
 
 
+@pytest.mark.parametrize("method", ["lsh", "itq", "ssh", "dbc"])
+def test_a_fitted_layer_is_what_the_comparison_fits(
+    method: str, dhh: Callable[..., Result], data: Path, other_weights: Path, tmp_path: Path
+) -> None:
+    from dhhcli.rivals import method as rival
+    from dhhcli.rivals.protocol import Covariance, Looks, Training
+
+    words = ["train", "--method", method, "--data", data / "train.h5", "--out", "run", "--bits", "12"]
+    result = dhh(*words, "--features-of", other_weights, "--seed", "5", "--threads", "1")
+    assert result.exit_code == 0, result.stderr
+    weights = load_weights(tmp_path / "run" / f"{method}-12.json")
+    assert (weights.record["training"]["method"], weights.record["model"]["tracks"]) == (method, "majority")
+    faces = read_pack(data / "train.h5")  # 4 photos a person: all are fitted on, person by person
+    crops = np.stack([centre(picture) for picture in faces.pictures])
+    features = still_features(FeatureExtractor(weights.onnx_path), crops, mirror=weights.mirror)
+    nothing = np.empty((0, 80, 80, 3), np.uint8), np.empty(0, np.int64)
+    order = np.argsort(np.random.default_rng([0, 15]).permutation(16).reshape(4, 4), axis=1) + 4 * np.arange(4)[:, None]
+    rows = order.ravel()
+    training = Training(*nothing, features[rows], faces.identity[rows], (), np.empty(0, np.int64), Covariance())
+    fitted = rival(method).fit(training, 12, np.random.default_rng([5, 21, 12]))
+    expected = fitted.stills(Looks(crops, features))
+    found = hash_stills(load_hash_layers(weights), features) >= 0.5
+    assert (found == expected).mean() > 0.99  # half of a bit's last place
+    assert dhh(*words, "--features-of", other_weights, "--set", "steps=3").exit_code == 2  # nothing to set
+
+
 def test_features_are_of_few_pictures_of_each() -> None:
     faces = uneven_pack()
     few = few_of_each(faces, 3, seed=1)

@@ -14,11 +14,10 @@ from test_report import ROW
 
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.places import Where, extents, matches, moment, paths_of, shot_tracks_of, tracks_where, video_row
-from dhhcli.question import File, Shot, Track, parse_word, text_of
 from dhhcli.report.joined import joined
 from dhhcli.report.rows import Row
 from dhhcli.shards import commit, compact, open_shard
-from dhhcli.words import read_words
+from dhhcli.words import Called, File, Shot, Track, parse_word, read_words, text_of
 
 NAMES = ("/x/a.mov", "/x/b.mov", "/y/a.mov", "/y/z/c.mov", "/y/z/\udcff.mov", "/y.mov")
 
@@ -102,6 +101,17 @@ def test_videos_and_shots_by_name(codes: Path) -> None:
                 shot_tracks_of(shard, video, 5, "here")
 
 
+@pytest.mark.parametrize(("what", "field"), [("track", "track_end"), ("shot", "shot_end")])
+def test_ends_that_fall_are_damage(codes: Path, what: str, field: str) -> None:
+    with open_shard(codes) as shard:
+        piece = shard.pieces[0]
+        ends = piece.videos.copy()
+        ends[field][:2] = [9, 0]
+        shard.pieces[0] = dataclasses.replace(piece, videos=ends)
+        with pytest.raises(ShardError, match=f"{what}s of the videos are not in order: damaged codes file"):
+            extents(shard, what)
+
+
 def test_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
@@ -126,12 +136,18 @@ def test_what_is_no_moment(text: str) -> None:
 # ------------------------------------------------------------------------------------------------------------ words
 
 
-@given(st.one_of(st.builds(Track, st.integers(0, 10**17)), st.builds(Shot, st.text(min_size=1), st.integers(0, 10**8))))
-def test_words_are_read_as_they_are_written(word: Track | Shot) -> None:
+@given(
+    st.one_of(
+        st.builds(Track, st.integers(0, 10**17)),
+        st.builds(Shot, st.text(min_size=1), st.integers(0, 10**8)),
+        st.builds(Called, st.text(min_size=1).filter(str.strip)),
+    )
+)
+def test_words_are_read_as_they_are_written(word: Track | Shot | Called) -> None:
     assert parse_word(text_of(word)) == word
 
 
-@given(st.text(min_size=1).filter(lambda text: not text.startswith(("track:", "shot:"))))
+@given(st.text(min_size=1).filter(lambda text: not text.startswith(("track:", "shot:", "name:"))))
 def test_any_other_word_is_a_file(text: str) -> None:
     assert parse_word(text) == File(Path(text))
     if "\0" not in text and text != "-":

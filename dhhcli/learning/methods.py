@@ -1,10 +1,11 @@
 """methods: face packs + the name of a rival method -> weights (K bits) that encode, query and evaluate use.
 
 ``dhh train --method``: ddah, dcbh and dmh train networks of their own (stillhash.py), dnnh, dsh and hashnet a layer on
-the features of finished weights (featurehash.py). All of them hash single pictures; a track gets the bits that most of
-its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run goes on, ``features.safetensors``
-where there are any, ``log.jsonl``, ``training.png``, then NAME.onnx and for each length NAME-BITS.json and
-NAME-BITS.safetensors (weights.py).
+the features of finished weights (featurehash.py), and lsh, itq, ssh and dbc are fitted on those (linearhash.py). All of
+them hash single pictures; a track gets the bits that most of its frames have. In the folder:
+``checkpoint*.safetensors``, from which a killed run goes on, ``features.safetensors`` where there are any,
+``log.jsonl``, ``training.png``, then NAME.onnx and for each length NAME-BITS.json and NAME-BITS.safetensors
+(weights.py).
 
 Several lengths share a network of ddah, dcbh and dmh, which their papers do not do: train one at a time to compare with
 them to the letter.
@@ -35,18 +36,21 @@ from ..hashing import HashLayers
 from ..imitation import centre, imitate_frames
 from ..metrics import mean_average_precision
 from ..packs import FacePack, Person, fingerprint, merge_packs, take
-from ..weights import load_hash_layers, load_weights, resolve_weights, write_weights
+from ..weights import Weights, load_hash_layers, load_weights, resolve_weights, write_weights
 from .bank import extract
 from .checkpoint import read_tensors
 from .devices import Devices, open_devices
 from .export import hash_safetensors, to_onnx
 from .featurehash import FeatureSettings, train_layers
+from .linearhash import PAPERS as LINEAR_PAPERS
+from .linearhash import LinearSettings, fit_layers
 from .plot import plot_log
 from .stillhash import PAPERS, StillSettings, train_stills
 from .train import Log, Validation, save_stage
 
-Method = Literal["ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet"]
+Method = Literal["ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", "lsh", "itq", "ssh", "dbc"]
 METHODS = get_args(Method)
+Settings = StillSettings | FeatureSettings | LinearSettings
 LOOKS = 2  # of every picture whose features are cached: as it is, and once imitated as film
 FEATURE_PAPERS = {
     "dnnh": "Lai et al., Simultaneous Feature Learning and Hash Coding with Deep Neural Networks, CVPR 2015",
@@ -55,7 +59,7 @@ FEATURE_PAPERS = {
 }
 
 
-def settings_of(method: str, lengths: Sequence[int], seed: int) -> StillSettings | FeatureSettings:
+def settings_of(method: str, lengths: Sequence[int], seed: int) -> Settings:
     """A method's own settings.
 
     Raises:
@@ -66,13 +70,15 @@ def settings_of(method: str, lengths: Sequence[int], seed: int) -> StillSettings
             return StillSettings.of(method, lengths, seed)
         case "dnnh" | "dsh" | "hashnet":
             return FeatureSettings.of(method, lengths, seed)
+        case "lsh" | "itq" | "ssh" | "dbc":
+            return LinearSettings.of(method, lengths, seed)
     raise UsageError(f"--method {method}: no such method; there are dhh, {', '.join(METHODS)}")
 
 
 def run_method(
     data: Sequence[Path],
     out: Path,
-    settings: StillSettings | FeatureSettings,
+    settings: Settings,
     *,
     name: str | None = None,
     validate: Path | None = None,
@@ -138,6 +144,8 @@ def run_method(
         stem = name or settings.method
         if isinstance(settings, StillSettings):
             lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
+        elif isinstance(settings, LinearSettings):
+            lines = _linear(faces, settings, out, stem, training, validation, features_of)
         else:
             lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
         if devices.first:
@@ -244,18 +252,37 @@ def _on_features(
             weight = np.pad(weight, ((0, 0), (0, int(homogeneous))))
             none = np.empty((K, 0), np.float32), np.zeros(K, np.float32)
             layers[K] = HashLayers(weight, bias, *none, framewise=True)
-    if not devices.first:
-        return
-    model = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
-    model |= {
+    if devices.first:
+        record = _record(weights, FEATURE_PAPERS[settings.method], training)
+        yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
+
+
+def _linear(
+    faces: FacePack,
+    settings: LinearSettings,
+    out: Path,
+    stem: str,
+    training: dict[str, Any],
+    validation: Validation | None,
+    features_of: str | None,
+) -> Iterator[str]:
+    weights = load_weights(resolve_weights(features_of))
+    layers = {one.bits: one for one in fit_layers(faces, weights, settings, out, torch.get_num_threads())}
+    record = _record(weights, LINEAR_PAPERS[settings.method], training)
+    yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
+
+
+def _record(weights: Weights, paper: str, training: dict[str, Any]) -> dict[str, Any]:
+    """What a layer's record says: most of it is that of the weights whose features it hashes."""
+    kept = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
+    model = kept | {
         "tracks": "majority",
-        "homogeneous": homogeneous,
+        "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
         "mirror": weights.mirror,
-        "paper": FEATURE_PAPERS[settings.method],
+        "paper": paper,
     }
     training = training | {"features_of": weights.name}
-    record = {"input": weights.record.get("input", _INPUT), "model": model, "training": training, "metrics": {}}
-    yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
+    return {"input": weights.record.get("input", _INPUT), "model": model, "training": training, "metrics": {}}
 
 
 _INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"}

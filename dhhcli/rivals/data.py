@@ -1,4 +1,4 @@
-"""data: pack with protocol or real tracks, closed set of a pack, or folder of people -> a Split to compare on."""
+"""data: pack with protocol or real tracks, closed set, folder of people or of pickles -> a Split to compare on."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from ..faces import FaceDetector
 from ..gallery import read_people
 from ..packs import read_pack
 from ..sessions import has_sessions, read_sessions
-from .split import Split, Things, closed_split, protocol_split, session_split
+from .pickles import is_pickles, read_pickles
+from .split import Split, Things, closed_split, photos_of, protocol_split, session_split, videos_of
 
 
 def read_split(
@@ -19,7 +20,7 @@ def read_split(
     """What the command line names, and notes on what was passed over.
 
     Args:
-        data: pack or folder with a folder per person.
+        data: pack, folder with a folder per person, or folder of pickles (pickles.py).
         protocol: queries, sets and shots of a pack.
         fit: pack that methods are fitted on.
         closed: instead of ``protocol`` and ``fit``: how many people of the pack are asked about, at most.
@@ -36,6 +37,10 @@ def read_split(
         if not split.ways:
             raise PackError(f"{data}: nobody has twenty photos, so there are none to hold out; expected a larger pack")
         return split, ()
+    if is_pickles(data):
+        if protocol or fit:
+            raise UsageError(f"{data}: train and test are both in it; give no --protocol and no --fit")
+        return pickle_split(data), ()
     if fit is None:
         raise UsageError("--compare needs --fit, a training pack that methods are fitted on, or --closed")
     if data.is_dir():
@@ -53,6 +58,17 @@ def read_split(
     if not has_sessions(data):
         raise UsageError(f"--compare: {data} has no real tracks; say with --protocol what is asked, or take --closed")
     return session_split(read_pack(fit), faces, read_sessions(data, faces)), ()
+
+
+def pickle_split(folder: Path) -> Split:
+    """Pictures of ``test`` ask for those of ``train``, on which methods are fitted, as this literature does it.
+
+    A picture of the database is a video of one frame to methods that hash videos.
+    """
+    train, test = read_pickles(folder, "train"), read_pickles(folder, "test")
+    rows = np.arange(len(train))
+    asked = {"still": photos_of(test, np.arange(len(test))), "picture": videos_of(train, list(rows[:, None]))}
+    return Split(train, rows, asked, (("still", "picture"),))
 
 
 def folder_split(folder: Path, fit: Path, threads: int) -> tuple[Split, tuple[str, ...]]:

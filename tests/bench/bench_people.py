@@ -119,8 +119,9 @@ def alone(network: Network, rng: np.random.Generator) -> list[Tracks]:
 
 
 def film(network: Network) -> Tracks:
-    """The clips, encoded anew; a label belongs to the track of its shot whose best face is nearest to it."""
+    """The clips, encoded anew; a label belongs to the track of its frame whose best face is nearest to it."""
     labels: dict[int, str] = {}
+    nearest: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "codes.h5"
         for _ in encode(sorted((DATA / "film" / "clips").glob("*.mp4")), path, network, thumbnails=False):
@@ -132,12 +133,14 @@ def film(network: Network) -> Tracks:
     middles = (tracks["box"][:, :2] + tracks["box"][:, 2:]) / 2
     with (Path(__file__).parent / "film_people.tsv").open(encoding="utf-8") as file:
         for line in csv.DictReader(file, delimiter="\t"):
-            own = np.flatnonzero((names == line["video"]) & (shots == int(line["shot"])))
+            frame, own = int(line["frame"]), np.flatnonzero((names == line["video"]) & (shots == int(line["shot"])))
+            own = own[(tracks["start_frame"][own] <= frame) & (frame < tracks["end_frame"][own])]
             if len(own):
-                away = np.hypot(*(middles[own] - (float(line["x"]), float(line["y"]))).T)
-                away = away + np.abs(tracks["best_frame"][own] - int(line["frame"]))
-                if away.min() <= 12:
-                    labels[int(own[away.argmin()])] = line["person"]
+                away = np.hypot(*(middles[own] - (float(line["x"]), float(line["y"]))).T) / tracks["face_px"][own]
+                track = int(own[away.argmin()])
+                if away.min() < nearest.get(track, 1.0):
+                    labels[track], nearest[track] = line["person"], float(away.min())
+    sys.stderr.write(f"film: {len(labels)} of {len(tracks)} tracks judged, {len(set(labels.values()))} people\n")
     judged = np.array(sorted(labels))
     return Tracks(codes, np.array([labels[row] for row in judged]), judged, at_once(tracks))
 
@@ -189,12 +192,10 @@ def compare(name: str | None) -> None:
         sys.stdout.write(f"{title:22}" + " | ".join(cells) + f" | {recall:.2f}\n")
         sys.stdout.flush()
 
-    def blocks(block: int) -> Callable[[Tracks], Array]:
+    def ours(exact: int, neighbours: int = 1) -> Callable[[Tracks], Array]:
         def group(found: Tracks) -> Array:
-            usual = usual_distances(found.codes, curve)
-            rng, limit = np.random.default_rng(0), limit_of(curve)
-            exact = block or len(found.codes)
-            return group_tracks(found.codes, bits, found.apart, limit, rng, usual=usual, exact=exact, block=exact)
+            usual, limit = usual_distances(found.codes, curve), limit_of(curve)
+            return group_tracks(found.codes, bits, found.apart, limit, usual=usual, exact=exact, neighbours=neighbours)
 
         return group
 
@@ -205,9 +206,9 @@ def compare(name: str | None) -> None:
 
         return group
 
-    line("as dhh people does", blocks(0))
-    for block in (100, 50):
-        line(f"  in blocks of {block}", blocks(block))
+    line("as dhh people does", ours(1_000_000))
+    for neighbours in (20, 5, 2):
+        line(f"  by {neighbours} neighbours", ours(0, neighbours))
     limit = limit_of(curve)
     line("  nobody kept apart", relinked("average", limit, apart=False))
     for rate in (0.003, 0.005, 0.015, 0.02, 0.03):
@@ -246,9 +247,7 @@ def scale(sizes: tuple[int, ...], bits: int = 128) -> None:
         before = time.perf_counter()
         usual = usual_distances(codes, curve)
         middle = time.perf_counter()
-        groups = group_tracks(
-            codes, bits, np.empty((0, 2), np.int64), limit_of(curve), np.random.default_rng(0), usual=usual
-        )
+        groups = group_tracks(codes, bits, np.empty((0, 2), np.int64), limit_of(curve), usual=usual)
         after = time.perf_counter()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         joint = np.unique(np.stack([groups, people]), axis=1, return_counts=True)
