@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from .completion import column_lists, weights_names
-from .edit.formats import Format, Fuse, Layout, Order
+from .edit.formats import Device, Format, Fuse, Layout, Order
 from .errors import DhhError, UsageError
 from .layouts import Layout as PeopleLayout
 
@@ -278,6 +278,10 @@ def query(
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    device: Annotated[
+        Device,
+        typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
+    ] = Device.cpu,
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
@@ -328,6 +332,7 @@ def query(
         merge=merge,
         thumbnails=sheet is not None,
         why=why,
+        cuda=device is Device.cuda,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
@@ -526,6 +531,9 @@ def forget(
         list[Path] | None, typer.Option("--photo", help="Forget everyone near this photo; with --within; repeatable.")
     ] = None,
     within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
+    called: Annotated[
+        list[str] | None, typer.Option("--name", help="Forget all tracks that have this name; repeatable.")
+    ] = None,
     face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
@@ -537,7 +545,7 @@ def forget(
     from .report.inventory import print_lines, removal_note
     from .report.output import print_notes
 
-    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face)
+    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
     removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run)
     print_notes(notes)
     print_lines(removed, as_json=json)

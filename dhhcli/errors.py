@@ -63,6 +63,10 @@ class IndexFileError(DhhError):
     """An index file is damaged, foreign, or does not belong to its codes file."""
 
 
+class DeviceError(DhhError):
+    """A search was asked to run on a device that is not there."""
+
+
 class WeightsError(DhhError):
     """Weights are missing, damaged, or not the ones that a codes file was made with."""
 

@@ -75,7 +75,7 @@ def explain(
     softs = person.soft
     queries = pack(binarise(softs))
     distance = hit.claims[0].distance if hit.claims else hit.distance
-    own = np.asarray(shard.codes[hit.track : hit.track + 1])
+    own = shard.code_rows(np.array([hit.track]))
     photo = int(hamming(queries, own)[:, 0].argmin())
     soft = np.asarray(softs[photo], np.float64)
     stored = unpack(own, K)[0]

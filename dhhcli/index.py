@@ -12,7 +12,7 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ class Index:
     path: Path
     pieces: Pieces  # all codes: out of the index for "flat", the shard's for "ivf"
     lists: Lists | None
+    gpu: Any = None  # the codes on a CUDA device, see gpu.py
 
 
 # Where to search: codes (n, B), memory-mapped or not, in one piece or several, or an index of them.
@@ -120,6 +121,15 @@ def open_index(codes_path: Path, shard: Shard) -> Index:
     return Index(info, file, [data[len(head) :].reshape(info.n, width)], None)
 
 
+def on_gpu(codes_path: Path, shard: Shard) -> Index:
+    """All codes of `shard` on a CUDA device. Raises DeviceError where there is none."""
+    from .gpu import to_gpu
+
+    width = code_bytes(shard.tag.bits)
+    info = IndexInfo("flat", len(shard), shard.tag.bits, shard.tag.fingerprint, shard.content, 0, "", 1, 1, 1.0, 0)
+    return Index(info, codes_path, shard.code_pieces, None, to_gpu(shard.code_pieces, width))
+
+
 def read_lists_of(codes_path: Path, info: IndexInfo) -> Lists:
     file, _ = index_paths(codes_path)
     try:
@@ -161,6 +171,10 @@ def nearest(
     if k == 0 or len(queries) == 0:
         return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
     queries = np.ascontiguousarray(queries)
+    if isinstance(source, Index) and source.gpu is not None and allowed is None:
+        from . import gpu
+
+        return gpu.nearest(source.gpu, source.pieces, queries, k)
     if isinstance(source, Index) and source.lists and allowed is None:
         try:
             return lists.nearest(source.lists, queries, k)

@@ -12,7 +12,7 @@ from .calibration import Calibration, from_record
 from .edit.formats import Fuse
 from .errors import DhhError, EditError, IndexFileError, UsageError, WeightsError
 from .flat import Allowed
-from .index import Index, fresh, open_index
+from .index import Index, fresh, on_gpu, open_index
 from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
 from .network import Network, load_network
 from .places import EVERYWHERE, Ints, Where, tracks_where
@@ -47,6 +47,7 @@ class Request:
     merge: float | None = None  # seconds; hits of a video that are no farther apart become one row
     thumbnails: bool = False
     why: int | None = None  # rank of a row to explain
+    cuda: bool = False  # search on a GPU
 
     @property
     def name(self) -> str:
@@ -88,6 +89,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
             ``each`` this is a note.
         MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
+        DeviceError: it is to be searched on a GPU, and there is none.
     """
     _check(request)
     with open_shard(codes_path) as shard:
@@ -99,7 +101,8 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
             film=request.why is not None or films,
         )
         check_model(shard, network.tag)
-        desk = _Desk(shard, network, _calibration(request, network), *_usable_index(codes_path, shard), request)
+        source = (on_gpu(codes_path, shard), None) if request.cuda else _usable_index(codes_path, shard)
+        desk = _Desk(shard, network, _calibration(request, network), *source, request)
         return _answered(desk, codes_path)
 
 

@@ -6,7 +6,9 @@ so the result is what sorting all tracks would give, whatever finds the candidat
 
 Where a question names several people, **a track is taken for the one it is nearest to**, by distance, then soft
 distance; of equals, for the one named first, in the order of `Rules`. So the tracks of who is not wanted fall away, and
-two people are two tracks.
+two people are two tracks. Who is named by more photos has the advantage: of 400 tracks of val people, 4 % were
+taken for somebody else where each of the two was named by one photo, 1 % by six, 9 % where the other had six and they
+had one, 1 % the other way round (tests/fusion.py, 128 bits).
 """
 
 from collections.abc import Callable, Sequence
@@ -85,7 +87,7 @@ def search(
         check_soft(soft, shard.tag.bits)
     if (top is not None and top < 1) or (rules.per_video is not None and rules.per_video < 1):
         raise ValueError(f"top {top} or per_video {rules.per_video} is less than 1")
-    source: Source = shard.codes if index is None else index
+    source: Source = shard.code_pieces if index is None else index
     queries = pack(binarise(wanted[0]))
     widest = 8 * int(queries.shape[1])
     farthest = widest if rules.radius is None else min(rules.radius, widest)
@@ -111,7 +113,7 @@ def shots_of(
     """Rows of the shots that hold person number `who`, rising: a track within `radius` that `keep` keeps, and that is
     taken for nobody else of `people`.
     """
-    source: Source = shard.codes if index is None else index
+    source: Source = shard.code_pieces if index is None else index
     ids = _candidates(source, people[who], radius, None)
     distances, scores = _measured(shard, people, ids)
     mine = (_owners(distances, scores) == who) & (distances[who] <= radius)
@@ -162,7 +164,7 @@ def _measured(shard: Shard, people: Sequence[Soft], ids: Ints) -> tuple[NDArray[
     scores = np.empty((len(people), len(ids)), np.float32)
     for start in range(0, len(ids), CHUNK):
         part = slice(start, start + CHUNK)
-        codes = shard.codes[ids[part]]
+        codes = shard.code_rows(ids[part])
         bits = unpack(codes, shard.tag.bits)
         for number, soft in enumerate(people):
             rows = hamming(pack(binarise(soft)), codes)  # (r, chunk)

@@ -206,33 +206,35 @@ def held_out(network: Network) -> None:
     found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
     kinds = all_pairs(found, layers)
     single = kinds["still-track"]
-    asked: list[tuple[str, Pairs, str, int]] = [("one photo", single, "still-track", 1)]
+    asked: list[tuple[str, Pairs, str, int, bool]] = [
+        ("one photo", single, "still-track", 1, False),
+        ("one photo, --not another", single, "still-track", 1, True),
+    ]
     for n in PHOTOS[1:]:
         for way in Fuse:
             kind = "still-track" if way is Fuse.best else "track-track"
             rows = {Fuse.best: n, Fuse.set: 1, Fuse.both: n + 1}[way]
-            asked.append((f"{n} photos, {way}", questions(found, layers, single, n, way), kind, rows))
+            asked.append((f"{n} photos, {way}", questions(found, layers, single, n, way), kind, rows, False))
     track = kinds["track-track"]
     hard = dataclasses.replace(track, scores=track.distances.astype(np.float32))
-    asked.append(("a stored track", hard, "track-track", 1))
+    asked.append(("a stored track", hard, "track-track", 1, False))
     rng = np.random.default_rng(0)
-    asked.append(("one photo, --not another", less_those_nearer_to_another(single, rng), "still-track", 1))
     drawn = rng.permutation(np.unique(found.still_people))
     halves = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-    for name, pairs, kind, rows in asked:
+    for name, pairs, kind, rows, without in asked:
         said, true, weights = [], [], []
         for half, other in (halves, halves[::-1]):
             known, unknown = single.among(half), pairs.among(other)
             alike = how_alike(known, nearest_of(known, 4, rng), 4)
             calibration = Calibration({kind: fit_curve(kinds[kind].among(half), bits, PRIOR)}, PRIOR, alike)
-            kept = unknown.usable
-            same = unknown.same[kept]
-            said.append(calibration.confidence(unknown.distances[kept], unknown.scores[kept], kind=kind, photos=rows))
+            same = unknown.same[unknown.usable]
             weight = np.where(same, 0.0, (1 - PRIOR) / (~same).sum())
             own = person_weights(unknown)
             weight[same] = PRIOR * own / own.sum()
-            true.append(same)
-            weights.append(weight / 2)
+            left = less_those_nearer_to_another(unknown, rng).usable if without else unknown.usable
+            said.append(calibration.confidence(unknown.distances[left], unknown.scores[left], kind=kind, photos=rows))
+            true.append(unknown.same[left])
+            weights.append(weight[left[unknown.usable]] / 2)
         of = (network.name, kind, rows)
         line, bins = reliability(np.concatenate(said), np.concatenate(true), np.concatenate(weights), of, PRIOR)
         high = " ".join(f"{b.predicted:.2f}:{b.observed:.2f}" for b in bins if b.predicted >= 0.1)
@@ -242,12 +244,45 @@ def held_out(network: Network) -> None:
         )
 
 
+def taken_for_another(network: Network) -> None:
+    """How often a track of one person is nearer to another, by how many photos name either; 400 draws each."""
+    layers = network.layers
+    found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
+    bits = binarise(hash_tracks(layers, found.tracks))
+    people = [person for person in np.unique(found.still_people) if (found.still_people == person).sum() >= 7]
+
+    def nearest(person: int, photos: int, track: int, rng: np.random.Generator) -> tuple[int, float] | None:
+        own = np.flatnonzero((found.still_people == person) & ~np.isin(found.still_rows[:, 0], found.track_rows[track]))
+        if len(own) < photos:
+            return None
+        looks = found.stills[rng.choice(own, photos, replace=False)]
+        soft = both(layers, (looks, looks))
+        distances = (binarise(soft) != bits[track]).sum(axis=1).astype(np.int32)[:, None]
+        scores = np.stack([soft_distance(row, bits[track][None]) for row in soft])
+        distance, score = nearest_of_rows(distances, scores)
+        return int(distance[0]), float(score[0])
+
+    for theirs, others in ((1, 1), (1, 6), (6, 1), (6, 6)):
+        rng = np.random.default_rng(0)
+        wrong: list[bool] = []
+        while len(wrong) < 400:
+            person, other = rng.choice(people, 2, replace=False)
+            track = int(rng.choice(np.flatnonzero(found.track_people == person)))
+            near, far = nearest(person, theirs, track, rng), nearest(other, others, track, rng)
+            if near is not None and far is not None:
+                wrong.append(far <= near)
+        sys.stdout.write(
+            f"{network.name}  named by {theirs}, another by {others}: {np.mean(wrong):.3f} taken for them\n"
+        )
+
+
 def main() -> None:
     """Val people first, what confidence is worth, then the film."""
     networks = [load_network(name, film=True) for name in (sys.argv[1:] or ["dhh-128", "dhh-64", "dhh-48"])]
     on_val(networks)
     for network in networks:
         held_out(network)
+        taken_for_another(network)
     for network in networks:
         on_film(network)
 

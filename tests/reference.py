@@ -42,6 +42,7 @@ FLOW = (
     "faissbinary",
     "lists",
     "ivf",
+    "gpu",
     "index",
     "indexing",
     "search",

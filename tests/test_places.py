@@ -101,6 +101,17 @@ def test_videos_and_shots_by_name(codes: Path) -> None:
                 shot_tracks_of(shard, video, 5, "here")
 
 
+@pytest.mark.parametrize(("what", "field"), [("track", "track_end"), ("shot", "shot_end")])
+def test_ends_that_fall_are_damage(codes: Path, what: str, field: str) -> None:
+    with open_shard(codes) as shard:
+        piece = shard.pieces[0]
+        ends = piece.videos.copy()
+        ends[field][:2] = [9, 0]
+        shard.pieces[0] = dataclasses.replace(piece, videos=ends)
+        with pytest.raises(ShardError, match=f"{what}s of the videos are not in order: damaged codes file"):
+            extents(shard, what)
+
+
 def test_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 

@@ -140,6 +140,19 @@ def test_a_stored_track_is_not_its_own_answer(ask: Run, collins: Path) -> None:
     assert set(found[:5]) == both(COLLINS) - {(Path(str(first["video"])).name, first["shot"])}
 
 
+def test_a_sheet_shows_what_was_asked_with(ask: Run, sample: Sample, collins: Path, tmp_path: Path) -> None:
+    for word, name in (
+        ("track:0", "b.mp4"),
+        ("shot:may/a.mp4:2", "a.mp4"),
+        (sample.film, sample.film.name),
+        (collins, collins.name),
+    ):
+        assert ask(word, "-n", "1", "--sheet", "hits.html").exit_code == 0
+        page = (tmp_path / "hits.html").read_text()
+        assert f'alt="the face asked for, in {name}"' in page
+        assert page.count('alt="asked for"') == 1
+
+
 def test_a_stored_shot(ask: Run) -> None:
     result = ask("shot:a.mp4:2", "--json")
     assert result.stderr == ""
@@ -427,6 +440,9 @@ def test_answers_are_questions(piped: Run, ask: Run, collins: Path) -> None:
     assert piped(first.stdout.encode(), "-", "--json").stdout == ask(*tracks, "--json").stdout
     each = objects(piped(first.stdout.encode(), "-", "--each", "-n", "2", "--json"))
     assert [row["question"] for row in each] == [track for track in tracks for _ in range(2)]
+    joined = ask(collins, "--json", "--min-confidence", "0.5", "--merge", "6").stdout
+    best = [f"track:{json.loads(line)['track']}" for line in joined.splitlines()]
+    assert piped(joined.encode(), "-").stdout == ask(*best).stdout
     photo = json.dumps({"photo": str(collins)}).encode()
     assert piped(photo, "-").stdout == ask(collins).stdout
     assert piped(b'{"track": 3}', "-").stdout == ask("track:3").stdout

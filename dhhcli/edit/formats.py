@@ -44,6 +44,13 @@ class Fuse(StrEnum):
     best = "best"
 
 
+class Device(StrEnum):
+    """Where codes are compared."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 ROWS = (Format.table, Format.tsv, Format.json, Format.csv)  # one row a shot; the others are timelines
 MARKERS = (Format.resolve, Format.avid, Format.webvtt, Format.chapters)  # along a timeline that is there already
 BINARY = (Format.otioz,)
