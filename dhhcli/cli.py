@@ -531,6 +531,9 @@ def forget(
         list[Path] | None, typer.Option("--photo", help="Forget everyone near this photo; with --within; repeatable.")
     ] = None,
     within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
+    called: Annotated[
+        list[str] | None, typer.Option("--name", help="Forget all tracks that have this name; repeatable.")
+    ] = None,
     face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")] = False,
@@ -542,7 +545,7 @@ def forget(
     from .report.inventory import print_lines, removal_note
     from .report.output import print_notes
 
-    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face)
+    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
     removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run)
     print_notes(notes)
     print_lines(removed, as_json=json)

@@ -1,4 +1,4 @@
-"""forget: codes file + videos, tracks or the photo of a person -> the same file without them, and a record of it.
+"""forget: codes file + videos, tracks, the photo or name of a person -> the same file without them, and a record of it.
 
 What is removed is gone from the bytes of the codes file, which is written anew: codes, pictures, times, and for a whole
 video its path. The index holds the same codes and is removed first, and so are the names of what is
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .codes import binarise, hamming, pack
 from .errors import ShardError, UsageError
 from .index import remove_index
-from .names import forget_names, places_of
+from .names import Place, forget_names, known_name, places_of, read_names, rows_of
 from .network import load_network
 from .photos import photo_code
 from .pieces import Shard, check_model
@@ -53,6 +53,7 @@ class Request:
     photos: tuple[Path, ...] = ()  # of people
     within: int | None = None  # bits: how near to one of the photos
     face: int = 1  # which face of a photo
+    names: tuple[str, ...] = ()  # of people (names.py): all tracks that were given one
 
 
 def forget(
@@ -66,11 +67,11 @@ def forget(
     Raises:
         UsageError: nothing is named, or photos without a distance.
         ShardError, MissingPathError: the file is damaged or being written, or holds no such video or track.
-        NamesError: the names beside it are damaged.
+        NamesError: nobody is called so, or the names beside it are damaged.
         PhotoError, NoFaceError, WeightsError: a photo cannot be hashed.
     """
-    if not (request.videos or request.tracks or request.photos):
-        raise UsageError("name what to forget: --video, --track, or --photo with --within")
+    if not (request.videos or request.tracks or request.photos or request.names):
+        raise UsageError("name what to forget: --name, --video, --track, or --photo with --within")
     if bool(request.photos) != (request.within is not None):
         raise UsageError("--photo and --within go together: everyone within so many bits of the photo is forgotten")
     if request.face > 1 and not request.photos:
@@ -80,15 +81,18 @@ def forget(
         with open_shard(codes_path) as shard:
             videos = _videos(codes_path, shard, request.videos)
             distances, notes = _near(shard, request, weights)
-            tracks = set(request.tracks) | set(distances)
+            called, places = _called(codes_path, shard, request.names)
+            tracks = set(request.tracks) | set(distances) | called
             if any(not 0 <= track < len(shard) for track in tracks):
                 raise ShardError(f"{codes_path}: has tracks 0 to {len(shard) - 1}; see the column track of dhh query")
             removed = _record(shard, videos, tracks, distances)
-            places = places_of(shard, np.array([line.track for line in removed if line.track is not None], np.int64))
+            places += places_of(shard, np.array([line.track for line in removed if line.track is not None], np.int64))
             tag, content = shard.tag, shard.content
-        if dry_run or not removed:
+        if dry_run or not (removed or places):
             return removed, notes
         forget_names(codes_path, places, {line.fingerprint for line in removed if line.whole})
+        if not removed:  # whoever has the name is in no video that is there now
+            return removed, notes
         remove_index(codes_path)
         compact(codes_path, tag)
         with open_shard(codes_path) as shard:
@@ -110,6 +114,14 @@ def _videos(codes_path: Path, shard: Shard, names: Sequence[Path]) -> set[int]:
     # copies of the same content would be encoded no more, so they are not kept either
     contents = {shard.videos[row].fingerprint for row in found}
     return {row for row, video in enumerate(shard.videos) if video.fingerprint in contents}
+
+
+def _called(codes_path: Path, shard: Shard, wanted: Sequence[str]) -> tuple[set[int], list[Place]]:
+    """Tracks of some names, and all places that have them, also of videos that are not in the file any more."""
+    names = read_names(codes_path)
+    known = [known_name(names, name, codes_path) for name in wanted]
+    rows = rows_of(shard, {name: names[name] for name in known})
+    return {int(row) for own in rows.values() for row in own}, [place for name in known for place in names[name]]
 
 
 def _near(shard: Shard, request: Request, weights: str | None) -> tuple[dict[int, int], list[str]]:

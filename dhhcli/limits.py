@@ -3,8 +3,8 @@
 A row of several people (``--with``) claims that all of them are there: its confidence is the product of theirs, as if
 what makes one of them mistaken had nothing to do with the others, and its false match rate is the worst of theirs.
 People whom a row must not be near to (``--not``, ``--without``) change neither: what is left of somebody's tracks when
-those nearer to another person are gone is theirs at least as often as before, so confidence then says too little
-rather than too much.
+those nearer to another person are gone is theirs at least as often as before. On people held out, promises from 0.1 up
+were off by 0.021 on average with and without the photo of somebody else (tests/fusion.py).
 """
 
 from collections.abc import Sequence

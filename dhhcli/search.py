@@ -6,7 +6,9 @@ so the result is what sorting all tracks would give, whatever finds the candidat
 
 Where a question names several people, **a track is taken for the one it is nearest to**, by distance, then soft
 distance; of equals, for the one named first, in the order of `Rules`. So the tracks of who is not wanted fall away, and
-two people are two tracks.
+two people are two tracks. Who is named by more photos has the advantage: of 400 tracks of val people, 4 % were
+taken for somebody else where each of the two was named by one photo, 1 % by six, 9 % where the other had six and they
+had one, 1 % the other way round (tests/fusion.py, 128 bits).
 """
 
 from collections.abc import Callable, Sequence

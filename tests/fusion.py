@@ -244,12 +244,45 @@ def held_out(network: Network) -> None:
         )
 
 
+def taken_for_another(network: Network) -> None:
+    """How often a track of one person is nearer to another, by how many photos name either; 400 draws each."""
+    layers = network.layers
+    found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
+    bits = binarise(hash_tracks(layers, found.tracks))
+    people = [person for person in np.unique(found.still_people) if (found.still_people == person).sum() >= 7]
+
+    def nearest(person: int, photos: int, track: int, rng: np.random.Generator) -> tuple[int, float] | None:
+        own = np.flatnonzero((found.still_people == person) & ~np.isin(found.still_rows[:, 0], found.track_rows[track]))
+        if len(own) < photos:
+            return None
+        looks = found.stills[rng.choice(own, photos, replace=False)]
+        soft = both(layers, (looks, looks))
+        distances = (binarise(soft) != bits[track]).sum(axis=1).astype(np.int32)[:, None]
+        scores = np.stack([soft_distance(row, bits[track][None]) for row in soft])
+        distance, score = nearest_of_rows(distances, scores)
+        return int(distance[0]), float(score[0])
+
+    for theirs, others in ((1, 1), (1, 6), (6, 1), (6, 6)):
+        rng = np.random.default_rng(0)
+        wrong: list[bool] = []
+        while len(wrong) < 400:
+            person, other = rng.choice(people, 2, replace=False)
+            track = int(rng.choice(np.flatnonzero(found.track_people == person)))
+            near, far = nearest(person, theirs, track, rng), nearest(other, others, track, rng)
+            if near is not None and far is not None:
+                wrong.append(far <= near)
+        sys.stdout.write(
+            f"{network.name}  named by {theirs}, another by {others}: {np.mean(wrong):.3f} taken for them\n"
+        )
+
+
 def main() -> None:
     """Val people first, what confidence is worth, then the film."""
     networks = [load_network(name, film=True) for name in (sys.argv[1:] or ["dhh-128", "dhh-64", "dhh-48"])]
     on_val(networks)
     for network in networks:
         held_out(network)
+        taken_for_another(network)
     for network in networks:
         on_film(network)
 

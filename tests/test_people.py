@@ -200,6 +200,25 @@ def test_forgotten_tracks_lose_their_names(path: Path) -> None:
     assert not names_path(path).exists()
 
 
+def test_who_has_a_name_is_forgotten_by_it(path: Path) -> None:
+    write_film(path, "a.mov", "A B A")
+    write_film(path, "b.mov", "A B", content="cd")
+    give_name(path, None, "Ann", tracks=[0, 3])
+    give_name(path, None, "Bob", tracks=[1])
+    remove_videos(path, [Path("/films/b.mov")])
+    asked = Request(names=("ann", "Bob"))
+    removed, _ = forget(path, asked, dry_run=True)
+    assert [line.track for line in removed] == [0, 1]
+    assert len(read_names(path)["Ann"]) == 2
+    assert forget(path, Request(names=("ann",)))[0] == removed[:1]
+    assert list(read_names(path)) == ["Bob"]  # also what is in a video that is not there now
+    with pytest.raises(NamesError, match="nobody is called 'ann'"):
+        forget(path, asked)
+    remove_videos(path, [Path("/films/a.mov")])
+    assert forget(path, Request(names=("Bob",)))[0] == []
+    assert read_names(path) == {}
+
+
 def test_merged_files_keep_their_names(tmp_path: Path) -> None:
     one, other, out = tmp_path / "one.h5", tmp_path / "other.h5", tmp_path / "out.h5"
     write_film(one, "a.mov", "A B")

@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from film_confidence import FILM, SEEN
 
 from dhhcli.codes import binarise, hamming, pack, soft_distance, unpack
@@ -183,9 +184,9 @@ def times(film: Film, photos: Photos) -> dict[str, float]:
     return found
 
 
-def main() -> None:
+def main(name: str | None = None) -> None:
     """Print the table."""
-    network = load_network(sys.argv[1] if len(sys.argv) > 1 else None, film=True)
+    network = load_network(name, film=True)
     film, photos = read_film(network), read_photos(network)
     took = times(film, photos)
     sys.stdout.write(
@@ -199,5 +200,17 @@ def main() -> None:
         sys.stdout.write(f"{name:24}{size:13.0f}   {1e3 * took[name]:10.2f}   {'  '.join(cells)}\n")
 
 
+@pytest.mark.skipif(not FILM.is_dir(), reason="no ../shared/data/film")
+def test_codes_are_smaller_and_quicker_than_floats() -> None:
+    network = load_network(film=True)
+    film, photos = read_film(network), read_photos(network)
+    size = {name: bytes_a_track for name, (_, bytes_a_track) in ways(film, photos).items()}
+    took = times(film, photos)
+    for name in size:
+        sys.stdout.write(f"\n{name}: {size[name] / size['codes']:.0f} x bytes, {took[name] / took['codes']:.1f} x time")
+    assert size["floats a frame, mean"] > 100 * size["codes"]
+    assert min(took["floats a frame, mean"], took["floats a frame, least"]) > 10 * took["codes"]
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if len(sys.argv) > 1 else None)
