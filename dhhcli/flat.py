@@ -272,11 +272,13 @@ def _by_numpy(
 def _faiss_repays(total: int, queries: int, words: int, threads: int) -> bool:
     """Whether faiss is so much quicker that importing it, 0.15 s where nobody did yet, costs less than it saves.
 
-    A comparison costs 0.65 ns a word here and 0.45 + 0.1 a word there; and every chunk of every query 25 us here. So
-    one query does not repay it below 1e9 codes of 64 bits or 2e8 of 128, and a thousand do from 1e5 on.
+    A comparison costs 0.62 ns a word here and 0.45 + 0.1 a word there, and every chunk of every query 10 us here
+    (`tests/bench/bench_search.py`: one query over 1e8 codes of 128 bits 143 and 64 ms in one thread, 84 and 39 in two;
+    over 1e7 of 64 bits 7.4 and 5.7). So one query in one thread repays the import from 1.5e9 codes of 64 bits or 2.3e8
+    of 128 on, a thousand queries from 1.3e6 or 2e5; in two threads twice that.
     """
     chunks = 2 + total * words // WORDS
-    ours = queries * (total * words * 0.65e-9 + chunks * 25e-6)
+    ours = queries * (total * words * 0.62e-9 + chunks * 10e-6)
     theirs = queries * total * (0.45 + 0.1 * words) * 1e-9
     return (ours - theirs) / threads > (1e-3 if "faiss" in sys.modules else 0.15)
 

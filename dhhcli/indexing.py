@@ -35,7 +35,7 @@ def build(
     """Bring the index of a codes file up to date, or build it; and what was done, in words.
 
     kind: None is the one that is there, else "flat" up to FLAT_UP_TO tracks. "ivf" clusters the codes into `nlist`
-    lists (default: near 1.3 sqrt(n)) and looks into `nprobe` of them (default: the fewest with a recall of 0.99 at 20,
+    lists (default: near 2 sqrt(n)) and looks into `nprobe` of them (default: the fewest with a recall of 0.99 at 20,
     see `ivf.probes`). The lists of an older index of the same kind are kept: codes of videos that it does not know go
     where they belong, those of other videos go; unless `again`, `nlist` is given, or there are more than twice or less
     than half as many tracks as when the lists were made. `rng` draws what is clustered and measured.

@@ -30,8 +30,8 @@ ROWS: Final = 1 << 16  # codes that a thread takes at once
 
 
 def list_count(n: int) -> int:
-    """How many lists n codes are put into: a power of two near 1.3 sqrt(n), with at least LEAST codes each."""
-    wanted = 2 ** max(0, round(math.log2(max(1.0, 1.3 * n**0.5))))
+    """How many lists n codes are put into: a power of two near 2 sqrt(n), with at least LEAST codes each."""
+    wanted = 2 ** max(0, round(math.log2(max(1.0, 2 * n**0.5))))
     return int(max(1, min(wanted, n // LEAST)))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from footage import TAG, encoded_video, random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import Result
 
 from dhhcli import ivf, lists
 from dhhcli.codes import WIDTHS, hamming
@@ -161,7 +163,7 @@ def test_recall_is_what_searching_finds(nprobe: int | None) -> None:
 
 
 def test_how_many_lists() -> None:
-    assert [ivf.list_count(n) for n in (1, 39, 78, 1000, 10**6, 10**7, 10**8)] == [1, 1, 2, 25, 1024, 4096, 16384]
+    assert [ivf.list_count(n) for n in (1, 39, 78, 1000, 10**6, 10**7, 10**8)] == [1, 1, 2, 25, 2048, 8192, 16384]
 
 
 @given(seed=st.integers(0, 2**32))
@@ -299,3 +301,23 @@ def test_numbers_that_do_not_fit_are_refused_with_any_hash(small: Path, at: int,
     data[at : at + size] = value.to_bytes(8, "little")[:size]
     with pytest.raises(ValueError):
         read_lists(np.frombuffer(bytes(data), np.uint8))
+
+
+def test_words_of_index(dhh: Callable[..., Result], tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    path = tmp_path / "codes.h5"
+    commit(path, TAG, encoded_video(rng, "/a.mov", tracks=80, varying=10))
+    compact(path, TAG)
+    said = dhh("index", path)
+    assert (said.exit_code, said.stdout) == (0, "")
+    assert said.stderr == f"{path}.faiss: built: flat index of 80 codes, 673 bytes, recall@20 1.0000\n"
+    said = dhh("index", path, "--ivf")
+    assert said.stderr.startswith(f"{path}.faiss: built: ivf index of 80 codes, ")
+    assert " bytes, 2 lists of which 2 are searched, recall@20 1.0000\n" in said.stderr
+    commit(path, TAG, encoded_video(rng, "/b.mov", tracks=3, varying=10))
+    assert f"{path}.faiss: updated: 3 tracks added, 0 removed: ivf index of 83" in dhh("index", path).stderr
+    remove_videos(path, [Path("/a.mov")])
+    commit(path, TAG, encoded_video(rng, "/c.mov", tracks=45, varying=10))
+    assert f"{path}.faiss: updated: 45 tracks added, 80 removed: ivf index of 48" in dhh("index", path).stderr
+    assert f"{path}.faiss: built: ivf index of 48" in dhh("index", path, "--again").stderr
+    assert f"{path}.faiss: built: flat index of 48" in dhh("index", path, "--flat").stderr

@@ -2,7 +2,8 @@
 
 Times are a processor's, summed over cores.
 
-DHH_IVF_CODES says how many codes (default 1e6; 1e7 takes minutes and 1e8 an hour), DHH_IVF_BITS of how many bits.
+DHH_IVF_CODES says how many codes (default 1e6; 1e7 takes minutes and 1e8 an hour), DHH_IVF_BITS of how many bits,
+DHH_IVF_LISTS in how many lists, if not in as many as `dhh index` makes.
 """
 
 import os
@@ -19,6 +20,7 @@ from dhhcli.lists import VIDEO
 
 N = int(float(os.environ.get("DHH_IVF_CODES", "1e6")))
 BITS = int(os.environ.get("DHH_IVF_BITS", "128"))
+LISTS = int(os.environ.get("DHH_IVF_LISTS", "0")) or ivf.list_count(N)
 ASKED = 300
 
 
@@ -44,7 +46,7 @@ def test_lists_against_every_code(tmp_path: Path) -> None:
         times[name] = time.process_time() - began
         began = time.process_time()
 
-    centres = ivf.cluster([codes], ivf.list_count(N), rng)
+    centres = ivf.cluster([codes], LISTS, rng)
     lap("clustering")
     owners = np.empty(N, np.int32)
     ivf.assign([codes], centres, owners, [(0, N)])
