@@ -175,6 +175,7 @@ def test_a_killed_run_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_settings_and_data_that_are_refused(tmp_path: Path) -> None:
     assert FeatureSettings.of("dsh", (48, 12, 12), 3).lengths == (12, 48)
+    assert [FeatureSettings.of(method, (12,), 0).people for method in ("dnnh", "dsh", "hashnet")] == [16, 32, 32]
     with pytest.raises(UsageError, match=r"photos 1, rate 0\.0: out of range"):
         FeatureSettings(photos=1, rate=0.0)
     with pytest.raises(UsageError, match="two people of two photos"):

@@ -18,6 +18,7 @@ from dhhcli.rivals import cmssh, cvh, her, mlbe, mm_nn, pdh, plmh
 from dhhcli.rivals.protocol import Covariance
 from dhhcli.rivals.samples import pairs, strangers, whole_people
 from dhhcli.rivals.spaces import log_covariances, principal, spaces
+from dhhcli.rivals.views import canonical
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -182,17 +183,21 @@ def test_mm_nn_gets_better_with_training(monkeypatch: pytest.MonkeyPatch, one_th
     assert found[1] > found[0] + 0.2
 
 
-def test_plmh_with_one_anchor_has_one_hyperplane_and_strongest_is_the_svd_s() -> None:
+def test_plmh_with_one_anchor_is_canonical_correlation() -> None:
+    """One basis: beta is 1, nothing is apart; then its directions are those of scipy's generalised eigenproblem."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(30, 4))
+    X, Y = rng.normal(size=(30, 4)), rng.normal(size=(30, 3))
     alone = plmh.Local(X, rng, anchors=1)
     np.testing.assert_allclose(alone(X), X)
     np.testing.assert_allclose(alone.apart(4), 0, atol=1e-12)
-    cross = np.outer(rng.normal(size=4), rng.normal(size=3)) + 0.1 * rng.normal(size=(4, 3))
-    a, b = plmh.strongest(np.eye(4), cross, np.eye(3))
-    U, values, Vt = scipy.linalg.svd(cross)
-    assert a @ cross @ b == pytest.approx(values[0])
-    np.testing.assert_allclose(np.outer(a, b), np.outer(U[:, 0], Vt[0]), atol=1e-6)
+    np.testing.assert_allclose(plmh.bound(X, alone, 4), X.T @ X / 30)
+    cross, left, right = X.T @ Y / 30, X.T @ X / 30, Y.T @ Y / 30
+    a, b, values = canonical(cross, left, right, 0, 2)
+    whole = np.block([[np.zeros((4, 4)), cross], [cross.T, np.zeros((3, 3))]])
+    expected = scipy.linalg.eigh(whole, scipy.linalg.block_diag(left, right), eigvals_only=True)[::-1]
+    np.testing.assert_allclose(values, expected[:2], atol=1e-8)
+    np.testing.assert_allclose(np.diag(a.T @ cross @ b), values, atol=1e-8)
+    np.testing.assert_allclose(a.T @ left @ a, np.eye(2), atol=1e-8)
 
 
 def test_plmh_mixes_hyperplanes_by_place() -> None:

@@ -6,7 +6,7 @@ seeded with (seed, K, t); a resumed run (loop.py) repeats what an uninterrupted 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -64,8 +64,9 @@ class FeatureSettings:
 
     @classmethod
     def of(cls, method: Name, lengths: Sequence[int], seed: int) -> "FeatureSettings":
-        """The method's own."""
-        return cls(method=method, lengths=tuple(sorted(set(lengths))), seed=seed)
+        """The method's own; DNNH's triplets grow with the batch cubed, so it gets half of one and half of the steps."""
+        base = cls(method=method, lengths=tuple(sorted(set(lengths))), seed=seed)
+        return replace(base, people=16, steps=1500) if method == "dnnh" else base
 
 
 class Layer(nn.Module):
