@@ -540,7 +540,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("indexed", [False, True])
 def test_query_imports_only_what_it_uses(encoded: Path, sample: Sample, tmp_path: Path, indexed: bool) -> None:
-    codes = shutil.copy(encoded, tmp_path / "codes.h5")
+    codes = Path(shutil.copy(encoded, tmp_path / "codes.h5"))
     if indexed:
         build(codes, "flat", np.random.default_rng(0))
     code = (
