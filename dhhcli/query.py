@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import Calibration, from_record
+from .distinct import distinct
 from .edit.formats import Fuse
 from .errors import DhhError, EditError, IndexFileError, UsageError, WeightsError
 from .flat import Allowed
@@ -172,7 +173,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
         hits += found
         rows += _named(own, name) if request.each else own
     pictures = tuple(shard.thumbnail(row.track) if request.thumbnails else b"" for row in rows)
-    numbers = np.unique(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
+    numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
     explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
     return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(people), skipped, explanation)
 
@@ -219,7 +220,7 @@ def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Aske
         keep, radius = partial(worth.keep, there), worth.radius(there, desk.shard.tag.bits)
         # every track counts, so no index that leaves some out
         shots.append(shots_of(desk.shard, people, number, radius, keep))
-    found = np.unique(np.concatenate(shots))
+    found = distinct(np.concatenate(shots))
     return found if len(found) else None
 
 

@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .codes import unpack
+from .distinct import distinct
 from .edit.formats import Fuse
 from .errors import NoFaceError, ShardError, UsageError
 from .hashing import HashLayers, hash_tracks
@@ -130,7 +131,7 @@ def asked(
         tuple(names),
         kind_of(len(photos), fuse) if not others else "track-track",
         tuple(look.face for look in looks if look.face is not None),
-        np.unique(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
+        distinct(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
         tuple(look.note for look in looks if look.note is not None),
     )
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .codes import binarise, hamming, pack, soft_distance, unpack
+from .distinct import distinct, distinct_with
 from .flat import Allowed
 from .index import Index, Source, all_within, nearest
 from .shards import Shard
@@ -118,7 +119,7 @@ def shots_of(
     distances, scores = _measured(shard, people, ids)
     mine = (_owners(distances, scores) == who) & (distances[who] <= radius)
     mine &= keep(distances[who][None], scores[who][None])
-    return np.unique(shard.track_rows(ids[mine])["shot"]).astype(np.int64)
+    return distinct(shard.track_rows(ids[mine])["shot"]).astype(np.int64)
 
 
 # ------------------------------------------------------------------------------------------------------ candidates
@@ -139,7 +140,7 @@ class _Found:
 def _within(
     shard: Shard, source: Source, wanted: Sequence[Soft], others: Sequence[Soft], radius: int, rules: Rules
 ) -> _Found:
-    ids = np.unique(np.concatenate([_candidates(source, soft, radius, rules.allowed) for soft in wanted]))
+    ids = distinct(np.concatenate([_candidates(source, soft, radius, rules.allowed) for soft in wanted]))
     shots = shard.track_rows(ids)["shot"].astype(np.int64)
     if rules.apart is not None:
         kept = ~np.isin(shots, rules.apart)
@@ -153,7 +154,7 @@ def _within(
 
 
 def _candidates(source: Source, soft: Soft, radius: int, allowed: Allowed | None) -> Ints:
-    return np.unique(
+    return distinct(
         np.concatenate([all_within(source, query, radius, allowed)[0] for query in pack(binarise(np.asarray(soft)))])
     )
 
@@ -204,8 +205,8 @@ def _ranked(shard: Shard, found: _Found, rules: Rules) -> _Rows:
     firsts = []
     for person in range(found.people):
         own = order[found.owner[order] == person]
-        shots, first = np.unique(found.shots[own], return_index=True)
-        firsts.append((shots, own[first]))
+        each = distinct_with(found.shots[own])
+        firsts.append((each.values, own[each.first]))
     shots = firsts[0][0]
     for other, _ in firsts[1:]:
         shots = np.intersect1d(shots, other, assume_unique=True)
@@ -237,7 +238,7 @@ def _hits(found: _Found, rows: _Rows, top: int | None) -> list[Hit]:
     if not count:
         return []
     near = (found.owner == 0) & (found.distances <= rows.distances[count - 1])
-    shots, tracks = np.unique(found.shots[near], return_counts=True)
+    shots, _, tracks, _ = distinct_with(found.shots[near])
     tracks_of = tracks[np.minimum(np.searchsorted(shots, rows.shots[:count]), len(shots) - 1)]
     return [
         Hit(
@@ -263,7 +264,7 @@ def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int, 
         distances, ids = nearest(source, queries, k, allowed)  # (q, k)
         found = ids >= 0
         near, shots = distances[found], shard.track_rows(ids[found])["shot"]
-        if len(np.unique(shots)) >= top:
+        if len(distinct(shots)) >= top:
             return _last_distance(near, shots, top)
         if k >= len(shard) or not found[:, -1].any():
             return 8 * int(queries.shape[1])
@@ -272,7 +273,7 @@ def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int, 
 
 def _last_distance(distances: NDArray[np.int32], shots: NDArray[np.int32], top: int) -> int:
     """How far the `top`-th shot's nearest track is."""
-    rows, inverse = np.unique(shots, return_inverse=True)
-    best: NDArray[np.int32] = np.full(len(rows), np.iinfo(np.int32).max, np.int32)
-    np.minimum.at(best, inverse, distances)
+    each = distinct_with(shots)
+    best: NDArray[np.int32] = np.full(len(each.values), np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(best, each.inverse, distances)
     return int(np.sort(best)[min(top, len(best)) - 1])

@@ -45,6 +45,7 @@ FLOW = (
     "gpu",
     "index",
     "indexing",
+    "distinct",
     "search",
     "places",
     "timecode",
