@@ -11,7 +11,6 @@ Within a list ids rise. Together with every code tied with the k-th being looked
 
 import hashlib
 import struct
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
@@ -19,7 +18,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .flat import NOTHING, Pieces, distances_to, in_threads, rows_of
+from .flat import NOTHING, Pieces, distances_to, rows_of
 from .tables import Tables
 
 HEADER: Final = struct.Struct("<4siiqBi")  # kind, bits, bytes, codes, whether trained, metric: of a binary index
@@ -28,8 +27,6 @@ LENGTH: Final = struct.Struct("<Q")  # of an array, before it
 MIDDLE: Final = struct.Struct("<BQ4sQQ4sQ")  # no map of ids, its length; "ilar", lists, bytes, "full", lists
 HAMMING: Final = 1  # what faiss writes as the metric of binary indexes
 ROWS: Final = 1 << 20  # codes that are sorted or written at once
-MANY: Final = 64  # queries, for which lists are looked through one after another rather than queries
-RESULTS: Final = 1 << 22  # neighbours of all lists that are held at once
 VIDEO: Final = np.dtype([("digest", "u1", (32,)), ("track_end", "<i8")])
 
 
@@ -166,8 +163,6 @@ def nearest(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[n
 
     Rows end in id -1 at distance 2^31 - 1 where the probed lists hold fewer. Raises ValueError for a damaged file.
     """
-    if len(queries) >= (MANY if "faiss" in sys.modules else 4 * MANY):  # importing it costs 0.15 s
-        return _nearest_of_many(lists, queries, k)
     distances = np.full((len(queries), k), NOTHING, np.int32)
     ids = np.full((len(queries), k), -1, np.int64)
     for row, query in enumerate(queries):
@@ -177,42 +172,6 @@ def nearest(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[n
         who = _ids_at(lists, probed, rows)
         order = np.lexsort((who, near[rows]))[:k]
         distances[row, : len(order)], ids[row, : len(order)] = near[rows[order]], who[order]
-    return distances, ids
-
-
-def _nearest_of_many(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The same, list by list, each for all queries that look into it: it is read once.
-
-    The k nearest of every list by (distance, id) hold the k nearest of all, so ties need no second look.
-    """
-    from .faissbinary import knn
-
-    distances = np.full((len(queries), k), NOTHING, np.int32)
-    ids = np.full((len(queries), k), -1, np.int64)
-    for start in range(0, len(queries), max(1, RESULTS // (k * lists.nprobe))):
-        block = queries[start : start + max(1, RESULTS // (k * lists.nprobe))]
-        probed = np.stack([probing_order(lists.centres, query)[: lists.nprobe] for query in block])  # (b, p)
-        near = np.full((*probed.shape, k), NOTHING, np.int32)
-        who = np.full((*probed.shape, k), -1, np.int64)
-        asking = np.argsort(probed, axis=None, kind="stable")  # places in `probed`, list after list
-        ends = np.cumsum(np.bincount(probed.reshape(-1), minlength=len(lists.sizes)))
-
-        def look(
-            number: int, block: Any = block, near: Any = near, who: Any = who, asking: Any = asking, ends: Any = ends
-        ) -> None:
-            rows, slots = np.divmod(asking[ends[number - 1] if number else 0 : ends[number]], lists.nprobe)
-            size = min(k, int(lists.sizes[number]))
-            if len(rows) and size:
-                found, at = knn(lists.codes(number), block[rows], size)
-                near[rows, slots, :size], who[rows, slots, :size] = found, lists.ids(number)[at]
-
-        in_threads(look, range(len(lists.sizes)))
-        near, who = near.reshape(len(block), -1), who.reshape(len(block), -1)
-        order = np.lexsort((who, near), axis=1)[:, :k]
-        distances[start : start + len(block)] = np.take_along_axis(near, order, axis=1)
-        ids[start : start + len(block)] = np.take_along_axis(who, order, axis=1)
-    if ids.max(initial=-1) >= lists.sizes.sum() or ids.min(initial=0) < -1:
-        raise ValueError("holds ids of no track")
     return distances, ids
 
 

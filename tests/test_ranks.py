@@ -61,7 +61,7 @@ def test_every_way_ranks_alike(tmp_path_factory: pytest.TempPathFactory, seed: i
             found, radii = all_within(source, query, near[-1][0])
             assert sorted(zip(radii.tolist(), found.tolist(), strict=True)) == near, name
     once = nearest(lists, queries, k)
-    many = nearest(lists, np.repeat(queries, 40, axis=0), k)  # list by list
+    many = nearest(lists, np.repeat(queries, 40, axis=0), k)
     assert [array[::40].tolist() for array in many] == [array.tolist() for array in once]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "THREAD_FROM", 1)
