@@ -24,6 +24,11 @@ from dhhcli.sample import SCRIPT, Sample
 
 Run = Callable[..., Result]
 
+# Whoever runs the tests in the background of a shell has SIGINT ignored, and so have all processes started from there.
+INTERRUPTIBLE = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dhhcli.cli import main; main()"
+)
+
 COLUMNS = [
     "rank",
     "distance",
@@ -396,13 +401,16 @@ def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: P
     videos = [tmp_path / f"{i}.mp4" for i in range(4)]
     for video in videos:
         video.write_bytes(sample.film.read_bytes())
-    command = [sys.executable, "-c", "from dhhcli.cli import main; main()", "encode", *map(str, videos)]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "encode", *map(str, videos)]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=60)[1]
+        try:
+            rest = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()  # leaving the block waits for it
     assert first.startswith("[1/4]"), first + rest
     assert process.returncode == 130, rest
     assert "Traceback" not in rest

@@ -19,7 +19,7 @@ import pytest
 from footage import TAG, contents, encoded_video
 from rich.console import Console
 from synthetic import scene, write_video
-from test_cli import one_line, rows_of
+from test_cli import INTERRUPTIBLE, one_line, rows_of
 from typer.testing import Result
 
 from dhhcli import encode as encoding
@@ -255,7 +255,7 @@ def test_watch_ends_cleanly_on_interrupt(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     write_video(tmp_path / "films" / "sky.mp4", [scene(1)] * 5)
     words = ["encode", "films", "--watch", "--every", "0.2"]
-    command = [sys.executable, "-c", "from dhhcli.cli import main; main()", *words]
+    command = [sys.executable, "-c", INTERRUPTIBLE, *words]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -266,7 +266,10 @@ def test_watch_ends_cleanly_on_interrupt(tmp_path: Path) -> None:
             said.append(process.stderr.readline())
             assert said[-1], said
         process.send_signal(signal.SIGINT)
-        stdout, rest = process.communicate(timeout=60)
+        try:
+            stdout, rest = process.communicate(timeout=60)
+        finally:
+            process.kill()  # leaving the block waits for it
     assert process.returncode == 130, rest
     assert (stdout, "Traceback" in rest) == ("", False)
     assert "1 video: 1 encoded" in "".join(said)
