@@ -1,30 +1,36 @@
 """Codes of frames in a codes file: what is kept, what is refused, and that files without them are as they were."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 import pytest
 from footage import FRAMES, TAG, assert_holds, contents, encoded_video, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import Result
 
 from dhhcli import shardfile
 from dhhcli.choices import frame_choice
-from dhhcli.codes import pack
+from dhhcli.codes import pack, unpack
 from dhhcli.encode import encode, track_and_frame_codes, track_codes
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.forget import Request, forget
 from dhhcli.hashing import HashLayers
 from dhhcli.inventory import take_inventory
 from dhhcli.merge import merge
+from dhhcli.sample import Sample
 from dhhcli.shardfile import read_file
 from dhhcli.shards import EncodedVideo, ModelTag, commit, compact, open_shard
 from dhhcli.tombstones import forgotten_tracks
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def test_codes_of_frames_are_mapped(rng: np.random.Generator, path: Path) -> Non
         assert shard.frames(7).tobytes() == every[7].tobytes()
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.integers(1, 4), max_size=4), max_size=4), st.integers(1, 512))
 def test_any_number_of_frames_of_any_length_comes_back(
     tmp_path_factory: pytest.TempPathFactory, videos: list[list[int]], bits: int
@@ -312,3 +318,72 @@ def test_codes_of_frames_are_each_crops_own_and_their_majority_the_tracks(monkey
         assert code.tolist() == pack(np.array([most]))[0].tolist()
     assert track_codes(tracks, made).tolist() == codes.tolist()
     assert track_and_frame_codes([], made)[1] == []
+
+
+# ------------------------------------------------------------------------------------------------ command line
+
+
+def test_encode_keeps_every_sampled_frames_code(
+    with_frames: Path, sample: Sample, picture_weights: Path, dhh: Run, tmp_path: Path
+) -> None:
+    with open_shard(with_frames) as shard:
+        used = shard.track_rows(np.arange(len(shard)))["frames_used"].tolist()
+        frames = [shard.frames(track) for track in range(len(shard))]
+        assert [len(own) for own in frames] == used
+        assert (len(used), max(used) > 5) == (8, True)
+        for code, own in zip(shard.codes, frames, strict=True):
+            assert code.tolist() == pack(2 * unpack(own, 48).sum(axis=0)[None] >= len(own))[0].tolist()
+        count = sum(used)
+    pairs = dict(line.split("\t") for line in dhh("info", with_frames).stdout.splitlines())
+    assert (pairs["format"], pairs["frame_codes"], pairs["frame_code_bytes"]) == ("3", str(count), str(8 * (count + 8)))
+    assert json.loads(dhh("info", with_frames, "--json").stdout)["frame_codes"] == count
+    words = ["encode", sample.film, *sample.photos, "--weights", picture_weights]
+    assert dhh(*words, "--out", "two.h5", "--frame-codes", "--workers", "2").exit_code == 0
+    assert (tmp_path / "two.h5").read_bytes() == with_frames.read_bytes()  # whatever the number of workers
+    assert dhh(*words, "--out", "plain.h5").exit_code == 0
+    with open_shard(tmp_path / "plain.h5") as plain, open_shard(with_frames) as shard:
+        assert plain.codes.tobytes() == shard.codes.tobytes()
+        assert (plain.version, plain.frame_pieces) == (2, ())
+
+
+def test_encode_adds_in_kind_and_refuses_the_other(
+    with_frames: Path, sample: Sample, picture_weights: Path, dhh: Run, tmp_path: Path
+) -> None:
+    codes = tmp_path / "codes.h5"
+    codes.write_bytes(with_frames.read_bytes())
+    copy, other = tmp_path / "copy.jpg", tmp_path / "other.png"
+    copy.write_bytes(sample.photos[0].read_bytes())
+    cv2.imwrite(str(other), cv2.imread(str(sample.photos[1]))[:, ::-1])  # type: ignore[index]
+    words = ["encode", copy, other, "--weights", picture_weights]
+    result = dhh(*words)
+    assert result.exit_code == 0, result.stderr
+    found = contents(codes)
+    assert found["copy"].frame_codes is not None
+    assert found["copy"].frame_codes[0].tobytes() == found["copy"].codes.tobytes()
+    assert found["other"].frame_codes is not None
+    before = codes.read_bytes()
+    result = dhh(*words, "--no-frame-codes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "dhh: error: codes.h5: was begun with codes of frames; leave out --no-frame-codes, or encode to a new file\n"
+    )
+    assert codes.read_bytes() == before
+    assert dhh(*words, "--out", "plain.h5", "--no-frame-codes").exit_code == 0
+    result = dhh(*words, "--out", "plain.h5", "--frame-codes")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "dhh: error: plain.h5: was begun with no codes of frames; leave out --frame-codes, or encode to a new file\n"
+    )
+    result = dhh("merge", "codes.h5", "plain.h5", "--out", "both.h5")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "dhh: error: plain.h5: without codes of frames, with them expected; encode to a new file, or all anew\n"
+    )
+    for more in ([], ["--watch"]):
+        result = dhh("encode", copy, "--out", "new.h5", "--frame-codes", *more)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == (
+            "dhh: error: --frame-codes: dhh-128 hashes all frames of a track together, there is no code a frame; "
+            "weights of methods that hash pictures have one (dhh train --method)\n"
+        )
+    assert not (tmp_path / "new.h5").exists()
