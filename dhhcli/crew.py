@@ -71,6 +71,8 @@ def in_parallel(
                     crew.append(_Worker(process, connection, item.path))
                 else:
                     yield item.path, item
+            if not crew:  # all that was left needed no work: waiting for nobody would never end
+                break
             for ready in wait([worker.connection for worker in crew]):
                 worker = next(worker for worker in crew if worker.connection is ready)
                 try:

@@ -3,11 +3,12 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -129,6 +130,20 @@ def test_a_crash_takes_one_file_down(monkeypatch: pytest.MonkeyPatch, network: N
         + [(f"{name}.mp4", "seen f") for name in "abcd"]
     )
     assert not any(isinstance(result, EncodedVideo) for _, result in found)
+
+
+def test_nobody_is_waited_for_when_nothing_is_left_to_do(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
+    def patient(connections: Sequence[Connection]) -> list[Any]:
+        assert connections, "this would wait for ever"
+        return wait(connections)
+
+    monkeypatch.setattr(crew, "work", die)
+    monkeypatch.setattr(crew, "wait", patient)
+    passed = Skipped(Path("pipe"), "not a regular file")
+    for before in ([], [Job(Path("a.mp4"), "f"), Job(Path("b.mp4"), "f"), Job(Path("c.mp4"), "f")]):
+        items: list[Job | Skipped] = [*before, passed, passed]
+        found = list(crew.in_parallel(iter(items), network, True, 2, lambda _: None))
+        assert sorted(str(path) for path, _ in found) == sorted(str(item.path) for item in items)
 
 
 def test_quick_detection_finds_the_same_faces() -> None:
