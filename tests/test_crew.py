@@ -142,7 +142,7 @@ def test_nobody_is_waited_for_when_nothing_is_left_to_do(monkeypatch: pytest.Mon
     passed = Skipped(Path("pipe"), "not a regular file")
     for before in ([], [Job(Path("a.mp4"), "f"), Job(Path("b.mp4"), "f"), Job(Path("c.mp4"), "f")]):
         items: list[Job | Skipped] = [*before, passed, passed]
-        found = list(crew.in_parallel(iter(items), network, True, 2, lambda _: None))
+        found = list(crew.in_parallel(iter(items), network, (True, False), 2, lambda _: None))
         assert sorted(str(path) for path, _ in found) == sorted(str(item.path) for item in items)
 
 
