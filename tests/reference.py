@@ -61,6 +61,7 @@ SEARCH = (
     "index",
     "indexing",
     "search",
+    "framesearch",
     "distinct",
 )
 QUESTIONS = (

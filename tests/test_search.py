@@ -83,7 +83,7 @@ def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = 
 
 
 def assert_same_hits(found: list[Hit], expected: list[Hit]) -> None:
-    def exact(hit: Hit) -> tuple[int, ...]:
+    def exact(hit: Hit) -> tuple[int | float, ...]:
         claims = (number for claim in hit.claims for number in (claim.track, claim.distance))
         return hit.rank, hit.distance, hit.track, hit.shot, hit.tracks, *claims
 
@@ -198,7 +198,7 @@ def test_a_track_is_taken_for_who_it_is_nearest_to(tmp_path: Path) -> None:
     path, ann, bob = two_people(tmp_path)
     with open_shard(path) as shard:
 
-        def shots(rules: Rules) -> list[tuple[int, int, int]]:
+        def shots(rules: Rules) -> list[tuple[int, int | float, int]]:
             return [(hit.shot, hit.distance, hit.tracks) for hit in search(shard, ann, None, rules=rules)]
 
         assert shots(NO_RULES) == [(0, 0, 1), (1, 0, 2), (2, 6, 1)]
