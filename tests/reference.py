@@ -170,6 +170,7 @@ LEARNING = (
     "dsh",
     "hashnet",
     "featurehash",
+    "deephash",
     "linearhash",
     "methods",
     "extracted",
