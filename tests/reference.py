@@ -42,6 +42,7 @@ FILES = (
     "skeleton",
     "shardfile",
     "shards",
+    "choices",
     "encode",
     "crew",
     "watch",
