@@ -171,6 +171,7 @@ LEARNING = (
     "dsh",
     "hashnet",
     "featurehash",
+    "deephash",
     "linearhash",
     "methods",
     "extracted",
