@@ -13,8 +13,8 @@ from dhhcli.codes import code_bytes
 
 PACKAGE = Path(__file__).parent.parent / "dhhcli"
 
-# the way of the data; what is not on it comes after
-FLOW = (
+# the way of the data, stage by stage
+FILM = (
     "sources",
     "video",
     "recorded",
@@ -30,48 +30,64 @@ FLOW = (
     "covariance",
     "hashing",
     "codes",
+    "weights",
+    "network",
+    "stills",
+    "photos",
+)
+FILES = (
     "records",
     "tables",
-    "flat",
     "pieces",
     "skeleton",
     "shardfile",
     "shards",
+    "encode",
+    "crew",
+    "watch",
+    "inventory",
+    "merge",
     "tombstones",
+    "forget",
     "upkeep",
+)
+SEARCH = (
+    "flat",
     "faissbinary",
     "lists",
     "ivf",
     "gpu",
     "index",
     "indexing",
-    "distinct",
     "search",
+    "distinct",
+)
+QUESTIONS = (
+    "words",
+    "question",
     "places",
+    "limits",
     "timecode",
     "calibration",
-    "network",
-    "stills",
-    "photos",
-    "encode",
-    "watch",
-    "inventory",
-    "merge",
-    "forget",
-    "crew",
+    "explain",
+    "query",
+)
+PEOPLE = (
     "grouping",
     "names",
     "people",
     "naming",
-    "question",
-    "words",
-    "limits",
-    "explain",
-    "query",
-    "evaluation",
+)
+DATA = (
+    "layouts",
+    "folders",
+    "packfile",
+    "packs",
+    "closed",
+    "imitation",
+)
+FIGURES = (
     "packfigures",
-    "figures",
-    "evaluate",
     "sessions",
     "gallery",
     "labels",
@@ -80,17 +96,15 @@ FLOW = (
     "directions",
     "metrics",
     "verification",
+    "figures",
+    "evaluate",
+    "evaluation",
     "pairs",
     "curvefit",
     "heldout",
     "calibrate",
-    "layouts",
-    "folders",
-    "packfile",
-    "packs",
-    "closed",
-    "imitation",
-    "weights",
+)
+GROUND = (
     "sample",
     "files",
     "errors",
@@ -166,6 +180,7 @@ LEARNING = (
     "plot",
     "quantise",
 )
+COMMANDS = ("options", "footage", "asking", "research")
 RIVALS = (
     "protocol",
     "store",
@@ -196,7 +211,21 @@ RIVALS = (
     "her",
     "trained",
 )
-FOLDERS = (("report/", REPORT), ("edit/", EDIT), ("learning/", LEARNING), ("rivals/", RIVALS))
+STAGES = (
+    ("Film and photos to codes", "", FILM),
+    ("Codes files", "", FILES),
+    ("Search", "", SEARCH),
+    ("Questions", "", QUESTIONS),
+    ("Who is who", "", PEOPLE),
+    ("Answers to look at", "report/", REPORT),
+    ("Answers in the edit", "edit/", EDIT),
+    ("People to learn from", "", DATA),
+    ("Training", "learning/", LEARNING),
+    ("Figures", "", FIGURES),
+    ("Rivals", "rivals/", RIVALS),
+    ("Under all of it", "", GROUND),
+    ("The command line", "commands/", COMMANDS),
+)
 
 
 def commands() -> Iterator[str]:
@@ -247,23 +276,20 @@ def figures() -> Iterator[str]:
 
 def file_map() -> Iterator[str]:
     """Every module with the first line of its docstring, in the order of the data."""
-    for folder, names in (
-        ("", FLOW),
-        ("report/", REPORT),
-        ("edit/", EDIT),
-        ("learning/", LEARNING),
-        ("rivals/", RIVALS),
-    ):
+    for title, folder, names in STAGES:
+        yield f"**{title}**"
+        yield ""
         for name in names:
             path = PACKAGE / folder / f"{name}.py"
             docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             paragraph = " ".join(docstring.split("\n\n")[0].split())
             yield f"- `{folder}{name}.py` {paragraph.partition(': ')[2]}"
+        yield ""
 
 
 def unlisted() -> set[str]:
     """Modules that the map leaves out; there must be none."""
-    listed = {*FLOW, *(f"{folder}{name}" for folder, names in FOLDERS for name in names)}
+    listed = {f"{folder}{name}" for _, folder, names in STAGES for name in names}
     there = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
     return {name for name in there - listed if not name.endswith("__init__")}
 

@@ -63,9 +63,10 @@ def test_each_heavy_package_has_its_home(package: str, homes: set[str]) -> None:
         assert at_home or package not in imports(path, everywhere=True), f"{name} imports {package}"
 
 
-def test_cli_imports_nothing_heavy_at_its_top() -> None:
+@pytest.mark.parametrize("path", [PACKAGE / "cli.py", *(PACKAGE / "commands").glob("*.py")], ids=lambda path: path.stem)
+def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
     light = {"contextlib", "enum", "os", "sys", "pathlib", "typing", "typer"}
-    assert imports(PACKAGE / "cli.py", everywhere=False) <= light
+    assert imports(path, everywhere=False) <= light
 
 
 def test_no_module_uses_a_global_seed() -> None:
