@@ -65,7 +65,7 @@ class Expansion:
                 apart = self._apart(z)
                 near = np.exp(apart.min(axis=1, keepdims=True) - apart)
                 shares = near / near.sum(axis=1, keepdims=True)
-                found = (shares[:, :, None] * z[:, None, :]).reshape(len(z), -1)
+                found = (shares[:, :, None] * z[:, None, :]).reshape(len(z), self.size)
             case "tanh":
                 found = np.tanh(z)
             case "cosine":

@@ -196,7 +196,8 @@ def _expansions(weights: Weights) -> dict[str, str]:
     """Of which layers ("still", "track") there are expansions, and of what kind."""
     model = weights.record.get("model")
     found = model.get("expansions", {}) if isinstance(model, dict) else {}
-    if not isinstance(found, dict) or not {*found} <= {"still", "track"} or not {*found.values()} <= {*KINDS}:
+    known = isinstance(found, dict) and {*found} <= {"still", "track"} and all(kind in KINDS for kind in found.values())
+    if not known:
         raise WeightsError(
             f"{weights.record_path}: expansions {found!r}, this dhh knows {', '.join(KINDS)} of still and track; "
             "upgrade dhh"

@@ -93,9 +93,11 @@ def from_weights(loaded: Loaded, store: FeatureStore | None) -> Fitted:
         return featurewise(still) if loaded.layers.framewise else Videowise(still, tracks)
     if not loaded.layers.framewise:
         return VideoNetwork(store, still, tracks)
-    return Network(
-        lambda looks: still(store(looks.crops)), photo_bits=lambda looks: still(store.of_photos(looks.crops))
-    )
+
+    def photos(looks: Looks) -> Bits:
+        return still(store.of_photos(looks.crops))
+
+    return Network(lambda looks: still(store(looks.crops)), photo_bits=photos)
 
 
 def is_rival(loaded: Loaded) -> bool:
