@@ -19,14 +19,17 @@ from .upkeep import Skipped
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy onnxruntime's and FFmpeg's threads half
 
 
-def work(connection: Connection, record: str, thumbnails: bool, threads: int) -> None:
-    """What a process does: encode the files that come over the connection, send steps and results back."""
+def work(connection: Connection, record: str, kept: tuple[bool, bool], threads: int) -> None:
+    """What a process does: encode the files that come over the connection, send steps and results back.
+
+    kept: whether small pictures are, and codes of frames.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the process that started this one
     try:
         network = load_network(record, film=True)
         while True:
             job = connection.recv()
-            connection.send(encode_file(job, network, thumbnails, threads=threads, on_step=connection.send))
+            connection.send(encode_file(job, network, *kept, threads=threads, on_step=connection.send))
     except (EOFError, ConnectionError):  # nothing more to do, or nobody to do it for
         return
 
@@ -43,13 +46,16 @@ class _Worker:
 def in_parallel(
     items: Iterator[Job | Decided],
     network: Network,
-    thumbnails: bool,
+    kept: tuple[bool, bool],
     workers: int,
     on_step: Callable[[Step], None],
 ) -> Generator[tuple[Path, Result], None, None]:
-    """Results as they are done; items that are no jobs are passed through. Closing it ends the processes at once."""
+    """Results as they are done; items that are no jobs are passed through. Closing it ends the processes at once.
+
+    kept: whether small pictures are, and codes of frames.
+    """
     threads = max(1, (os.cpu_count() or 1) // workers)
-    arguments = (str(network.weights.record_path), thumbnails, threads)
+    arguments = (str(network.weights.record_path), kept, threads)
     crew: list[_Worker] = []
     idle: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
     try:
@@ -65,6 +71,8 @@ def in_parallel(
                     crew.append(_Worker(process, connection, item.path))
                 else:
                     yield item.path, item
+            if not crew:  # all that was left needed no work: waiting for nobody would never end
+                break
             for ready in wait([worker.connection for worker in crew]):
                 worker = next(worker for worker in crew if worker.connection is ready)
                 try:
@@ -87,7 +95,7 @@ def in_parallel(
             process.join()
 
 
-def _start(arguments: tuple[str, bool, int]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+def _start(arguments: tuple[str, tuple[bool, bool], int]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
     process.start()

@@ -2,7 +2,8 @@
 
 The chain: frames -> shots and, some times a second, faces -> tracks as they end (scan.py, in a thread of its own) -> at
 most 30 crops a track -> features -> log-covariance -> code. What a film leaves behind is a row, a code and a small
-picture for each track; crops are gone when their track is coded. Several films at once: crew.py.
+picture for each track; crops are gone when their track is coded. Several films at once: crew.py. Weights that hash
+pictures only may also leave the codes of all these crops (`frame_choice`).
 """
 
 import os
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .choices import frame_choice
 from .codes import binarise, code_bytes, pack
 from .crops import jpeg
 from .errors import DhhError, MissingPathError
-from .hashing import hash_tracks
+from .hashing import hash_stills, hash_tracks, share_of_frames
 from .network import Network
 from .prefetch import prefetch
 from .records import EncodedVideo, VideoRecord, content_fingerprint
@@ -88,12 +90,16 @@ Result = EncodedVideo | Decided
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Coded:
-    """What remains of a track. order: key within its shot. row: TRACK_DTYPE, less its first two fields. code: (B,)."""
+    """What remains of a track. order: key within its shot. row: TRACK_DTYPE, less its first two fields. code: (B,).
+
+    frames: codes (m, B) of its m crops, None where its features are hashed together.
+    """
 
     order: tuple[float, ...]
     row: tuple[Any, ...]
     code: npt.NDArray[np.uint8]
     thumbnail: bytes
+    frames: npt.NDArray[np.uint8] | None
 
 
 def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) -> Iterator[Looked | Coded | Shot]:
@@ -114,7 +120,8 @@ def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) ->
 
 
 def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Coded | Shot]:
-    codes = iter(track_codes([item for item in items if isinstance(item, FaceTrack)], network))
+    tracks = [item for item in items if isinstance(item, FaceTrack)]
+    codes = zip(*track_and_frame_codes(tracks, network), strict=True)
     for item in items:
         if isinstance(item, Shot):
             yield item
@@ -133,19 +140,31 @@ def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Code
             best.sharpness,
             len(sample(item, FRAMES_A_CODE)),
         )
-        yield Coded(item.order(), row, next(codes), b"" if best.surroundings is None else jpeg(best.surroundings))
+        code, frames = next(codes)
+        thumbnail = b"" if best.surroundings is None else jpeg(best.surroundings)
+        yield Coded(item.order(), row, code, thumbnail, frames)
 
 
 def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np.uint8]:
     """One code (t, B) per track: features of at most 30 crops each, log-covariance, hash layer, sign."""
+    return track_and_frame_codes(tracks, network)[0]
+
+
+def track_and_frame_codes(
+    tracks: Sequence[FaceTrack], network: Network
+) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[np.uint8] | None]]:
+    """The same, and the codes (m, B) of each track's crops; None by layers that hash all of them together."""
     sampled = [sample(track, FRAMES_A_CODE) for track in tracks]
     if not sampled:
-        return np.empty((0, code_bytes(network.layers.bits)), np.uint8)
+        return np.empty((0, code_bytes(network.layers.bits)), np.uint8), []
     crops = np.stack([observation.crop for frames in sampled for observation in frames])
     features = network.film_extract(crops)
     ends = np.cumsum([len(frames) for frames in sampled])
+    if network.layers.framewise:
+        own = [hash_stills(network.layers, D) for D in np.split(features, ends[:-1])]
+        return pack(binarise(np.stack([share_of_frames(soft) for soft in own]))), [pack(binarise(soft)) for soft in own]
     soft = hash_tracks(network.layers, np.split(features, ends[:-1]))
-    return pack(binarise(soft))
+    return pack(binarise(soft)), [None] * len(sampled)
 
 
 def encode_video(
@@ -154,6 +173,7 @@ def encode_video(
     *,
     fingerprint: str | None = None,
     thumbnails: bool = True,
+    frame_codes: bool = False,
     threads: int = 0,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo:
@@ -164,6 +184,7 @@ def encode_video(
         network: detector, backbone, hash layers.
         fingerprint: of its content, where that is known already.
         thumbnails: keep a small picture of every track's best face.
+        frame_codes: keep the codes of all crops; the layers hash pictures only.
         threads: of the decoder, 0: one for each core.
         on_step: called after every look.
 
@@ -176,6 +197,7 @@ def encode_video(
     track_rows: list[tuple[Any, ...]] = []
     codes: list[npt.NDArray[np.uint8]] = []
     thumbs: list[bytes] = []
+    frames: list[npt.NDArray[np.uint8]] = []
     with open_video(path, threads=threads) as video:
         info = video.info
         duration = float(info.duration) if info.duration else None
@@ -193,6 +215,7 @@ def encode_video(
                         track_rows += [(0, len(shot_rows), *coded.row) for coded in of_shot]
                         codes += [coded.code for coded in of_shot]
                         thumbs += [coded.thumbnail for coded in of_shot]
+                        frames += [coded.frames for coded in of_shot if frame_codes and coded.frames is not None]
                         of_shot.clear()
                         shot_rows.append(
                             (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
@@ -221,6 +244,7 @@ def encode_video(
         tracks=np.array(track_rows, TRACK_DTYPE),
         codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
         thumbnails=tuple(thumbs),
+        frame_codes=tuple(frames) if frame_codes else None,
     )
 
 
@@ -228,6 +252,7 @@ def encode_file(
     job: Job,
     network: Network,
     thumbnails: bool,
+    frame_codes: bool = False,
     *,
     threads: int = 0,
     on_step: Callable[[Step], None] = lambda _: None,
@@ -236,9 +261,15 @@ def encode_file(
     path, fingerprint = job.path, job.fingerprint
     try:
         if is_photo(path):
-            return encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails)
+            return encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails, frame_codes=frame_codes)
         return encode_video(
-            path, network, fingerprint=fingerprint, thumbnails=thumbnails, threads=threads, on_step=on_step
+            path,
+            network,
+            fingerprint=fingerprint,
+            thumbnails=thumbnails,
+            frame_codes=frame_codes,
+            threads=threads,
+            on_step=on_step,
         )
     except (DhhError, OSError) as error:
         return Skipped(path, reason_of(path, error))
@@ -250,6 +281,7 @@ def encode(
     network: Network,
     *,
     thumbnails: bool | None = None,
+    frame_codes: bool | None = None,
     prune: bool = False,
     roots: Sequence[Path] = (),
     workers: int = 1,
@@ -267,6 +299,7 @@ def encode(
         network: detector, backbone, hash layers.
         thumbnails: keep a small picture of every track's best face; also of known videos, which are encoded again for
             it, or stripped of them. None: pictures of new ones, known ones stay as they are.
+        frame_codes: see `frame_choice`.
         prune: drop the codes of files that are gone.
         roots: the folders and files where a known file that is gone is reported, and dropped.
         workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
@@ -274,31 +307,33 @@ def encode(
         on_plan: called once, with the files that will probably be encoded.
 
     Raises:
+        UsageError, ShardError: as `frame_choice`.
         ShardError: the codes file is another model's, damaged, or being written by another process.
     """
     with lock(codes_path):
-        plan = make_plan(paths, codes_path, network.tag, thumbnails)
+        tag = frame_choice(codes_path, network, frame_codes)
+        plan = make_plan(paths, codes_path, tag, thumbnails)
         on_plan(waiting(plan, paths))
         keep = thumbnails is not False
         tried: dict[Path, str | None] = {}
         try:
             if workers == 1:
-                results = _in_turn(_jobs(paths, plan), network, keep, on_step)
+                results = _in_turn(_jobs(paths, plan), network, keep, tag.frame_codes, on_step)
             else:
                 from .crew import in_parallel
 
-                results = in_parallel(_jobs(paths, plan), network, keep, workers, on_step)
+                results = in_parallel(_jobs(paths, plan), network, (keep, tag.frame_codes), workers, on_step)
             with closing(results):
                 for path, result in results:
                     if isinstance(result, EncodedVideo):
                         result = without_forgotten(result, plan.tombstones)
-                        commit(codes_path, network.tag, result)
+                        commit(codes_path, tag, result)
                     tried[recorded_path(path)] = result.reason if isinstance(result, Skipped) else None
                     yield encoded(path, result) if isinstance(result, EncodedVideo) else result
             yield from gone_files(plan, codes_path, roots, prune=prune)
         finally:
-            finish(codes_path, network.tag)
-            erase_leftovers(plan, codes_path, network.tag)
+            finish(codes_path, tag)
+            erase_leftovers(plan, codes_path, tag)
             note_skipped(codes_path, tried)
 
 
@@ -315,11 +350,15 @@ def _jobs(paths: Sequence[Path], plan: Plan) -> Iterator[Job | Decided]:
 
 
 def _in_turn(
-    items: Iterator[Job | Decided], network: Network, thumbnails: bool, on_step: Callable[[Step], None]
+    items: Iterator[Job | Decided],
+    network: Network,
+    thumbnails: bool,
+    frame_codes: bool,
+    on_step: Callable[[Step], None],
 ) -> Generator[tuple[Path, Result]]:
     for item in items:
         if isinstance(item, Job):
-            yield item.path, encode_file(item, network, thumbnails, on_step=on_step)
+            yield item.path, encode_file(item, network, thumbnails, frame_codes, on_step=on_step)
         else:
             yield item.path, item
 

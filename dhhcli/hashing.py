@@ -52,11 +52,16 @@ def hash_tracks(layers: HashLayers, tracks: Sequence[npt.NDArray[np.float32]]) -
     if not tracks:
         return np.empty((0, layers.bits), np.float32)
     if layers.framewise:
-        return np.stack([(hash_stills(layers, D) >= 0.5).mean(axis=0, dtype=np.float32) for D in tracks])
+        return np.stack([share_of_frames(hash_stills(layers, D)) for D in tracks])
     vectors = np.stack([log_covariance(D, eps=layers.eps, divide=layers.divide).astype(np.float32) for D in tracks])
     if layers.track_expansion:
         vectors = layers.track_expansion(vectors)
     return _sigmoid(vectors @ layers.track_weight.T + layers.track_bias)
+
+
+def share_of_frames(soft: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Soft bits of a track's frames (m, K) -> the share of them whose bit is 1, (K,)."""
+    return np.asarray((soft >= 0.5).mean(axis=0, dtype=np.float32), np.float32)
 
 
 def _sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

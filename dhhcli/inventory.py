@@ -31,6 +31,8 @@ class Inventory:
     faces: int  # in photos
     hours: float  # of film
     pictures: int  # small pictures kept
+    frame_codes: int  # codes of single frames kept beside those of tracks
+    frame_code_bytes: int  # that these take, with where each track's end
     bytes: int  # of the codes file and its parts
     parts: int  # files in codes.h5.parts that are not merged yet
     incomplete: int  # videos that were kept as far as they decode
@@ -92,6 +94,8 @@ def take_inventory(codes_path: Path, *, check: bool = False) -> Inventory:
             pictures=sum(
                 int((np.diff(piece.thumbnail_ends, prepend=piece.origin.jpeg) > 0).sum()) for piece in shard.pieces
             ),
+            frame_codes=sum(len(codes) for codes, _ in shard.frame_pieces),
+            frame_code_bytes=sum(codes.nbytes + ends.nbytes for codes, ends in shard.frame_pieces),
             bytes=sum(path.stat().st_size for path in (codes_path, *files) if path.exists()),
             parts=len(files),
             incomplete=sum(bool(entry.problems) for entry in entries if entry.kind != "skipped"),

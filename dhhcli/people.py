@@ -147,7 +147,7 @@ def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -
             f"or say with --within how many bits apart the tracks of one person may be"
         )
     weights = load_weights(resolve_weights(name))
-    if ModelTag(weights.bits, weights.fingerprint) != tag:
+    if not tag.compares(ModelTag(weights.bits, weights.fingerprint)):
         raise WeightsError(
             f"{weights.record_path}: did not make {codes_path} ({weights.bits} bits, {weights.fingerprint[:12]}; "
             f"expected {tag.bits} bits, {tag.fingerprint[:12]}); name those that did"

@@ -41,6 +41,17 @@ class Shard:
         """All codes (n, B), in one piece or several: views into the mapped files."""
         return tuple(piece.codes for piece in self.pieces)
 
+    @property
+    def frame_pieces(self) -> tuple[tuple[NDArray[np.uint8], NDArray[np.int64]], ...]:
+        """Codes of all frames (f_i, B), and where each track's end in them (t_i,), counted from the first of the piece;
+        a piece for each of `code_pieces`, or none where only codes of tracks are kept.
+        """
+        return tuple(
+            (piece.frame_codes, piece.frame_code_ends - piece.origin.frame)
+            for piece in self.pieces
+            if piece.frame_codes is not None and piece.frame_code_ends is not None
+        )
+
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
         """All codes (n, B): mapped where there is one file, a copy where parts wait beside it."""
@@ -51,6 +62,11 @@ class Shard:
     def code_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """Codes of tracks `ids` (k,) -> (k, B), nothing else read."""
         return rows_of(self.code_pieces, np.asarray(ids, np.int64), code_bytes(self.tag.bits))
+
+    def frames(self, track: int) -> NDArray[np.uint8]:
+        """Codes (m, B) of the frames of a track; only where the tag says that they are kept."""
+        piece, local = self._locate("tracks", track)
+        return piece.frames(local)
 
     def __enter__(self) -> "Shard":
         return self
@@ -102,7 +118,8 @@ class Shard:
         piece, local = self._locate("videos", row)
         unit = cut(piece, local, local + 1)
         thumbnails = tuple(unit.thumbnail(track) for track in range(len(unit.tracks)))
-        return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails)
+        frames = tuple(unit.frames(track) for track in range(len(unit.tracks))) if self.tag.frame_codes else None
+        return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails, frames)
 
     def pictures(self) -> list[tuple[int, bool]]:
         """Per video, how many tracks it has, and whether any of them has a picture."""
@@ -158,8 +175,11 @@ class Shard:
 
 
 def check_model(shard: Shard, tag: ModelTag) -> None:
-    """Raises ShardError unless the shard's codes were made by the model `tag`: others cannot be compared."""
-    if shard.tag != tag:
+    """Raises ShardError unless the shard's codes were made by the model `tag`: others cannot be compared.
+
+    Whether codes of frames are kept is of no account.
+    """
+    if not shard.tag.compares(tag):
         raise ShardError(other_model("the codes file", shard.tag, tag))
 
 
@@ -186,6 +206,10 @@ def merged(files: Sequence[ShardFile]) -> list[Tables]:
 
 
 def other_model(where: str, found: ModelTag, expected: ModelTag) -> str:
+    """Words for codes that cannot lie in one file with those of `expected`."""
+    if found.compares(expected):
+        kept, wanted = ("with", "without") if found.frame_codes else ("without", "with")
+        return f"{where}: {kept} codes of frames, {wanted} them expected; encode to a new file, or all anew"
     return (
         f"{where}: codes of another model ({found.bits} bits, weights {found.fingerprint[:12]}; expected "
         f"{expected.bits} bits, {expected.fingerprint[:12]}); use those weights, or encode to a new file"

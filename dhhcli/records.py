@@ -66,6 +66,7 @@ class EncodedVideo:
     tracks: NDArray[np.void]  # (t,) TRACK_DTYPE
     codes: NDArray[np.uint8]  # (t, B)
     thumbnails: tuple[bytes, ...]  # t JPEG files, b"" for none
+    frame_codes: tuple[NDArray[np.uint8], ...] | None = None  # t times (m, B), m = frames_used; None: not kept
 
 
 def content_fingerprint(path: Path) -> str:
@@ -96,6 +97,7 @@ def to_tables(tag: ModelTag, encoded: EncodedVideo) -> Tables:
         raise ValueError("video is 0 in a unit, and shots come by rising number")
     if len(tracks) and not (tracks["shot"].min() >= 0 and tracks["shot"].max() < len(shots)):
         raise ValueError(f"tracks of shots {tracks['shot'].min()} to {tracks['shot'].max()} of {len(shots)}")
+    frames = _frame_tables(tag, encoded)
     text = _text(encoded.video)
     videos = np.zeros(1, VIDEO_DTYPE)
     videos["text_end"], videos["shot_end"], videos["track_end"] = len(text), len(shots), len(tracks)
@@ -107,9 +109,27 @@ def to_tables(tag: ModelTag, encoded: EncodedVideo) -> Tables:
         texts=np.frombuffer(text, np.uint8),
         thumbnail_ends=np.cumsum([len(jpeg) for jpeg in encoded.thumbnails], dtype=np.int64),
         thumbnails=np.frombuffer(b"".join(encoded.thumbnails), np.uint8),
+        frame_codes=frames[0],
+        frame_code_ends=frames[1],
     )
     videos["digest"] = np.frombuffer(video_digest(unit), np.uint8)
     return unit
+
+
+def _frame_tables(tag: ModelTag, encoded: EncodedVideo) -> tuple[NDArray[np.uint8] | None, NDArray[np.int64] | None]:
+    """Codes of all frames (f, B) and where each track's end (t,), or neither; ValueError as above."""
+    codes = encoded.frame_codes
+    if (codes is not None) != tag.frame_codes:
+        raise ValueError(f"codes of frames {'are' if tag.frame_codes else 'are not'} kept in this file")
+    if codes is None:
+        return None, None
+    B = code_bytes(tag.bits)
+    used = encoded.tracks["frames_used"].tolist()
+    if [own.shape for own in codes] != [(m, B) for m in used] or not all(m > 0 for m in used):
+        raise ValueError(f"codes of frames {[own.shape for own in codes][:3]}... of tracks with {used[:3]}... frames")
+    if any(own.dtype != np.uint8 for own in codes):
+        raise ValueError("codes of frames are uint8")
+    return np.concatenate([np.empty((0, B), np.uint8), *codes]), np.cumsum(used, dtype=np.int64)
 
 
 def intact(tables: Tables, row: int) -> bool:

@@ -1,10 +1,10 @@
 """shardfile: Tables (codes (t, B), tracks (t,), shots (s,), videos (v,), ...) <-> one HDF5 file, mapped.
 
-A file is one root group with the seven datasets of `Tables` and, from version 2
-on, the tombstones of what was forgotten; all of them contiguous and unfiltered: a reader maps the file once and all
-arrays are views into it, so nothing is loaded before it is looked at, and no file can inflate to more memory than it
-has bytes. Root attributes: format, format_version, bits, code_bytes, bit_order, model (SHA-256 of the weights, hex),
-dhh_version, content (see `tables.content_hash`).
+A file is one root group with the datasets of `Tables` and, from version 2 on, the tombstones of what was forgotten; all
+of them contiguous and unfiltered: a reader maps the file once and all arrays are views into it, so nothing is loaded
+before it is looked at, and no file can inflate to more memory than it has bytes. Root attributes: format,
+format_version, bits, code_bytes, bit_order, model (SHA-256 of the weights, hex), dhh_version, content (see
+`tables.content_hash`); in version 3, which only files with codes of frames have, frame_codes (1).
 
 Files come from other people too. Whatever is not exactly this is refused: other names, links, other layouts,
 external storage, virtual datasets, sizes that do not fit the file or each other.
@@ -41,7 +41,8 @@ from .tables import (
 
 FORMAT: Final = "dhh-codes"
 FORMAT_VERSION: Final = 2
-READ_VERSIONS: Final = (1, 2)  # 1 has no tombstones
+FRAMES_VERSION: Final = 3  # of files with codes of frames; others stay readable for a dhh that knows none
+READ_VERSIONS: Final = (1, 2, 3)  # 1 has no tombstones
 MAX_ROWS: Final = 2**31 - 1  # row numbers are int32
 MAX_TEXT: Final = 4096  # bytes of a root attribute
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -83,13 +84,14 @@ def write_file(
 def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void]) -> None:
     attributes = {
         "format": np.bytes_(FORMAT),
-        "format_version": FORMAT_VERSION,
+        "format_version": FRAMES_VERSION if tag.frame_codes else FORMAT_VERSION,
         "bits": tag.bits,
         "code_bytes": code_bytes(tag.bits),
         "bit_order": np.bytes_(BIT_ORDER),
         "model": np.bytes_(tag.fingerprint),
         "dhh_version": np.bytes_(__version__),
         "content": np.bytes_(content_hash(tag, pieces, tombstones)),
+        **({"frame_codes": 1} if tag.frame_codes else {}),
     }
     datasets = {
         name: (dtype, (sum(len(getattr(piece, name)) for piece in pieces), *row_shape))
@@ -142,10 +144,12 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
         version = _number(path, h5, "format_version")
         if version not in READ_VERSIONS:
             raise ShardError(
-                f"{path}: format version {version}, this dhh reads {' and '.join(map(str, READ_VERSIONS))}; "
+                f"{path}: format version {version}, this dhh reads {READ_VERSIONS[0]} to {READ_VERSIONS[-1]}; "
                 "use the dhh that made it, or encode again"
             )
-        tag = ModelTag(_number(path, h5, "bits"), _text(path, h5, "model"))
+        if version == FRAMES_VERSION and _number(path, h5, "frame_codes") != 1:
+            raise ShardError(f"{path}: frame_codes is not 1 in a file of version {version}; not made by `dhh encode`")
+        tag = ModelTag(_number(path, h5, "bits"), _text(path, h5, "model"), version == FRAMES_VERSION)
         stored = (_number(path, h5, "code_bytes"), _text(path, h5, "bit_order"))
         if stored != (code_bytes(tag.bits), BIT_ORDER):
             raise ShardError(f"{path}: {tag.bits} bits in {stored} bytes and order is unknown; encode again")
@@ -178,14 +182,16 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
 def _layout(tag: ModelTag) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     """Name -> dtype and shape of one row, in the order in which they lie in the file."""
     byte = np.dtype("u1")
+    code = (byte, (code_bytes(tag.bits),))
     return {
-        "codes": (byte, (code_bytes(tag.bits),)),
+        "codes": code,
         "tracks": (TRACK_DTYPE, ()),
         "shots": (SHOT_DTYPE, ()),
         "videos": (VIDEO_DTYPE, ()),
         "texts": (byte, ()),
         "thumbnail_ends": (np.dtype("<i8"), ()),
         "thumbnails": (byte, ()),
+        **({"frame_codes": code, "frame_code_ends": (np.dtype("<i8"), ())} if tag.frame_codes else {}),
     }
 
 
@@ -230,6 +236,10 @@ def _consistent(tables: Tables) -> bool:
     """Whether lengths agree and ends never fall; looks at the table of videos and at single rows only."""
     videos, ends = tables.videos, tables.thumbnail_ends
     owned = {"text_end": tables.texts, "shot_end": tables.shots, "track_end": tables.tracks}
+    if tables.frame_codes is not None and tables.frame_code_ends is not None:
+        frames = tables.frame_code_ends
+        if len(frames) != len(tables.tracks) or (int(frames[-1]) if len(frames) else 0) != len(tables.frame_codes):
+            return False
     return (
         len(tables.codes) == len(tables.tracks) == len(ends) <= MAX_ROWS
         and len(tables.shots) <= MAX_ROWS

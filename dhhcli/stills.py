@@ -22,9 +22,16 @@ from .upkeep import recorded_path
 
 
 def encode_still(
-    path: Path, network: Network, *, fingerprint: str | None = None, thumbnails: bool = True
+    path: Path,
+    network: Network,
+    *,
+    fingerprint: str | None = None,
+    thumbnails: bool = True,
+    frame_codes: bool = False,
 ) -> EncodedVideo:
     """Every face of a photo; ``fingerprint``: of its content, where that is known already.
+
+    ``frame_codes``: keep the code of each face as that of a track's only frame.
 
     Raises:
         PhotoError, MissingPathError: the file cannot be read as a photo.
@@ -69,4 +76,5 @@ def encode_still(
         tracks=np.array(track_rows, TRACK_DTYPE),
         codes=codes,
         thumbnails=tuple(thumbnail(picture, face.box) if thumbnails else b"" for face in faces),
+        frame_codes=tuple(code[None] for code in codes) if frame_codes else None,
     )

@@ -1,4 +1,4 @@
-"""tables: videos (v,), shots (s,), tracks (t,), codes (t, B), thumbnails, cut and joined by video.
+"""tables: videos (v,), shots (s,), tracks (t,), codes (t, B), codes of frames, thumbnails, cut and joined by video.
 
 What a codes file holds, as arrays (`shardfile.py` maps them to a file, `shards.py` to the user's `codes.h5`):
 
@@ -10,6 +10,9 @@ videos            (v,) VIDEO_DTYPE       where each video's rows end, and the di
 texts             (x,) uint8             per video: path as os.fsencode bytes, NUL, the other fields as JSON
 thumbnail_ends    (t,) int64             where each track's JPEG ends in `thumbnails`
 thumbnails        (y,) uint8             JPEG files one after another; nothing where there is none
+frame_codes       (f, B) uint8           only with `ModelTag.frame_codes`: codes of all frames that were used of
+                                         each track, track after track; `codes` is then what most of them say
+frame_code_ends   (t,) int64             where each track's end in `frame_codes`; a track has at least one
 ================  =====================  ====================================================================
 
 Rows are grouped by video, so a run of videos is a slice of every array. Beside these a file holds tombstones (x,)
@@ -73,10 +76,15 @@ CHUNK: Final = 1 << 18  # rows that are copied at once when files are joined
 
 @dataclass(frozen=True)
 class ModelTag:
-    """What made the codes: K bits, and the SHA-256 (hex) of the weights."""
+    """What made the codes: K bits, and the SHA-256 (hex) of the weights; and whether every frame's code is kept."""
 
     bits: int
     fingerprint: str
+    frame_codes: bool = False
+
+    def compares(self, other: "ModelTag") -> bool:
+        """Whether codes of both can be compared: one model made them."""
+        return (self.bits, self.fingerprint) == (other.bits, other.fingerprint)
 
 
 class Origin(NamedTuple):
@@ -87,6 +95,7 @@ class Origin(NamedTuple):
     text: int = 0
     track: int = 0
     jpeg: int = 0
+    frame: int = 0
 
 
 BEGINNING: Final = Origin()
@@ -94,7 +103,7 @@ BEGINNING: Final = Origin()
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """The seven datasets of a file (module docstring), mapped or in memory, or a view of some of its videos.
+    """The datasets of a file (module docstring), mapped or in memory, or a view of some of its videos.
 
     In a view nothing is copied: the values of `video`, `shot` and of the ends count from `origin`.
     """
@@ -106,6 +115,8 @@ class Tables:
     texts: NDArray[np.uint8]
     thumbnail_ends: NDArray[np.int64]
     thumbnails: NDArray[np.uint8]
+    frame_codes: NDArray[np.uint8] | None = None  # both or neither
+    frame_code_ends: NDArray[np.int64] | None = None
     origin: Origin = BEGINNING
 
     def text(self, row: int) -> bytes:
@@ -121,8 +132,24 @@ class Tables:
             raise ShardError(f"thumbnail of track {row} lies outside of its table: damaged codes file")
         return self.thumbnails[first:last].tobytes()
 
+    def frames(self, row: int) -> NDArray[np.uint8]:
+        """Codes (m, B) of the frames of the track in `row`. Raises ShardError where the table is damaged."""
+        assert self.frame_codes is not None
+        assert self.frame_code_ends is not None
+        first = int(self.frame_code_ends[row - 1]) - self.origin.frame if row else 0
+        last = int(self.frame_code_ends[row]) - self.origin.frame
+        if not 0 <= first < last <= len(self.frame_codes):
+            raise ShardError(f"codes of the frames of track {row} lie outside of their table: damaged codes file")
+        return self.frame_codes[first:last]
+
 
 NAMES: Final = ("codes", "tracks", "shots", "videos", "texts", "thumbnail_ends", "thumbnails")
+FRAME_NAMES: Final = ("frame_codes", "frame_code_ends")
+
+
+def names_of(tables: Tables) -> tuple[str, ...]:
+    """The datasets that there are."""
+    return NAMES if tables.frame_codes is None else NAMES + FRAME_NAMES
 
 
 def view(tables: Tables, first: int, last: int) -> Tables:
@@ -133,6 +160,9 @@ def view(tables: Tables, first: int, last: int) -> Tables:
     start, stop = _edge(tables, first), _edge(tables, last)
     if not 0 <= start.jpeg - origin.jpeg <= stop.jpeg - origin.jpeg <= len(tables.thumbnails):
         raise ShardError(f"thumbnails of videos {first} to {last} lie outside of their table: the file is damaged")
+    frames = slice(start.frame - origin.frame, stop.frame - origin.frame)
+    if tables.frame_codes is not None and not 0 <= frames.start <= frames.stop <= len(tables.frame_codes):
+        raise ShardError(f"frames of videos {first} to {last} lie outside of their table: the file is damaged")
     tracks = slice(start.track - origin.track, stop.track - origin.track)
     return Tables(
         codes=tables.codes[tracks],
@@ -142,6 +172,8 @@ def view(tables: Tables, first: int, last: int) -> Tables:
         texts=tables.texts[start.text - origin.text : stop.text - origin.text],
         thumbnail_ends=tables.thumbnail_ends[tracks],
         thumbnails=tables.thumbnails[start.jpeg - origin.jpeg : stop.jpeg - origin.jpeg],
+        frame_codes=None if tables.frame_codes is None else tables.frame_codes[frames],
+        frame_code_ends=None if tables.frame_code_ends is None else tables.frame_code_ends[tracks],
         origin=start,
     )
 
@@ -153,12 +185,17 @@ def _edge(tables: Tables, row: int) -> Origin:
     before = tables.videos[row - 1]
     track = int(before["track_end"])
     tracks = track - tables.origin.track
+
+    def end(ends: NDArray[np.int64] | None, otherwise: int) -> int:
+        return int(ends[tracks - 1]) if ends is not None and tracks else otherwise
+
     return Origin(
         video=tables.origin.video + row,
         shot=int(before["shot_end"]),
         text=int(before["text_end"]),
         track=track,
-        jpeg=int(tables.thumbnail_ends[tracks - 1]) if tracks else tables.origin.jpeg,
+        jpeg=end(tables.thumbnail_ends, tables.origin.jpeg),
+        frame=end(tables.frame_code_ends, tables.origin.frame),
     )
 
 
@@ -167,7 +204,7 @@ def cut(tables: Tables, first: int, last: int) -> Tables:
     part = view(tables, first, last)
     if part.origin == BEGINNING:
         return part
-    copies: dict[str, NDArray[Any]] = {name: np.concatenate([*joined([part], name)]) for name in NAMES}
+    copies: dict[str, NDArray[Any]] = {name: np.concatenate([*joined([part], name)]) for name in names_of(part)}
     return Tables(**copies, origin=BEGINNING)
 
 
@@ -182,7 +219,7 @@ def shifted(rows: NDArray[np.void], **amounts: int) -> NDArray[np.void]:
 def video_digest(unit: Tables) -> bytes:
     """SHA-256 (32 bytes) of all that one video owns; `unit` holds that video alone."""
     digest = hashlib.sha256()
-    for name in NAMES:
+    for name in names_of(unit):
         if name != "videos":  # which holds the digest itself, and ends that the lengths below imply
             array = np.ascontiguousarray(getattr(unit, name))
             digest.update(f"{name} {array.shape} ".encode())
@@ -207,22 +244,24 @@ def joined(pieces: Sequence[Tables], name: str) -> Iterator[NDArray[Any]]:
     to = BEGINNING
     for piece in pieces:
         array: NDArray[Any] = getattr(piece, name)
-        video, shot, text, track, jpeg = (there - here for there, here in zip(to, piece.origin, strict=True))
+        video, shot, text, track, jpeg, frame = (there - here for there, here in zip(to, piece.origin, strict=True))
         amounts = {
             "tracks": {"video": video, "shot": shot},
             "shots": {"video": video},
             "videos": {"text_end": text, "shot_end": shot, "track_end": track},
         }.get(name)
-        if amounts is None and name != "thumbnail_ends":
+        ends = {"thumbnail_ends": jpeg, "frame_code_ends": frame}.get(name)
+        if amounts is None and ends is None:
             yield array
         else:
             for first in range(0, max(len(array), 1), CHUNK):
                 rows = array[first : first + CHUNK]
-                yield rows + jpeg if amounts is None else shifted(rows, **amounts)
+                yield rows + ends if amounts is None else shifted(rows, **amounts)
         to = Origin(
             to.video + len(piece.videos),
             to.shot + len(piece.shots),
             to.text + len(piece.texts),
             to.track + len(piece.tracks),
             to.jpeg + len(piece.thumbnails),
+            to.frame + (0 if piece.frame_codes is None else len(piece.frame_codes)),
         )

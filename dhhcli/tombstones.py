@@ -120,4 +120,9 @@ def without_tracks(encoded: EncodedVideo, rows: Sequence[int]) -> EncodedVideo:
     gone = set(rows)
     kept = np.array([row not in gone for row in range(len(encoded.tracks))], bool)
     thumbnails = tuple(jpeg for jpeg, keep in zip(encoded.thumbnails, kept, strict=True) if keep)
-    return replace(encoded, tracks=encoded.tracks[kept], codes=encoded.codes[kept], thumbnails=thumbnails)
+    frames = encoded.frame_codes
+    if frames is not None:
+        frames = tuple(own for own, keep in zip(frames, kept, strict=True) if keep)
+    return replace(
+        encoded, tracks=encoded.tracks[kept], codes=encoded.codes[kept], thumbnails=thumbnails, frame_codes=frames
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from .choices import frame_choice
 from .encode import default_workers, encode
 from .errors import MissingPathError
 from .network import Network
@@ -28,6 +29,7 @@ def encode_once(
     console: Console,
     *,
     thumbnails: bool | None = None,
+    frame_codes: bool | None = None,
     photos: bool = True,
     prune: bool = False,
     workers: int | None = None,
@@ -36,11 +38,11 @@ def encode_once(
 
     Raises:
         MissingPathError, NoVideoError: as ``require_videos``.
-        ShardError: as ``encode``.
+        UsageError, ShardError: as ``encode``.
     """
     found = require_videos(paths, photos=photos)
-    progress = _encode(found, paths, codes_path, network, console, thumbnails=thumbnails, prune=prune, workers=workers)
-    return progress.exit_code
+    kept = (thumbnails, frame_codes)
+    return _encode(found, paths, codes_path, network, console, kept, prune=prune, workers=workers).exit_code
 
 
 def encode_watching(
@@ -50,6 +52,7 @@ def encode_watching(
     console: Console,
     *,
     thumbnails: bool | None = None,
+    frame_codes: bool | None = None,
     photos: bool = True,
     prune: bool = False,
     workers: int | None = None,
@@ -61,8 +64,9 @@ def encode_watching(
     A folder that is away for a while (a network share) is waited for. ``rounds``: end after so many looks.
 
     Raises:
-        ShardError: as ``encode``.
+        UsageError, ShardError: as ``encode``.
     """
+    frame_choice(codes_path, network, frame_codes)  # what is wrong with it is said now, not when the first file comes
     console.print(f"watching {', '.join(map(str, paths))}; Ctrl-C ends it", markup=False, highlight=False)
     before: dict[Path, State] = {}
     done: dict[Path, State] = {}
@@ -81,7 +85,7 @@ def encode_watching(
                     codes_path,
                     network,
                     console,
-                    thumbnails=thumbnails,
+                    (thumbnails, frame_codes),
                     prune=prune and settled,
                     workers=workers,
                 )
@@ -102,17 +106,19 @@ def _encode(
     codes_path: Path,
     network: Network,
     console: Console,
+    kept: tuple[bool | None, bool | None],
     *,
-    thumbnails: bool | None,
     prune: bool,
     workers: int | None,
 ) -> EncodeProgress:
+    """kept: small pictures, and codes of frames, as for ``encode``."""
     with EncodeProgress(found, console) as progress:
         events = encode(
             found.videos,
             codes_path,
             network,
-            thumbnails=thumbnails,
+            thumbnails=kept[0],
+            frame_codes=kept[1],
             prune=prune,
             roots=roots,
             workers=workers or default_workers(len(found.videos)),

@@ -53,6 +53,33 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The still branch of dhh-48 alone, for frames too: weights that hash pictures only, and find people."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from dhhcli.learning.export import hash_safetensors
+    from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, write_weights
+
+    weights = load_weights(resolve_weights("dhh-48"))
+    layers = replace(load_hash_layers(weights), track_weight=np.empty((48, 0), np.float32), framewise=True)
+    onnx = weights.onnx_path.read_bytes()
+    return write_weights(
+        tmp_path_factory.mktemp("pictures"),
+        "pictures-48",
+        bits=48,
+        safetensors=hash_safetensors(layers, onnx),
+        onnx=onnx,
+        int8=weights.int8_path.read_bytes() if weights.int8_path else None,
+        record={
+            "model": weights.record["model"] | {"tracks": "majority"},
+            "calibration": weights.record["calibration"],  # learnt on other tracks: numbers to compute with
+        },
+    )
+
+
 @pytest.fixture
 def dhh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Run the command line in an empty folder; output and words come apart (``stdout``, ``stderr``)."""
@@ -75,6 +102,18 @@ def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     codes = tmp_path_factory.mktemp("encoded") / "codes.h5"
     result = CliRunner().invoke(app, ["encode", str(sample.film), "--out", str(codes)])
+    assert result.exit_code == 0, result.stderr
+    return codes
+
+
+@pytest.fixture(scope="session")
+def with_frames(sample: Sample, picture_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Codes of the film and the two photos by weights that hash pictures only, with codes of frames."""
+    from dhhcli.cli import app
+
+    codes = tmp_path_factory.mktemp("frames") / "codes.h5"
+    words = ["encode", sample.film, *sample.photos, "--out", codes, "--weights", picture_weights, "--frame-codes"]
+    result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.stderr
     return codes
 

@@ -19,6 +19,7 @@ from dhhcli.shards import (
 )
 
 TAG = ModelTag(bits=48, fingerprint="ab" * 32)
+FRAMES = ModelTag(bits=48, fingerprint="ab" * 32, frame_codes=True)
 
 
 def random_codes(rng: np.random.Generator, n: int, bits: int, varying: int | None = None) -> np.ndarray:
@@ -37,6 +38,7 @@ def encoded_video(
     bits: int = TAG.bits,
     varying: int | None = None,
     fingerprint: str = "cd" * 32,
+    frames: bool = False,
 ) -> EncodedVideo:
     shot_rows = np.zeros(shots, SHOT_DTYPE)
     shot_rows["number"] = np.arange(1, shots + 1)
@@ -47,6 +49,10 @@ def encoded_video(
         track_rows[name] = rng.random(track_rows[name].shape)  # no NaN, which equals nothing
     track_rows["video"] = 0
     track_rows["shot"] = rng.integers(0, max(shots, 1), tracks)
+    frame_codes = None
+    if frames:
+        track_rows["frames_used"] = rng.integers(1, 6, tracks)
+        frame_codes = tuple(random_codes(rng, m, bits, varying) for m in track_rows["frames_used"].tolist())
     return EncodedVideo(
         video=VideoRecord(
             path=Path(path),
@@ -68,6 +74,7 @@ def encoded_video(
         tracks=track_rows,
         codes=random_codes(rng, tracks, bits, varying),
         thumbnails=tuple(rng.bytes(int(length)) for length in rng.integers(0, 40, tracks)),
+        frame_codes=frame_codes,
     )
 
 
@@ -78,6 +85,9 @@ def assert_same_video(a: EncodedVideo, b: EncodedVideo) -> None:
     assert a.codes.shape == b.codes.shape == (len(a.tracks), code_bytes(TAG.bits))
     assert a.codes.tobytes() == b.codes.tobytes()
     assert a.thumbnails == b.thumbnails
+    assert (a.frame_codes is None) == (b.frame_codes is None)
+    for one, other in zip(a.frame_codes or (), b.frame_codes or (), strict=True):
+        assert (one.shape, one.tobytes()) == (other.shape, other.tobytes())
 
 
 def assert_same_shard(a: Shard, b: Shard) -> None:
@@ -89,16 +99,20 @@ def assert_same_shard(a: Shard, b: Shard) -> None:
     shots = np.unique(a.track_rows(tracks)["shot"])
     assert a.shots_rows(shots).tobytes() == b.shots_rows(shots).tobytes()
     assert [a.thumbnail(track) for track in range(len(a))] == [b.thumbnail(track) for track in range(len(b))]
+    if a.tag.frame_codes:
+        assert [a.frames(t).tobytes() for t in range(len(a))] == [b.frames(t).tobytes() for t in range(len(a))]
     for row in range(len(a.videos)):
         assert_same_video(a.encoded_video(row), b.encoded_video(row))
 
 
-def make(rng: np.random.Generator, path: Path, names: str, tracks: int = 5) -> dict[str, EncodedVideo]:
+def make(
+    rng: np.random.Generator, path: Path, names: str, tracks: int = 5, tag: ModelTag = TAG
+) -> dict[str, EncodedVideo]:
     """Commit and merge one video per letter; a video is found again by its letter."""
-    videos = {name: encoded_video(rng, f"/footage/{name}.mov", tracks=tracks) for name in names}
+    videos = {name: encoded_video(rng, f"/footage/{name}.mov", tracks=tracks, frames=tag.frame_codes) for name in names}
     for video in videos.values():
-        commit(path, TAG, video)
-    compact(path, TAG)
+        commit(path, tag, video)
+    compact(path, tag)
     return videos
 
 

@@ -43,6 +43,7 @@ FILES = (
     "skeleton",
     "shardfile",
     "shards",
+    "choices",
     "encode",
     "crew",
     "watch",

@@ -3,11 +3,12 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -106,9 +107,9 @@ def test_workers_change_no_byte(dhh: Run, sample: Sample, coming_and_going: Path
     assert "3 videos: 0 encoded, 2 unchanged, 1 skipped" in again.stderr
 
 
-def die(connection: Connection, record: str, thumbnails: bool, threads: int) -> None:
+def die(connection: Connection, record: str, kept: tuple[bool, bool], threads: int) -> None:
     """Stands in for a process whose decoder crashes on one file."""
-    assert (Path(record).name, thumbnails, threads) == ("dhh-128.json", True, max(1, (os.cpu_count() or 1) // 2))
+    assert (Path(record).name, kept, threads) == ("dhh-128.json", (True, False), max(1, (os.cpu_count() or 1) // 2))
     while True:
         job = connection.recv()
         if job.path.name == "bad.mp4":
@@ -121,7 +122,7 @@ def test_a_crash_takes_one_file_down(monkeypatch: pytest.MonkeyPatch, network: N
     jobs = [Job(Path(name), "f") for name in ("a.mp4", "bad.mp4", "b.mp4", "c.mp4", "bad.mp4", "d.mp4")]
     passed = Skipped(Path("pipe"), "not a regular file")
     items: Iterator[Job | Skipped] = iter([jobs[0], passed, *jobs[1:]])
-    found = list(crew.in_parallel(items, network, True, 2, lambda _: None))
+    found = list(crew.in_parallel(items, network, (True, False), 2, lambda _: None))
     reasons = sorted((path.name, result.reason) for path, result in found if isinstance(result, Skipped))
     crashed = "the process that encoded it ended (signal 9): damaged file, or out of memory"
     assert reasons == sorted(
@@ -129,6 +130,20 @@ def test_a_crash_takes_one_file_down(monkeypatch: pytest.MonkeyPatch, network: N
         + [(f"{name}.mp4", "seen f") for name in "abcd"]
     )
     assert not any(isinstance(result, EncodedVideo) for _, result in found)
+
+
+def test_nobody_is_waited_for_when_nothing_is_left_to_do(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
+    def patient(connections: Sequence[Connection]) -> list[Any]:
+        assert connections, "this would wait for ever"
+        return wait(connections)
+
+    monkeypatch.setattr(crew, "work", die)
+    monkeypatch.setattr(crew, "wait", patient)
+    passed = Skipped(Path("pipe"), "not a regular file")
+    for before in ([], [Job(Path("a.mp4"), "f"), Job(Path("b.mp4"), "f"), Job(Path("c.mp4"), "f")]):
+        items: list[Job | Skipped] = [*before, passed, passed]
+        found = list(crew.in_parallel(iter(items), network, (True, False), 2, lambda _: None))
+        assert sorted(str(path) for path, _ in found) == sorted(str(item.path) for item in items)
 
 
 def test_quick_detection_finds_the_same_faces() -> None:

@@ -158,7 +158,8 @@ ATTACKS: list[tuple[Callable[[h5py.File], object], str]] = [
     (text_attribute("format", np.bytes_("something-else")), "not a codes file"),
     (text_attribute("format", "dhh-codes"), "no text attribute 'format'"),  # variable length
     (text_attribute("format", np.bytes_("x" * 5000)), "no text attribute 'format'"),
-    (text_attribute("format_version", 3), "format version 3, this dhh reads 1 and 2"),
+    (text_attribute("format_version", 4), "format version 4, this dhh reads 1 to 3"),
+    (text_attribute("format_version", 3), "no number 'frame_codes'"),
     (text_attribute("format_version", np.arange(3)), "no number 'format_version'"),
     (text_attribute("format_version", np.bytes_("1")), "no number 'format_version'"),
     (text_attribute("bits", 64), "content hash|other"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from footage import TAG, assert_holds, assert_same_shard, assert_same_video, contents, encoded_video, make
+from footage import FRAMES, TAG, assert_holds, assert_same_shard, assert_same_video, contents, encoded_video, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,9 @@ from dhhcli.shards import (
     open_shard,
     remove_videos,
 )
-from dhhcli.tables import NAMES, Tables, cut, joined, view
+from dhhcli.tables import Tables, cut, joined, names_of, view
+
+KINDS = [pytest.param(TAG, id="majority"), pytest.param(FRAMES, id="frames")]
 
 
 @pytest.fixture
@@ -54,34 +56,41 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------------------- round trip
 
 
-def test_commits_come_back_from_parts_and_after_merging(rng: np.random.Generator, path: Path) -> None:
-    videos = {name: encoded_video(rng, f"/footage/{name}.mov", tracks=t) for name, t in (("c", 4), ("a", 0), ("b", 9))}
+@pytest.mark.parametrize("tag", KINDS)
+def test_commits_come_back_from_parts_and_after_merging(rng: np.random.Generator, path: Path, tag: ModelTag) -> None:
+    videos = {
+        name: encoded_video(rng, f"/footage/{name}.mov", tracks=t, frames=tag.frame_codes)
+        for name, t in (("c", 4), ("a", 0), ("b", 9))
+    }
     for video in videos.values():
-        commit(path, TAG, video)
+        commit(path, tag, video)
     assert not path.exists()
     assert_holds(path, videos)
     before = open_shard(path)
-    compact(path, TAG)
+    compact(path, tag)
     assert path.exists()
     assert not path.with_name("codes.h5.parts").exists()
     assert_holds(path, videos)
     assert_same_shard(before, open_shard(path))
 
 
-def test_parts_interleaved_with_a_merged_file_equal_one_merge_of_all(rng: np.random.Generator, path: Path) -> None:
-    videos = make(rng, path, "bdfh")
+@pytest.mark.parametrize("tag", KINDS)
+def test_parts_interleaved_with_a_merged_file_equal_one_merge_of_all(
+    rng: np.random.Generator, path: Path, tag: ModelTag
+) -> None:
+    videos = make(rng, path, "bdfh", tag=tag)
     for name in "acdgi":  # d again: the part wins
-        videos[name] = encoded_video(rng, f"/footage/{name}.mov")
-        commit(path, TAG, videos[name])
+        videos[name] = encoded_video(rng, f"/footage/{name}.mov", frames=tag.frame_codes)
+        commit(path, tag, videos[name])
     assert_holds(path, videos)
     before = open_shard(path)
-    compact(path, TAG)
+    compact(path, tag)
     assert_holds(path, videos)
     assert_same_shard(before, open_shard(path))
     at_once = path.with_name("at_once.h5")
     for video in videos.values():
-        commit(at_once, TAG, video)
-    compact(at_once, TAG)
+        commit(at_once, tag, video)
+    compact(at_once, tag)
     assert at_once.read_bytes() == path.read_bytes()
 
 
@@ -257,9 +266,12 @@ def test_killed_while_folding(
 @given(
     st.lists(
         st.tuples(st.sampled_from(["commit"] * 6 + ["remove", "finish", "compact"]), st.integers(0, 7)), max_size=25
-    )
+    ),
+    st.sampled_from([TAG, FRAMES]),
 )
-def test_whatever_is_done_in_whatever_order_the_newest_videos_are_there(steps: list[tuple[str, int]]) -> None:
+def test_whatever_is_done_in_whatever_order_the_newest_videos_are_there(
+    steps: list[tuple[str, int]], tag: ModelTag
+) -> None:
     """Against a dict; small limits, so that there are packs over packs over a merged file."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -270,17 +282,17 @@ def test_whatever_is_done_in_whatever_order_the_newest_videos_are_there(steps: l
         for act, number in steps:
             name = "abcdefgh"[number]
             if act == "commit":
-                model[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=number)
-                commit(path, TAG, model[name])
+                model[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=number, frames=tag.frame_codes)
+                commit(path, tag, model[name])
             elif act == "remove" and (model or path.exists()):
                 assert remove_videos(path, [Path(f"/footage/{name}.mov")]) == (model.pop(name, None) is not None)
             elif act == "finish":
-                finish(path, TAG)
+                finish(path, tag)
             elif act == "compact":
-                compact(path, TAG)
+                compact(path, tag)
             if model:
                 assert_holds(path, model)
-        compact(path, TAG)
+        compact(path, tag)
         assert contents(path).keys() == model.keys()
         assert [entry.name for entry in Path(folder).iterdir()] == ["codes.h5"]
 
@@ -290,22 +302,30 @@ def test_finish_makes_nothing_out_of_nothing(path: Path) -> None:
     assert not list(path.parent.iterdir())
 
 
-def test_views_say_what_copies_say(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("tag", KINDS)
+def test_views_say_what_copies_say(rng: np.random.Generator, tag: ModelTag) -> None:
     """Views of views, cut and joined in any order; nothing is copied before it is written."""
-    units = [to_tables(TAG, encoded_video(rng, f"/footage/{i}.mov", tracks=i)) for i in range(6)]
-    arrays: dict[str, Any] = {name: np.concatenate([*joined(units, name)]) for name in NAMES}
+    units = [
+        to_tables(tag, encoded_video(rng, f"/footage/{i}.mov", tracks=i, frames=tag.frame_codes)) for i in range(6)
+    ]
+    names = names_of(units[0])
+    assert len(names) == (9 if tag.frame_codes else 7)
+    arrays: dict[str, Any] = {name: np.concatenate([*joined(units, name)]) for name in names}
     whole = Tables(**arrays)
     inner = view(view(whole, 1, 6), 2, 5)  # videos 3, 4, 5
     for piece, unit in zip([view(inner, row, row + 1) for row in range(3)], units[3:], strict=True):
         assert np.shares_memory(piece.tracks, whole.tracks) or not len(piece.tracks)
-        for name in NAMES:
+        for name in names:
             assert getattr(cut(piece, 0, 1), name).tobytes() == getattr(unit, name).tobytes()
         assert piece.text(0) == unit.text(0)
         assert [piece.thumbnail(t) for t in range(len(piece.tracks))] == [
             unit.thumbnail(t) for t in range(len(unit.tracks))
         ]
+        if tag.frame_codes:
+            for t in range(len(piece.tracks)):
+                assert piece.frames(t).tobytes() == unit.frames(t).tobytes()
     swapped = [view(whole, 4, 6), view(whole, 0, 4)]
-    for name in NAMES:
+    for name in names:
         expected = [*joined([*units[4:], *units[:4]], name)]
         assert np.concatenate([*joined(swapped, name)]).tobytes() == np.concatenate(expected).tobytes()
 
@@ -330,6 +350,7 @@ def test_a_symbolic_link_stays_one(rng: np.random.Generator, tmp_path: Path) -> 
         lambda v: replace(v, shots=v.shots[:0]),
         lambda v: replace(v, tracks=v.tracks["video"]),
         lambda v: replace(v, video=replace(v.video, path=Path("relative.mov"))),
+        lambda v: replace(v, frame_codes=tuple(code[None] for code in v.codes)),
     ],
 )
 def test_commit_refuses_what_does_not_fit_together(

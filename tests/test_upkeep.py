@@ -30,7 +30,7 @@ from dhhcli.upkeep import (
 
 pytestmark = pytest.mark.usefixtures("work")
 
-NETWORK: Any = SimpleNamespace(tag=TAG)
+NETWORK: Any = SimpleNamespace(tag=TAG, name="made", layers=SimpleNamespace(framewise=True))
 
 
 class Work:
@@ -50,11 +50,14 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         done.fingerprints.append(path.name)
         return content_fingerprint(path)
 
-    def encode_video(path: Path, _: object, *, fingerprint: str, thumbnails: bool, **_rest: object) -> EncodedVideo:
+    def encode_video(
+        path: Path, _: object, *, fingerprint: str, thumbnails: bool, frame_codes: bool, **_rest: object
+    ) -> EncodedVideo:
         done.encoded.append(path.name)
         if path.read_bytes().startswith(b"bad"):
             raise VideoError(f"{path}: no film")
-        made = encoded_video(np.random.default_rng(int(fingerprint[:12], 16)), path.resolve(), fingerprint=fingerprint)
+        rng = np.random.default_rng(int(fingerprint[:12], 16))
+        made = encoded_video(rng, path.resolve(), fingerprint=fingerprint, frames=frame_codes)
         stat = path.stat()
         record = replace(made.video, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
         jpegs = tuple(jpeg or b"-" for jpeg in made.thumbnails) if thumbnails else (b"",) * len(made.tracks)
@@ -351,12 +354,16 @@ def deaths(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
 def test_killed_anywhere_in_a_run_with_every_kind_of_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    """New, changed, moved, copied and gone files; small limits, so that parts are folded and merged on the way."""
+    """New, changed, moved, copied and gone files; small limits, so that parts are folded and merged on the way.
+
+    Every other time codes of frames are kept, which the first run alone is told.
+    """
     monkeypatch.setattr(shards, "MAX_PARTS", 2)
     monkeypatch.setattr(shards, "SMALL", 0)
     folder, codes = tmp_path / "films", tmp_path / "codes.h5"
     a, b, c, d, *_ = films(folder, "abcdef")
-    run(folder, codes)
+    frames = at % 2 == 0
+    run(folder, codes, frame_codes=frames)
     a.rename(folder / "z.mp4")
     b.write_bytes(b"another film")
     (folder / "copy.mp4").write_bytes(c.read_bytes())
@@ -377,4 +384,4 @@ def test_killed_anywhere_in_a_run_with_every_kind_of_file(
     again = run(folder, codes, prune=True)
     assert {type(event) for event in again} == {Unchanged}
     assert contents(codes).keys() == {path.stem for path in folder.iterdir()}
-    assert_like_new(folder, codes)
+    assert_like_new(folder, codes, frame_codes=frames)

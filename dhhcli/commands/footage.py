@@ -23,6 +23,14 @@ def encode(
             "stay as they are.",
         ),
     ] = None,
+    frame_codes: Annotated[
+        bool | None,
+        typer.Option(
+            "--frame-codes/--no-frame-codes",
+            help="With weights that hash pictures only: also keep a code for every sampled frame of a track. Default: "
+            "as the codes file that is there, a new one without.",
+        ),
+    ] = None,
     photos: Annotated[bool, typer.Option(help="Also encode the photos in folders.")] = True,
     prune: Annotated[bool, typer.Option("--prune", help="Drop the codes of files that are gone.")] = False,
     watch: Annotated[
@@ -49,6 +57,7 @@ def encode(
             network,
             stderr_console(),
             thumbnails=thumbnails,
+            frame_codes=frame_codes,
             photos=photos,
             prune=prune,
             workers=workers,
@@ -61,6 +70,7 @@ def encode(
             network,
             stderr_console(),
             thumbnails=thumbnails,
+            frame_codes=frame_codes,
             photos=photos,
             prune=prune,
             workers=workers,
