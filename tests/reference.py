@@ -172,6 +172,7 @@ LEARNING = (
     "dsh",
     "hashnet",
     "featurehash",
+    "deephash",
     "fitted",
     "methods",
     "extracted",

@@ -3,14 +3,18 @@
 import hashlib
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import WeightsError
 from ..hashing import HashLayers
+from ..weights import Weights
 from .backbone import Backbone, to_input
 
 
@@ -58,6 +62,33 @@ def to_onnx(backbone: nn.Module, size: int = 64) -> bytes:
 def backbone_safetensors(backbone: Backbone) -> bytes:
     """The backbone's weights, float32, for torch."""
     return save({name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()})
+
+
+def read_backbone(weights: Weights) -> Backbone:
+    """The backbone of finished weights for torch, without batch normalisation.
+
+    Raises:
+        WeightsError: they bring none, or it is not the one that the record describes.
+    """
+    try:
+        entry = weights.record["files"]["backbone"]
+        path, expected = weights.record_path.parent / Path(entry["name"]).name, str(entry["sha256"])
+    except (KeyError, TypeError):
+        raise WeightsError(
+            f"{weights.record_path}: names no backbone that can be trained on; take weights of `dhh train --method dhh`"
+        ) from None
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise WeightsError(f"{path}: not the file that {weights.record_path.name} describes; reinstall it")
+        tensors = load(data)
+        last = list(Backbone(batch_norm=False).state_dict())[-1]
+        backbone = Backbone(batch_norm=False, features=len(tensors[last]))
+        backbone.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        words = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not a Table II backbone ({words}); reinstall it") from None
+    return backbone
 
 
 def hash_safetensors(layers: HashLayers, onnx: bytes) -> bytes:
