@@ -5,6 +5,7 @@ import io
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -93,14 +94,18 @@ def read_backbone(weights: Weights) -> Backbone:
 def hash_safetensors(layers: HashLayers, onnx: bytes) -> bytes:
     """Hash layers of one length, ``hash.{still,track}.{weight,bias}``; the file names the backbone it belongs to.
 
-    The track layer, nearly all of it, is stored in half precision: its codes differ from those of single precision in
-    less than one bit in a thousand. Methods that hash pictures only have none.
+    What takes in log-covariances, nearly all of it, is stored in half precision: codes differ from those of single
+    precision in less than one bit in a thousand. Methods that hash pictures only have none. Expansions (expansion.py)
+    are ``expansion.{still,track}.*``.
     """
-    tensors = {
-        "hash.still.weight": torch.from_numpy(layers.still_weight),
-        "hash.still.bias": torch.from_numpy(layers.still_bias),
-    }
+    tensors = {"hash.still.weight": layers.still_weight, "hash.still.bias": layers.still_bias}
     if not layers.framewise:
-        tensors["hash.track.weight"] = torch.from_numpy(layers.track_weight).half()
-        tensors["hash.track.bias"] = torch.from_numpy(layers.track_bias)
-    return save(tensors, {"backbone": hashlib.sha256(onnx).hexdigest()})
+        tensors |= {"hash.track.weight": layers.track_weight, "hash.track.bias": layers.track_bias}
+    for of, expansion in (("still", layers.still_expansion), ("track", layers.track_expansion)):
+        if expansion:
+            tensors |= {f"expansion.{of}.{name}": array for name, array in expansion.arrays().items()}
+    large = "expansion.track.weight" if layers.track_expansion else "hash.track.weight"
+    stored = {name: torch.from_numpy(np.ascontiguousarray(array)).float() for name, array in tensors.items()}
+    if large in stored:
+        stored[large] = stored[large].half()
+    return save(stored, {"backbone": hashlib.sha256(onnx).hexdigest()})

@@ -2,10 +2,11 @@
 
 ``dhh train --method``: ddah, dcbh and dmh train networks of their own (stillhash.py), dnnh, dsh and hashnet a layer on
 the features of finished weights (featurehash.py) and, with ``--set backbone_steps=N``, then the backbone too
-(deephash.py), and lsh, itq, ssh and dbc are fitted on features (linearhash.py). All of them hash single pictures; a
-track gets the bits that most of its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run
-goes on, ``features.safetensors`` where there are any, ``log.jsonl``, ``training.png``, then NAME.onnx and for each
-length NAME-BITS.json and NAME-BITS.safetensors (weights.py).
+(deephash.py), and all others are fitted on features (fitted.py). Methods between photos and videos (cvh, cmssh, pdh,
+mlbe, mm-nn, plmh, her) hash a track's log-covariance as DHH does; the rest hash single pictures, and a track gets the
+bits that most of its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run goes on,
+``features.safetensors`` where there are any, ``log.jsonl``, ``training.png``, then NAME.onnx and for each length
+NAME-BITS.json and NAME-BITS.safetensors (weights.py).
 
 Several lengths share a network of ddah, dcbh and dmh, which their papers do not do: train one at a time to compare with
 them to the letter.
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ from ..hashing import HashLayers
 from ..imitation import centre, imitate_frames
 from ..metrics import mean_average_precision
 from ..packs import FacePack, Person, fingerprint, merge_packs, take
+from ..rivals import FITTED
 from ..weights import Weights, load_hash_layers, load_weights, resolve_weights, write_weights
 from .backbone import Backbone
 from .bank import extract
@@ -45,15 +47,14 @@ from .deephash import train_deep
 from .devices import Devices, open_devices
 from .export import hash_safetensors, read_backbone, to_onnx
 from .featurehash import FeatureSettings, Layer, train_layers
-from .linearhash import PAPERS as LINEAR_PAPERS
-from .linearhash import LinearSettings, fit_layers
+from .fitted import PAPERS as FITTED_PAPERS
+from .fitted import FittedSettings, fit_layers
 from .plot import plot_log
 from .stillhash import PAPERS, StillSettings, train_stills
 from .train import Log, Validation, save_stage
 
-Method = Literal["ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", "lsh", "itq", "ssh", "dbc"]
-METHODS = get_args(Method)
-Settings = StillSettings | FeatureSettings | LinearSettings
+METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
+Settings = StillSettings | FeatureSettings | FittedSettings
 LOOKS = 2  # of every picture whose features are cached: as it is, and once imitated as film
 FEATURE_PAPERS = {
     "dnnh": "Lai et al., Simultaneous Feature Learning and Hash Coding with Deep Neural Networks, CVPR 2015",
@@ -73,8 +74,8 @@ def settings_of(method: str, lengths: Sequence[int], seed: int) -> Settings:
             return StillSettings.of(method, lengths, seed)
         case "dnnh" | "dsh" | "hashnet":
             return FeatureSettings.of(method, lengths, seed)
-        case "lsh" | "itq" | "ssh" | "dbc":
-            return LinearSettings.of(method, lengths, seed)
+        case _ if method in FITTED:
+            return FittedSettings.of(method, lengths, seed)
     raise UsageError(f"--method {method}: no such method; there are dhh, {', '.join(METHODS)}")
 
 
@@ -102,7 +103,7 @@ def run_method(
         protocol: what is asked of whom there.
         terms: of the data, for the record.
         threads: of the CPU.
-        features_of: weights whose backbone's features dnnh, dsh and hashnet hash; default: the shipped ones.
+        features_of: weights whose backbone's features methods without a network hash; default: the shipped ones.
         hold_out: so many people keep ten pictures out of training, for figures on known people (closed.py).
 
     Raises:
@@ -147,8 +148,8 @@ def run_method(
         stem = name or settings.method
         if isinstance(settings, StillSettings):
             lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
-        elif isinstance(settings, LinearSettings):
-            lines = _linear(faces, settings, out, stem, training, validation, features_of)
+        elif isinstance(settings, FittedSettings):
+            lines = _fitted(faces, settings, out, stem, training, validation, features_of)
         else:
             lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
         if devices.first:
@@ -249,7 +250,7 @@ def _on_features(
         if report.step >= report.steps:
             layers[layer.bits] = layer
     found = {K: layer.linear() for K, layer in layers.items()}
-    onnx, record = weights.onnx_path.read_bytes(), _record(weights, FEATURE_PAPERS[settings.method], training)
+    onnx = weights.onnx_path.read_bytes()
     if settings.backbone_steps:
         for report, network in train_deep(faces, backbone, layers, settings, out, stamp, devices):
             final = copy.deepcopy(network).cpu().eval() if devices.first else network
@@ -263,6 +264,7 @@ def _on_features(
         for K, (weight, bias) in found.items():
             padded, none = np.pad(weight, ((0, 0), (0, int(homogeneous)))), np.empty((K, 0), np.float32)
             hashes[K] = HashLayers(padded, bias, none, np.zeros(K, np.float32), framewise=True)
+        record = _record(weights, FEATURE_PAPERS[settings.method], training, hashes[settings.lengths[0]])
         yield from _write(out, stem, hashes, onnx, record, validation)
 
 
@@ -285,9 +287,9 @@ def rows_of(lengths: Sequence[int]) -> dict[int, slice]:
     return {K: slice(end - K, end) for K, end in zip(lengths, ends, strict=True)}
 
 
-def _linear(
+def _fitted(
     faces: FacePack,
-    settings: LinearSettings,
+    settings: FittedSettings,
     out: Path,
     stem: str,
     training: dict[str, Any],
@@ -296,19 +298,26 @@ def _linear(
 ) -> Iterator[str]:
     weights = load_weights(resolve_weights(features_of))
     layers = {one.bits: one for one in fit_layers(faces, weights, settings, out, torch.get_num_threads())}
-    record = _record(weights, LINEAR_PAPERS[settings.method], training)
+    record = _record(weights, FITTED_PAPERS[settings.method], training, next(iter(layers.values())))
     yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
 
 
-def _record(weights: Weights, paper: str, training: dict[str, Any]) -> dict[str, Any]:
+def _record(weights: Weights, paper: str, training: dict[str, Any], layers: HashLayers) -> dict[str, Any]:
     """What a layer's record says: most of it is that of the weights whose features it hashes."""
     kept = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
-    model = kept | {
-        "tracks": "majority",
-        "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
-        "mirror": weights.mirror,
-        "paper": paper,
-    }
+    bent = {"still": layers.still_expansion, "track": layers.track_expansion}
+    expansions = {of: one.kind for of, one in bent.items() if one}
+    how = {"tracks": "majority"} if layers.framewise else {"eps": layers.eps, "divide": layers.divide}
+    model = (
+        kept
+        | how
+        | ({"expansions": expansions} if expansions else {})
+        | {
+            "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
+            "mirror": weights.mirror,
+            "paper": paper,
+        }
+    )
     training = training | {"features_of": weights.name}
     return {"input": weights.record.get("input", _INPUT), "model": model, "training": training, "metrics": {}}
 
