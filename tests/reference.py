@@ -62,6 +62,7 @@ SEARCH = (
     "index",
     "indexing",
     "search",
+    "framesearch",
     "distinct",
 )
 QUESTIONS = (
