@@ -528,6 +528,27 @@ def test_usage_errors_exit_with_2(dhh: Run) -> None:
         assert dhh(*words).exit_code == 2, words
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["query", "a.jpg", "--merge", "nan"],
+        ["query", "a.jpg", "--merge", "inf"],
+        ["people", "c.h5", "--within", "nan"],
+        ["name", "c.h5", "1", "Ada", "--within", "nan"],
+        ["encode", "a.mp4", "--watch", "--every", "nan"],
+        ["encode", "a.mp4", "--watch", "--every", "1e300"],
+        ["calibrate", "p.h5", "--prior", "nan"],
+        ["index", "c.h5", "--seed", "-1"],
+        ["ablate", "p.h5", "-d", "q.h5", "--protocol", "p.json", "--seed", "-1"],
+    ],
+)
+def test_numbers_that_are_none_or_out_of_range_are_refused(dhh: Run, words: list[str]) -> None:
+    result = dhh(*words)
+    assert result.exit_code == 2, result.stderr
+    assert f"Invalid value for '{words[-2]}'" in result.stderr
+    assert result.stdout == ""
+
+
 def test_version_and_help(dhh: Run) -> None:
     from dhhcli import __version__
 

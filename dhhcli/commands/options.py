@@ -1,5 +1,6 @@
 """options: words on a command line -> values: what several commands take the same way, and what can be chosen from."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,14 @@ import typer
 
 from ..completion import column_lists, weights_names
 from ..edit.formats import Layout, Order
+
+
+def finite(value: float | None) -> float | None:
+    """A number; typer's ranges let "nan" through, which no comparison finds too large or too small."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number that can be used.")
+    return value
+
 
 Codes = Annotated[Path, typer.Option("--codes", "-c", envvar="DHH_CODES", help="Codes file made by encode.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File for --format; standard output if not given.")]
