@@ -20,7 +20,7 @@ import numpy.typing as npt
 from . import __version__
 from .errors import PackError
 from .files import sync_folder
-from .packs import FORMAT_VERSION, MARGIN
+from .packs import FORMAT, FORMAT_VERSION, MARGIN
 
 QUALITY = 92  # of the JPEGs
 AT_ONCE = 1024  # rows that wait in memory
@@ -143,7 +143,7 @@ class PackWriter:
         names = [os.fsencode(name) for name in self._names]
         self._file.create_dataset("identity_name", data=np.array(names, _TEXT), dtype=_TEXT)
         self._file.create_dataset("skipped", data=np.array(self._skipped, _TEXT), dtype=_TEXT)
-        self._file.attrs["format"] = "dhh-faces"
+        self._file.attrs["format"] = FORMAT
         self._file.attrs["format_version"] = FORMAT_VERSION
         self._file.attrs["dhh_version"] = __version__
         self._file.attrs["crop"] = f"{SIDE}x{SIDE} JPEG; the middle 64x64 is the network's input"
