@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .calibration import WORDS, Calibration
 from .codes import binarise, hamming, pack, unpack
+from .edit.formats import Way
 from .encode import FRAMES_A_CODE, track_codes
 from .errors import DhhError
 from .network import Network
@@ -29,9 +30,20 @@ FAR = Fraction(60)  # a track that begins later than this in its shot is not sou
 ENOUGH = 30  # tracks, to speak of a distribution
 
 
+@dataclass(frozen=True)
+class ByFrames:
+    """How a hit was ranked by the codes of its frames."""
+
+    way: Way
+    distance: float  # average or minimum, to the nearest row
+    frames: int
+    least: int  # of their distances to that row
+    most: int
+
+
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Of one hit. Bits count from 0; times are source timecode."""
+    """Of one hit, by the code of its track. Bits count from 0; times are source timecode."""
 
     rank: int
     distance: int
@@ -52,10 +64,11 @@ class Explanation:
     crops: tuple[NDArray[np.uint8], ...]  # cut again from the video, (64, 64, 3) BGR; none where it is not there
     changed: int | None  # bits in which the code of these differs from the stored one; None: none to compare
     why_no_crops: str  # "" where there are
+    by_frames: ByFrames | None = None  # None: it was ranked by the code of its track
 
     @property
     def nearer(self) -> int:
-        """Tracks nearer to the photo than this one."""
+        """Tracks whose codes are nearer to the photo than this one's."""
         return int(self.histogram[: self.distance].sum())
 
 
@@ -66,17 +79,19 @@ def explain(
     person: Asked,
     network: Network,
     calibration: Calibration | None = None,
+    way: Way = Way.majority,
 ) -> Explanation:
     """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
 
-    `network` is one with layers for tracks.
+    `network` is one with layers for tracks. `way`: how it was searched; all but `Explanation.by_frames` is about codes
+    of tracks.
     """
     K = shard.tag.bits
     softs = person.soft
     queries = pack(binarise(softs))
-    distance = hit.claims[0].distance if hit.claims else hit.distance
     own = shard.code_rows(np.array([hit.track]))
     photo = int(hamming(queries, own)[:, 0].argmin())
+    distance = int(hamming(queries, own)[photo, 0])
     soft = np.asarray(softs[photo], np.float64)
     stored = unpack(own, K)[0]
     wrong = np.flatnonzero(stored != binarise(soft[None])[0])
@@ -110,7 +125,15 @@ def explain(
         crops=crops,
         changed=changed,
         why_no_crops=reason,
+        by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
     )
+
+
+def ranked_by(distances: NDArray[np.int32], way: Way) -> ByFrames:
+    """Distances (r, m) of the rows of a question to the frames of a track -> what counted; of equal rows the first."""
+    each = distances.mean(axis=1) if way is Way.average else distances.min(axis=1)
+    row = distances[int(each.argmin())]
+    return ByFrames(way, float(each.min()), len(row), int(row.min()), int(row.max()))
 
 
 def word_limits(calibration: Calibration, K: int, kind: str, photos: int) -> tuple[tuple[str, int], ...]:

@@ -2,7 +2,8 @@
 
 The two hash layers of Qiao et al. (TIP 2019): one fully connected layer with a sigmoid for stills on the feature
 itself, one for tracks on the log-covariance. Methods that hash pictures only have the first; the code of a track is
-then what most of its frames say, bit by bit. Numpy only; learning/model.py trains the same layers.
+then what most of its frames say, bit by bit. Some rivals bend what goes into a layer (expansion.py). Numpy only;
+learning/model.py trains the same layers.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .covariance import EPS, log_covariance
+from .expansion import Expansion
 
 
 @dataclass(frozen=True, eq=False)
 class HashLayers:
-    """Weights of both hash layers; d features, K bits."""
+    """Weights of both hash layers; d features, K bits. An expansion's numbers take the place of what it is given."""
 
     still_weight: npt.NDArray[np.float32]  # (K, d)
     still_bias: npt.NDArray[np.float32]  # (K,)
@@ -25,6 +27,8 @@ class HashLayers:
     eps: float = EPS
     divide: bool = False
     framewise: bool = False  # no layer for tracks: `track_weight` is (K, 0)
+    still_expansion: Expansion | None = None  # of the features, d -> w; `still_weight` is then (K, w)
+    track_expansion: Expansion | None = None  # of the log-covariance; `track_weight` is then (K, w)
 
     @property
     def bits(self) -> int:
@@ -34,7 +38,10 @@ class HashLayers:
 
 def hash_stills(layers: HashLayers, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Soft bits of n stills: (n, d) -> (n, K)."""
-    return _sigmoid(features.astype(np.float32) @ layers.still_weight.T + layers.still_bias)
+    x = features.astype(np.float32)
+    if layers.still_expansion:
+        x = layers.still_expansion(x)
+    return _sigmoid(x @ layers.still_weight.T + layers.still_bias)
 
 
 def hash_tracks(layers: HashLayers, tracks: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
@@ -47,6 +54,8 @@ def hash_tracks(layers: HashLayers, tracks: Sequence[npt.NDArray[np.float32]]) -
     if layers.framewise:
         return np.stack([share_of_frames(hash_stills(layers, D)) for D in tracks])
     vectors = np.stack([log_covariance(D, eps=layers.eps, divide=layers.divide).astype(np.float32) for D in tracks])
+    if layers.track_expansion:
+        vectors = layers.track_expansion(vectors)
     return _sigmoid(vectors @ layers.track_weight.T + layers.track_bias)
 
 

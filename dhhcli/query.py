@@ -10,10 +10,10 @@ import numpy as np
 
 from .calibration import Calibration, from_record
 from .distinct import distinct
-from .edit.formats import Fuse
-from .errors import DhhError, EditError, IndexFileError, UsageError, WeightsError
+from .edit.formats import Fuse, Way
+from .errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
 from .flat import Allowed
-from .index import Index, fresh, on_gpu, open_index
+from .index import Index, fresh, index_paths, on_gpu, open_index
 from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
 from .network import Network, load_network
 from .places import EVERYWHERE, Ints, Where, tracks_where
@@ -21,7 +21,7 @@ from .question import Asked, asked
 from .records import VideoRecord
 from .report.joined import joined
 from .report.rows import Row, result_rows
-from .search import Hit, Rules, Soft, search, shots_of
+from .search import Hit, Rules, Soft, by_codes, search, shots_of
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
 from .words import EXPECTED, File, Word, is_film, text_of
@@ -49,6 +49,7 @@ class Request:
     thumbnails: bool = False
     why: int | None = None  # rank of a row to explain
     cuda: bool = False  # search on a GPU
+    way: Way | None = None  # None: by average where the codes file keeps codes of frames
 
     @property
     def name(self) -> str:
@@ -85,10 +86,12 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
     then all but the first ``per_video`` of a video, then all but the first ``top``; what remains is joined.
 
     Raises:
-        UsageError: options that contradict each other, a limit that is not between 0 and 1, no row of the rank ``why``.
+        UsageError: options that contradict each other, a limit that is not between 0 and 1, no row of the rank ``why``;
+            codes of frames are to be searched on a GPU.
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a photo or video cannot be used; with
             ``each`` this is a note.
-        MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track.
+        MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track,
+            or no codes of frames for ``way``.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
         DeviceError: it is to be searched on a GPU, and there is none.
     """
@@ -102,8 +105,9 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
             film=request.why is not None or films,
         )
         check_model(shard, network.tag)
-        source = (on_gpu(codes_path, shard), None) if request.cuda else _usable_index(codes_path, shard)
-        desk = _Desk(shard, network, _calibration(request, network), *source, request)
+        way = _way(request, shard, codes_path)
+        source = (on_gpu(codes_path, shard), None) if request.cuda else _usable_index(codes_path, shard, way)
+        desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
         return _answered(desk, codes_path)
 
 
@@ -116,6 +120,19 @@ def _check(request: Request) -> None:
             raise UsageError(f"{option} {limit} is not between 0 and 1")
     if request.each and (request.why is not None or request.thumbnails):
         raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
+
+
+def _way(request: Request, shard: Shard, codes_path: Path) -> Way:
+    kept = shard.tag.frame_codes
+    way = request.way or (Way.average if kept else Way.majority)
+    if way is not Way.majority and not kept:
+        raise ShardError(
+            f"{codes_path}: keeps no codes of frames, so there is no {way} of them; leave out --search {way}, "
+            "or encode to a new file with --frame-codes"
+        )
+    if way is not Way.majority and request.cuda:
+        raise UsageError(f"--device cuda compares one code a track, not the {way} of its frames: add --search majority")
+    return way
 
 
 def _calibration(request: Request, network: Network) -> Calibration | None:
@@ -139,6 +156,7 @@ class _Desk:
     index: Index | None
     note: str | None  # about the index
     request: Request
+    way: Way
 
 
 def _answered(desk: _Desk, codes_path: Path) -> Answer:
@@ -190,7 +208,7 @@ def _one(
     wanted = (person, *others["also"])
     worth = Worth(desk.calibration, wanted) if desk.calibration else None
     radius = limits.max_distance
-    if worth and limits.calibrated:
+    if worth and limits.calibrated and desk.way is Way.majority:
         farthest = worth.radius(limits, shard.tag.bits)
         radius = farthest if radius is None else min(radius, farthest)
     rules = Rules(
@@ -203,11 +221,16 @@ def _one(
         per_video=request.per_video,
         keep=partial(worth.keep, limits) if worth and limits.calibrated else None,
     )
-    hits = search(shard, person.soft, request.top, desk.index, rules)
-    chances = worth.chances(hits) if worth else None
-    notes = [] if hits else [_why_nobody(desk, codes_path, person, rules, worth)]
+    hits = search(shard, person.soft, request.top, desk.index, rules, desk.way)
+    chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
+    notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
     rows = result_rows(shard, hits, chances)
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
+
+
+def _claims(desk: _Desk, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
+    """Hits with the distances that confidence was learnt on: those of the codes of tracks."""
+    return hits if desk.way is Way.majority else by_codes(desk.shard, [one.soft for one in wanted], hits)
 
 
 def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
@@ -224,7 +247,7 @@ def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Aske
     return found if len(found) else None
 
 
-def _why_nobody(desk: _Desk, codes_path: Path, person: Asked, rules: Rules, worth: Worth | None) -> str:
+def _why_nobody(desk: _Desk, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: Worth | None) -> str:
     """Words for an answer without rows."""
     shard, limits = desk.shard, desk.request.limits
     if not len(shard):
@@ -232,13 +255,13 @@ def _why_nobody(desk: _Desk, codes_path: Path, person: Asked, rules: Rules, wort
     if rules.allowed is not None and not len(rules.allowed):
         return f"nobody found: no video of {codes_path} that --in, --after and --before allow has face tracks"
     free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
-    nearest = search(shard, person.soft, 1, desk.index, free)
+    nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way)
     if not nearest:
         return "nobody found: no shot is left by --with, --without, --not, and what was asked with"
     if limits.max_distance is not None and nearest[0].distance > limits.max_distance:
-        return f"nobody found within {limits.max_distance} bits: the nearest shot is {nearest[0].distance} bits away"
+        return f"nobody found within {limits.max_distance} bits: the nearest shot is {nearest[0].distance:g} bits away"
     assert worth is not None
-    return nobody(worth.chances(nearest)[0], limits)
+    return nobody(worth.chances(_claims(desk, wanted, nearest))[0], limits)
 
 
 def _named(rows: Sequence[Row], question: str) -> Iterator[Row]:
@@ -252,7 +275,7 @@ def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: As
     from .explain import explain  # brings the chain of encode with it
 
     hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
-    return explain(desk.shard, hit, why, person, desk.network, desk.calibration)
+    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
@@ -277,8 +300,15 @@ def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord,
     return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
 
 
-def _usable_index(codes_path: Path, shard: Shard) -> tuple[Index | None, str | None]:
-    """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched."""
+def _usable_index(codes_path: Path, shard: Shard, way: Way) -> tuple[Index | None, str | None]:
+    """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched.
+
+    So is one of codes of tracks where those of frames are looked at.
+    """
+    if way is not Way.majority:
+        there = index_paths(codes_path)[1].exists()
+        note = f"the index of {codes_path} is of one code a track, which --search {way} does without"
+        return None, note if there else None
     try:
         state = fresh(codes_path, shard)
         if state == "fresh":

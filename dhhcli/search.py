@@ -9,17 +9,23 @@ distance; of equals, for the one named first, in the order of `Rules`. So the tr
 two people are two tracks. Who is named by more photos has the advantage: of 400 tracks of val people, 4 % were
 taken for somebody else where each of the two was named by one photo, 1 % by six, 9 % where the other had six and they
 had one, 1 % the other way round (tests/fusion.py, 128 bits).
+
+What a track's distance is, a `Measure` says: that of its code (`_ByCode`), or where its frames have codes of their own
+their average or minimum (framesearch.py). Confidence is learnt on codes of tracks, so `Rules.keep` is always asked
+about these.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .codes import binarise, hamming, pack, soft_distance, unpack
+from .codes import binarise, code_bytes, hamming, pack, soft_distance, unpack
 from .distinct import distinct, distinct_with
+from .edit.formats import Way
 from .flat import Allowed
 from .index import Index, Source, all_within, nearest
 from .shards import Shard
@@ -28,7 +34,8 @@ CHUNK = 1 << 16  # tracks whose soft distances are computed at once
 
 Soft = NDArray[np.floating[Any]]  # (r, K): rows that are one person; stored codes are rows of 0 and 1
 Ints = NDArray[np.int64]
-# distances (p, n) and scores (p, n) of n rows, the asked person first, then `also` -> which to keep (n,)
+Distances = NDArray[Any]  # int32, or float64 where they are averages
+# distances (p, n) and scores (p, n) of n rows' codes, the asked person first, then `also` -> which to keep (n,)
 Keep = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.bool_]]
 
 
@@ -37,7 +44,7 @@ class Claim:
     """A track that is taken for a person."""
 
     track: int  # row in the shard
-    distance: int
+    distance: int | float
     score: float
 
 
@@ -46,7 +53,7 @@ class Hit:
     """One shot of a ranking; the numbers are those of its best track."""
 
     rank: int  # 1-based
-    distance: int  # Hamming, bits; with `also`, of the person who is farther
+    distance: int | float  # Hamming, bits; with `also`, of the person who is farther
     score: float  # soft distance, 0 to K; likewise
     track: int  # row in the shard, of the person asked for
     shot: int  # row in the shard
@@ -71,8 +78,26 @@ class Rules:
 NO_RULES = Rules()
 
 
+class Measure(Protocol):
+    """Distances of all tracks to some people: those who are wanted, the asked one first, then others."""
+
+    def radius(self, shots: int) -> float:
+        """A distance within which at least so many shots are near the asked one, or all where there are fewer."""
+
+    def candidates(self, radius: float) -> Ints:
+        """Tracks (c,) that are allowed and within a radius of somebody who is wanted, rising."""
+
+    def measured(self, ids: Ints) -> tuple[Distances, NDArray[np.float32]]:
+        """Distance and score (p, c) of tracks (c,) to every person: of the nearest row, by distance, then score."""
+
+
 def search(
-    shard: Shard, soft_queries: Soft, top: int | None, index: Index | None = None, rules: Rules = NO_RULES
+    shard: Shard,
+    soft_queries: Soft,
+    top: int | None,
+    index: Index | None = None,
+    rules: Rules = NO_RULES,
+    way: Way = Way.majority,
 ) -> list[Hit]:
     """The `top` nearest shots (all: None, or when there are fewer) to one person, soft bits (q, K) in [0, 1].
 
@@ -80,7 +105,8 @@ def search(
     distance; a shot is as near as its first track in the order of the module docstring, and where several people have
     to be in it, as the one of them who is farthest. Rows of a shard are sorted by video path and shot number, so shot
     rows and track rows stand for the last terms. Exact, unless `index` is an ivf index: then the ranking of what its
-    probed lists hold. Raises ValueError for soft bits of another shape or not in [0, 1], for top or per_video < 1.
+    probed lists hold. `way` other than by majority needs codes of frames, and no index. Raises ValueError for soft bits
+    of another shape or not in [0, 1], for top or per_video < 1; ShardError where codes of frames are damaged.
     """
     wanted = [np.asarray(soft) for soft in (soft_queries, *rules.also)]
     others = [np.asarray(soft) for soft in (*rules.without, *rules.never)]
@@ -88,18 +114,41 @@ def search(
         check_soft(soft, shard.tag.bits)
     if (top is not None and top < 1) or (rules.per_video is not None and rules.per_video < 1):
         raise ValueError(f"top {top} or per_video {rules.per_video} is less than 1")
-    source: Source = shard.code_pieces if index is None else index
-    queries = pack(binarise(wanted[0]))
-    widest = 8 * int(queries.shape[1])
+    measure: Measure
+    if way is Way.majority:
+        measure = _ByCode(shard, index or shard.code_pieces, [*wanted, *others], len(wanted), rules.allowed)
+    else:
+        from .framesearch import ByFrames
+
+        measure = ByFrames(shard, [*wanted, *others], len(wanted), way, rules.allowed)
+    widest = 8 * code_bytes(shard.tag.bits)
     farthest = widest if rules.radius is None else min(rules.radius, widest)
     shots = top
     while True:
-        radius = farthest if shots is None else min(_radius(shard, source, queries, shots, rules.allowed), farthest)
-        found = _within(shard, source, wanted, others, radius, rules)
-        rows = _ranked(shard, found, rules)
+        radius = farthest if shots is None else min(measure.radius(shots), farthest)
+        found = _within(shard, measure, len(wanted), radius, rules)
+        rows = _ranked(shard, found, rules, None if way is Way.majority else wanted)
         if radius >= farthest or (top is not None and len(rows.shots) >= top):
             return _hits(found, rows, top)
         shots = 4 * (shots or 1)
+
+
+def by_codes(shard: Shard, people: Sequence[Soft], hits: Sequence[Hit]) -> list[Hit]:
+    """The same hits, their claims measured by the codes of tracks: what confidence is learnt on."""
+    if not hits:
+        return []
+    tracks = np.array([[claim.track for claim in hit.claims] for hit in hits], np.int64).T  # (p, n)
+    distances, scores = _own_codes(shard, people, tracks)
+    return [
+        replace(hit, claims=tuple(Claim(int(t), int(d), float(s)) for t, d, s in zip(*claims, strict=True)))
+        for hit, *claims in zip(hits, tracks.T, distances.T, scores.T, strict=True)
+    ]
+
+
+def _own_codes(shard: Shard, people: Sequence[Soft], tracks: Ints) -> tuple[Distances, NDArray[np.float32]]:
+    """Distances and scores (p, n) of the codes of tracks (p, n), each to the person of its line."""
+    found = [_measured(shard, [soft], own) for soft, own in zip(people, tracks, strict=True)]
+    return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
 
 
 def check_soft(soft: Soft, K: int) -> None:
@@ -132,25 +181,46 @@ class _Found:
     owner: Ints  # (c,) number of the person
     ids: Ints  # (c,)
     shots: Ints  # (c,)
-    distances: NDArray[np.int32]  # (c,) to the owner
+    distances: Distances  # (c,) to the owner
     scores: NDArray[np.float32]  # (c,)
     people: int
 
 
-def _within(
-    shard: Shard, source: Source, wanted: Sequence[Soft], others: Sequence[Soft], radius: int, rules: Rules
-) -> _Found:
-    ids = distinct(np.concatenate([_candidates(source, soft, radius, rules.allowed) for soft in wanted]))
+@dataclass(frozen=True, eq=False)
+class _ByCode:
+    """`Measure` of the one code that every track has."""
+
+    shard: Shard
+    source: Source
+    people: Sequence[Soft]
+    wanted: int  # how many of them, the first ones
+    allowed: Allowed | None
+
+    def radius(self, shots: int) -> float:
+        return _radius(self.shard, self.source, pack(binarise(self.people[0])), shots, self.allowed)
+
+    def candidates(self, radius: float) -> Ints:
+        wanted = self.people[: self.wanted]
+        return distinct(
+            np.concatenate([_candidates(self.source, soft, math.floor(radius), self.allowed) for soft in wanted])
+        )
+
+    def measured(self, ids: Ints) -> tuple[Distances, NDArray[np.float32]]:
+        return _measured(self.shard, self.people, ids)
+
+
+def _within(shard: Shard, measure: Measure, wanted: int, radius: float, rules: Rules) -> _Found:
+    ids = measure.candidates(radius)
     shots = shard.track_rows(ids)["shot"].astype(np.int64)
     if rules.apart is not None:
         kept = ~np.isin(shots, rules.apart)
         ids, shots = ids[kept], shots[kept]
-    distances, scores = _measured(shard, [*wanted, *others], ids)  # (p, c)
+    distances, scores = measure.measured(ids)  # (p, c)
     owner = _owners(distances, scores)
     at = np.arange(len(ids))
-    kept = (owner < len(wanted)) & (distances[owner, at] <= radius)
+    kept = (owner < wanted) & (distances[owner, at] <= radius)
     at, owner = at[kept], owner[kept]
-    return _Found(owner, ids[at], shots[at], distances[owner, at], scores[owner, at], len(wanted))
+    return _Found(owner, ids[at], shots[at], distances[owner, at], scores[owner, at], wanted)
 
 
 def _candidates(source: Source, soft: Soft, radius: int, allowed: Allowed | None) -> Ints:
@@ -175,7 +245,7 @@ def _measured(shard: Shard, people: Sequence[Soft], ids: Ints) -> tuple[NDArray[
     return distances, scores
 
 
-def _owners(distances: NDArray[np.int32], scores: NDArray[np.float32]) -> Ints:
+def _owners(distances: Distances, scores: NDArray[np.float32]) -> Ints:
     """Number of the person each track is nearest to, (p, c), (p, c) -> (c,); of equals the first."""
     owner: Ints = np.zeros(distances.shape[1], np.int64)
     at = np.arange(distances.shape[1])
@@ -194,13 +264,16 @@ class _Rows:
     """Shots in order; r rows, p people."""
 
     shots: Ints  # (r,)
-    distances: NDArray[np.int32]  # (r,) of the farthest person
+    distances: Distances  # (r,) of the farthest person
     scores: NDArray[np.float32]  # (r,)
     claims: Ints  # (p, r) places in _Found
 
 
-def _ranked(shard: Shard, found: _Found, rules: Rules) -> _Rows:
-    """Shots that hold everybody who is wanted, in order, less those that the rules take away."""
+def _ranked(shard: Shard, found: _Found, rules: Rules, measured_by_codes: Sequence[Soft] | None) -> _Rows:
+    """Shots that hold everybody who is wanted, in order, less those that the rules take away.
+
+    measured_by_codes: who is wanted, where what was found is measured otherwise.
+    """
     order = np.lexsort((found.ids, found.scores, found.distances, found.shots, found.owner))
     firsts = []
     for person in range(found.people):
@@ -216,8 +289,10 @@ def _ranked(shard: Shard, found: _Found, rules: Rules) -> _Rows:
     at = np.arange(len(shots))
     distance, score = distances[farthest, at], scores[farthest, at]
     rows = np.lexsort((found.ids[claims[0]], shots, score, distance))
-    if rules.keep is not None:
+    if rules.keep is not None and measured_by_codes is None:
         rows = rows[rules.keep(distances[:, rows], scores[:, rows])]
+    elif rules.keep is not None and measured_by_codes is not None:
+        rows = rows[rules.keep(*_own_codes(shard, measured_by_codes, found.ids[claims[:, rows]]))]
     if rules.per_video is not None:
         rows = rows[_among_first(shard.shots_rows(shots[rows])["video"], rules.per_video)]
     return _Rows(shots[rows], distance[rows], score[rows], claims[:, rows])
@@ -243,13 +318,13 @@ def _hits(found: _Found, rows: _Rows, top: int | None) -> list[Hit]:
     return [
         Hit(
             rank=at + 1,
-            distance=int(rows.distances[at]),
+            distance=rows.distances[at].item(),
             score=float(rows.scores[at]),
             track=int(found.ids[rows.claims[0, at]]),
             shot=int(rows.shots[at]),
             tracks=int(tracks_of[at]),
             claims=tuple(
-                Claim(int(found.ids[place]), int(found.distances[place]), float(found.scores[place]))
+                Claim(int(found.ids[place]), found.distances[place].item(), float(found.scores[place]))
                 for place in rows.claims[:, at]
             ),
         )
@@ -265,15 +340,15 @@ def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int, 
         found = ids >= 0
         near, shots = distances[found], shard.track_rows(ids[found])["shot"]
         if len(distinct(shots)) >= top:
-            return _last_distance(near, shots, top)
+            return int(last_distance(near, shots, top))
         if k >= len(shard) or not found[:, -1].any():
             return 8 * int(queries.shape[1])
         k *= 8
 
 
-def _last_distance(distances: NDArray[np.int32], shots: NDArray[np.int32], top: int) -> int:
+def last_distance(distances: Distances, shots: NDArray[np.int32], top: int) -> float:
     """How far the `top`-th shot's nearest track is."""
     each = distinct_with(shots)
-    best: NDArray[np.int32] = np.full(len(each.values), np.iinfo(np.int32).max, np.int32)
+    best = np.full(len(each.values), np.inf)
     np.minimum.at(best, each.inverse, distances)
-    return int(np.sort(best)[min(top, len(best)) - 1])
+    return float(np.sort(best)[min(top, len(best)) - 1])

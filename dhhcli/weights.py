@@ -4,7 +4,9 @@
 was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` holds both hash layers. ``dhh.onnx`` is
 in integers, for film (older weights have none), and ``dhh.safetensors`` the same for torch. Safetensors and ONNX hold
 numbers only: loading weights runs nobody's code. Weights of a method that hashes pictures only (``"tracks":
-"majority"`` in the record) have one hash layer.
+"majority"`` in the record) have one hash layer. Where a method is not linear, the record names what it bends
+(``"expansions": {"still": "gaussian"}``, see expansion.py), its arrays lie in the same safetensors as
+``expansion.still.*``, and the format is version 3, so that a dhh that would leave it out refuses.
 """
 
 import hashlib
@@ -18,12 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import WeightsError
+from .expansion import KINDS, Expansion, from_arrays
 from .files import write_atomically
 from .hashing import HashLayers
 
 FORMAT = "dhh-weights"
 FORMAT_VERSION = 2  # 1 kept the backbone beside the hash layers in one safetensors file; it reads alike
-READABLE = (1, FORMAT_VERSION)
+EXPANDED_VERSION = 3  # written where there are expansions: who reads up to 2 would leave them out
+READABLE = (1, FORMAT_VERSION, EXPANDED_VERSION)
 DEFAULT = "dhh-128"
 
 
@@ -130,23 +134,37 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
     def tensor(file: Any, name: str) -> npt.NDArray[np.float32]:
         return np.asarray(file.get_tensor(name), np.float32)
 
-    framewise = _framewise(weights)
+    def expansion(file: Any, of: str) -> Expansion | None:
+        if of not in kinds:
+            return None
+        prefix = f"expansion.{of}."
+        names: list[str] = file.keys()
+        arrays = {name.removeprefix(prefix): tensor(file, name) for name in names if name.startswith(prefix)}
+        return from_arrays(kinds[of], arrays)
+
+    framewise, kinds = _framewise(weights), _expansions(weights)
+    still_expansion = track_expansion = None
     try:
         with safe_open(weights.safetensors_path, "np") as file:
+            still_expansion = expansion(file, "still")
             still, still_bias = tensor(file, "hash.still.weight"), tensor(file, "hash.still.bias")
             if framewise:
                 track, track_bias = np.empty((weights.bits, 0), np.float32), np.zeros(weights.bits, np.float32)
             else:
                 track = tensor(file, "hash.track.weight") if tracks else np.empty((weights.bits, 0), np.float32)
                 track_bias = tensor(file, "hash.track.bias")
-    except (SafetensorError, OSError) as error:
+                track_expansion = expansion(file, "track") if tracks else None
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{weights.safetensors_path}: {error}; reinstall it") from None
-    K, d = weights.bits, still.shape[-1]
+    K = weights.bits
+    d = still_expansion.weight.shape[1] if still_expansion else still.shape[-1]
+    r = d * (d + 1) // 2 if tracks and not framewise else 0
     shapes = still.shape, still_bias.shape, track.shape, track_bias.shape
-    if shapes != ((K, d), (K,), (K, d * (d + 1) // 2 if tracks and not framewise else 0), (K,)):
+    w, v = (one.size if one else given for one, given in ((still_expansion, d), (track_expansion, r)))
+    if shapes != ((K, w), (K,), (K, v), (K,)) or (track_expansion and track_expansion.weight.shape[1] != r):
         raise WeightsError(f"{weights.safetensors_path}: tensors of {shapes} do not make {K} bit codes")
     if framewise:
-        return HashLayers(still, still_bias, track, track_bias, framewise=True)
+        return HashLayers(still, still_bias, track, track_bias, framewise=True, still_expansion=still_expansion)
     try:
         model = weights.record["model"]
         eps, divide = float(model["eps"]), bool(model["divide"])
@@ -154,7 +172,16 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
         raise WeightsError(
             f"{weights.record_path}: no eps, divide under 'model' ({_reason(error)}); train anew or reinstall"
         ) from None
-    return HashLayers(still, still_bias, track, track_bias, eps, divide)
+    return HashLayers(
+        still,
+        still_bias,
+        track,
+        track_bias,
+        eps,
+        divide,
+        still_expansion=still_expansion,
+        track_expansion=track_expansion,
+    )
 
 
 def _framewise(weights: Weights) -> bool:
@@ -166,6 +193,19 @@ def _framewise(weights: Weights) -> bool:
             f"{weights.record_path}: hashes tracks by {kind!r}, this dhh knows 'covariance' and 'majority'; upgrade dhh"
         )
     return bool(kind == "majority")
+
+
+def _expansions(weights: Weights) -> dict[str, str]:
+    """Of which layers ("still", "track") there are expansions, and of what kind."""
+    model = weights.record.get("model")
+    found = model.get("expansions", {}) if isinstance(model, dict) else {}
+    known = isinstance(found, dict) and {*found} <= {"still", "track"} and all(kind in KINDS for kind in found.values())
+    if not known:
+        raise WeightsError(
+            f"{weights.record_path}: expansions {found!r}, this dhh knows {', '.join(KINDS)} of still and track; "
+            "upgrade dhh"
+        )
+    return found
 
 
 def write_weights(
@@ -214,7 +254,7 @@ def write_weights(
             }
     whole = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": EXPANDED_VERSION if record.get("model", {}).get("expansions") else FORMAT_VERSION,
         "name": name,
         "bits": bits,
         "files": files,

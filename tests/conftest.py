@@ -54,6 +54,33 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def full_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights whose backbone can be trained on; ``full-32.json``, 127 features and the constant one."""
+    import torch
+
+    from dhhcli.learning.backbone import Backbone, append_linear, fold_batch_norm
+    from dhhcli.learning.export import backbone_safetensors, hash_safetensors, to_onnx
+    from dhhcli.learning.model import HashModel
+    from dhhcli.weights import write_weights
+
+    torch.manual_seed(0)
+    matrix, offset = torch.randn(128, 320) / 18, torch.zeros(128)
+    matrix[-1], offset[-1] = 0, 1
+    backbone, model = append_linear(fold_batch_norm(Backbone().eval()), matrix, offset), HashModel(32, features=128)
+    onnx = to_onnx(backbone)
+    return write_weights(
+        tmp_path_factory.mktemp("full"),
+        "full-32",
+        bits=32,
+        safetensors=hash_safetensors(model.layers(), onnx),
+        onnx=onnx,
+        record={"model": {"eps": 1e-3, "divide": False, "homogeneous": True}},
+        network="full",
+        backbone=backbone_safetensors(backbone),
+    )
+
+
+@pytest.fixture(scope="session")
 def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The still branch of dhh-48 alone, for frames too: weights that hash pictures only, and find people."""
     from dataclasses import replace

@@ -66,7 +66,7 @@ def ask(shard: Shard, network: Network, *, together: bool) -> Asked:
                 clip = shard.video(int(shot["video"])).path.stem
                 right = int(shot["number"]) in SEEN[actor].get(clip, set())
                 size = float(shard.track_rows(np.array([hit.track]))[0]["face_px"])
-                found.append((hit.distance, hit.score, right, size, len(rows), kind_of(len(question))))
+                found.append((int(hit.distance), hit.score, right, size, len(rows), kind_of(len(question))))
     columns = [np.array(column) for column in zip(*found, strict=True)]
     return Asked(*columns)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,25 +14,42 @@ from typer.testing import Result
 from dhhcli.codes import unpack
 from dhhcli.errors import WeightsError
 from dhhcli.features import FeatureExtractor, still_features
+from dhhcli.figures import Loaded
 from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
 from dhhcli.imitation import centre
 from dhhcli.learning.devices import Devices
 from dhhcli.learning.methods import few_of_each, values_of
 from dhhcli.learning.stillhash import StillSettings, train_stills
 from dhhcli.packs import FacePack, read_pack, take
+from dhhcli.rivals import FITTED, FRAMEWISE
+from dhhcli.rivals import method as rival
+from dhhcli.rivals.protocol import Covariance
+from dhhcli.rivals.split import Split, looks_of, photos_of, training_of, videos_of
+from dhhcli.rivals.store import FeatureStore
+from dhhcli.rivals.trained import from_weights
+from dhhcli.sample import Sample
 from dhhcli.shards import open_shard
-from dhhcli.weights import load_hash_layers, load_weights
+from dhhcli.weights import load_hash_layers, load_weights, resolve_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+EXPANSIONS = {
+    "sh": {"still": "cosine"},
+    "ksh": {"still": "gaussian"},
+    "mlbe": {"still": "settled", "track": "settled"},
+    "mm-nn": {"still": "tanh", "track": "tanh"},
+    "plmh": {"still": "local", "track": "local"},
+    "her": {"still": "gaussian", "track": "gaussian"},
+}
 QUICK = ("--set", "epochs=2", "--set", "batch=8", "--set", "precision=float32")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``train.h5``, ``val.h5`` (other people) and ``protocol.json``."""
+    """A folder with ``train.h5``, ``more.h5``, ``val.h5`` (other people) and ``protocol.json``."""
     folder = tmp_path_factory.mktemp("methods")
     write_pack(folder / "train.h5", 4, 4, seed=0)
+    write_pack(folder / "more.h5", 6, 4, seed=0)
     write_pack(folder / "val.h5", 4, 6, seed=1)
     people = [
         {"identity": i, "queries": [6 * i, 6 * i + 1], "sets": [[6 * i + 2, 6 * i + 3]], "shots": [6 * i + 5]}
@@ -112,30 +130,81 @@ def test_a_layer_on_finished_features(
     assert "features: " not in again.stderr  # kept
 
 
-@pytest.mark.parametrize("method", ["lsh", "itq", "ssh", "dbc"])
+@pytest.mark.parametrize("method", FITTED)
 def test_a_fitted_layer_is_what_the_comparison_fits(
-    method: str, dhh: Callable[..., Result], data: Path, other_weights: Path, tmp_path: Path
+    method: str, dhh: Callable[..., Result], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dhhcli.rivals import method as rival
-    from dhhcli.rivals.protocol import Covariance, Looks, Training
+    """On features with a constant last one: all bits of photos, frames and tracks but a few that lie at 0."""
+    if method == "mm-nn":
+        from dhhcli.rivals import mm_nn
 
-    words = ["train", "--method", method, "--data", data / "train.h5", "--out", "run", "--bits", "12"]
-    result = dhh(*words, "--features-of", other_weights, "--seed", "5", "--threads", "1")
+        monkeypatch.setattr(mm_nn, "STEPS", 20)
+    words = ["train", "--method", method, "--data", data / "more.h5", "--out", "run", "--bits", "8"]
+    result = dhh(*words, "--features-of", "dhh-12", "--seed", "5", "--threads", "1")
     assert result.exit_code == 0, result.stderr
-    weights = load_weights(tmp_path / "run" / f"{method}-12.json")
-    assert (weights.record["training"]["method"], weights.record["model"]["tracks"]) == (method, "majority")
-    faces = read_pack(data / "train.h5")  # 4 photos a person: all are fitted on, person by person
-    crops = np.stack([centre(picture) for picture in faces.pictures])
-    features = still_features(FeatureExtractor(weights.onnx_path), crops, mirror=weights.mirror)
-    nothing = np.empty((0, 80, 80, 3), np.uint8), np.empty(0, np.int64)
-    order = np.argsort(np.random.default_rng([0, 15]).permutation(16).reshape(4, 4), axis=1) + 4 * np.arange(4)[:, None]
-    rows = order.ravel()
-    training = Training(*nothing, features[rows], faces.identity[rows], (), np.empty(0, np.int64), Covariance())
-    fitted = rival(method).fit(training, 12, np.random.default_rng([5, 21, 12]))
-    expected = fitted.stills(Looks(crops, features))
-    found = hash_stills(load_hash_layers(weights), features) >= 0.5
-    assert (found == expected).mean() > 0.99  # half of a bit's last place
-    assert dhh(*words, "--features-of", other_weights, "--set", "steps=3").exit_code == 2  # nothing to set
+    weights, base = load_weights(tmp_path / "run" / f"{method}-8.json"), load_weights(resolve_weights("dhh-12"))
+    layers, made = load_hash_layers(weights), load_hash_layers(base)
+    assert (weights.record["training"]["method"], weights.record["training"]["features_of"]) == (method, "dhh-12")
+    expansions = EXPANSIONS.get(method, {})
+    assert weights.record["model"].get("expansions", {}) == expansions
+    assert weights.record["format_version"] == (3 if expansions else 2)
+    assert (layers.framewise, weights.mirror) == (method in FRAMEWISE, base.mirror)
+    faces = read_pack(data / "more.h5")
+    store, covariance = FeatureStore(base), Covariance(made.eps, made.divide, homogeneous=True)
+    training = training_of(Split(faces, np.arange(len(faces)), {}, ()), store, covariance)
+    fitted = rival(method).fit(training, 8, np.random.default_rng([5, 21, 8]))
+    asked = read_pack(data / "val.h5")  # others
+    stills = looks_of(photos_of(asked, range(24)), store, covariance)[0]
+    tracks = looks_of(
+        videos_of(asked, [[6 * i + j for j in range(m)] for i in range(4) for m in (2, 5)]), store, covariance
+    )
+    read = from_weights(Loaded(weights, layers, homogeneous=True), None)
+    turned = int((read.stills(stills) != fitted.stills(stills)).sum())
+    turned += sum(int((a != b).sum()) for a, b in zip(read.videos(tracks), fitted.videos(tracks), strict=True))
+    assert turned <= 1  # of 24 codes of photos and 28 of frames or 8 of tracks, of 8 bits each
+
+
+def test_fitted_methods_say_what_they_lack(dhh: Callable[..., Result], data: Path, tmp_path: Path) -> None:
+    write_pack(tmp_path / "one.h5", 1, 5, seed=0)
+    for words, message in (
+        (["ksh", "--data", data / "train.h5", "--set", "steps=3"], "--set steps=3: no such setting"),
+        (["her", "--data", "one.h5"], "one.h5: photos of two people or more are needed; give another pack with --data"),
+        (["cvh", "--data", data / "train.h5", "--bits", "64"], "cvh: 64 bits of "),
+        (["plmh", "--data", data / "train.h5", "--bits", "64"], "plmh: 64 bits of "),
+        (["ssh", "--data", data / "train.h5", "--bits", "128"], "ssh: 128 bits of 127 features"),
+        (["sh", "--data", data / "train.h5", "--recipe", "paper"], "--recipe paper: sh has no such thing"),
+    ):
+        result = dhh("train", "--out", "run", "--threads", "1", "--method", *words)
+        assert result.exit_code == 2, result.stderr
+        assert message in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("method", ["ksh", "her"])
+def test_weights_with_expansions_index_films(
+    method: str, dhh: Callable[..., Result], data: Path, encoded: Path, sample: Sample, tmp_path: Path
+) -> None:
+    """Fitted on the two people of the film, each photo in a few looks."""
+    for number, photo in enumerate(sample.photos):
+        (tmp_path / "people" / str(number)).mkdir(parents=True)
+        picture = cv2.imread(str(photo))
+        assert picture is not None
+        for look, changed in enumerate([picture, picture[:, ::-1], cv2.GaussianBlur(picture, (0, 0), 3), picture // 2]):
+            cv2.imwrite(str(tmp_path / "people" / str(number) / f"{look}.jpg"), changed)
+    words = ["train", "--method", method, "--data", "people", "--out", "run", "--bits", "24", "--threads", "1"]
+    trained = dhh(*words)
+    assert trained.exit_code == 0, trained.stderr
+    weights = f"run/{method}-24.json"
+    result = dhh("encode", sample.film, "--out", "mine.h5", "--weights", weights)
+    assert result.exit_code == 0, result.stderr
+    with open_shard(tmp_path / "mine.h5") as shard, open_shard(encoded) as known:
+        assert (shard.tag.bits, len(shard)) == (24, len(known))
+    found = dhh("query", sample.photos[0], "--codes", "mine.h5", "--weights", weights, "--json")
+    assert found.exit_code == 0, found.stderr
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    assert rows[0]["bits"] == 24
+    assert {row["shot"] for row in rows[:3]} == {2, 6, 7}  # those of the first photo's
+    figures = dhh("evaluate", data / "val.h5", "--protocol", data / "protocol.json", "--weights", weights, "--json")
+    assert figures.exit_code == 0, figures.stderr
 
 
 def test_features_are_of_few_pictures_of_each() -> None:
@@ -167,11 +236,8 @@ def test_known_people_keep_pictures_out(dhh: Callable[..., Result], tmp_path: Pa
 
 
 def test_weights_of_stills_index_films(
-    dhh: Callable[..., Result], data: Path, encoded: Path, sample: object, tmp_path: Path
+    dhh: Callable[..., Result], data: Path, encoded: Path, sample: Sample, tmp_path: Path
 ) -> None:
-    from dhhcli.sample import Sample
-
-    assert isinstance(sample, Sample)
     words = ["train", "--method", "ddah", "--data", data / "train.h5", "--out", "run", "--bits", "12", "--threads", "1"]
     assert dhh(*words, *QUICK).exit_code == 0
     result = dhh("encode", sample.film, "--out", "mine.h5", "--weights", "run/ddah-12.json")

@@ -12,7 +12,7 @@ from synthetic import toy_pack
 from dhhcli.errors import UsageError
 from dhhcli.features import FeatureExtractor
 from dhhcli.figures import Loaded, load_all
-from dhhcli.hashing import HashLayers, hash_stills
+from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
 from dhhcli.learning.backbone import Backbone, fold_batch_norm
 from dhhcli.learning.export import hash_safetensors, to_onnx
 from dhhcli.learning.featurehash import FeatureSettings
@@ -21,6 +21,7 @@ from dhhcli.rivals import TRAINED, method
 from dhhcli.rivals.compare import compare, named, plan
 from dhhcli.rivals.protocol import Looks
 from dhhcli.rivals.split import protocol_split
+from dhhcli.rivals.store import FeatureStore
 from dhhcli.rivals.trained import from_weights, name_of
 from dhhcli.weights import write_weights
 
@@ -84,13 +85,66 @@ def test_features_at_hand_are_used_and_others_computed(weights: Path) -> None:
     expected = hash_stills(one.layers, features) >= 0.5
     looks = Looks(crops, features)
     wrong = Looks(crops, np.zeros_like(features))
-    at_hand = from_weights(one, str(one.weights.record["files"]["onnx"]["sha256"]))
-    computed = from_weights(one, "another network")
+    at_hand, computed = from_weights(one, None), from_weights(one, FeatureStore(one.weights))
     np.testing.assert_array_equal(at_hand.stills(looks), expected)
     np.testing.assert_array_equal(computed.stills(wrong), expected)
     for fitted, each in ((at_hand, looks), (computed, wrong)):
         tracks = [Looks(each.crops[:2], each.features[:2]), Looks(each.crops[2:], each.features[2:])]
         np.testing.assert_array_equal(np.concatenate(fitted.videos(tracks)), expected)
+
+
+def made(folder: Path, name: str, onnx: bytes, method: str, bits: int, network: str) -> str:
+    """Weights with a layer for tracks, called after a rival."""
+    rng = np.random.default_rng(bits)
+    still, track = (rng.normal(size=(bits, r)).astype(np.float32) for r in (320, 320 * 321 // 2))
+    layers = HashLayers(still, np.zeros(bits, np.float32), track, np.zeros(bits, np.float32), 0.1)
+    record = {"model": {"eps": 0.1, "divide": False, "features": 320}, "training": {"method": method}}
+    data = hash_safetensors(layers, onnx)
+    return str(write_weights(folder, name, bits=bits, safetensors=data, onnx=onnx, record=record, network=network))
+
+
+def test_a_network_runs_once_for_all_lengths(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of both lengths, video-wise and frame-wise, as numbers that come from the network alone."""
+    torch.manual_seed(1)
+    onnx = to_onnx(fold_batch_norm(Backbone().eval()))  # not DHH's
+    names = [made(tmp_path, f"her-{bits}", onnx, "her", bits, "theirs") for bits in (12, 16)]
+    names += [str(weights / "dhh-12.json")]
+    ran: list[tuple[str, int]] = []
+    whole = FeatureExtractor.__call__
+    paths: dict[int, str] = {}
+    start = FeatureExtractor.__init__
+
+    def opened(self: FeatureExtractor, path: Path, threads: int = 1) -> None:
+        start(self, path, threads)
+        paths[id(self)] = path.name
+
+    def counted(self: FeatureExtractor, crops: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> object:
+        ran.append((paths[id(self)], len(crops)))
+        return whole(self, crops)
+
+    monkeypatch.setattr(FeatureExtractor, "__init__", opened)
+    monkeypatch.setattr(FeatureExtractor, "__call__", counted)
+    faces = toy_pack(people=4, photos=6)
+    people = [Person(i, (6 * i, 6 * i + 1), ((6 * i + 2, 6 * i + 3, 6 * i + 4),), ()) for i in range(4)]
+    split = protocol_split(faces, faces, people)
+    cells = compare(split, plan(named("her"), (), 3, names, tmp_path / "out"))
+    assert [(cell.method, cell.bits, cell.seed, cell.kind) for cell in cells] == [
+        ("her", 12, 0, "video-wise"),
+        ("her", 16, 0, "video-wise"),
+    ]
+    pictures = 4 * (2 + 3)
+    assert sum(n for name, n in ran if name == "theirs.onnx") == pictures
+    assert sum(n for name, n in ran if name == "net.onnx") == pictures
+    one, looks = loaded(Path(names[1])), split.asked["set"].pictures
+    frames = whole(FeatureExtractor(one.weights.onnx_path), looks)
+    expected = hash_tracks(one.layers, np.split(frames, 4)) >= 0.5
+    found = from_weights(one, FeatureStore(one.weights)).videos(
+        [Looks(crops, np.zeros((3, 1), np.float32)) for crops in np.split(looks, 4)]
+    )
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+    ran.clear()
+    compare(split, plan(named("her,itq"), (), 1, names, tmp_path / "out"))
+    assert not [name for name, _ in ran if name == "theirs.onnx"]  # kept on disk
 
 
 def test_weights_of_rivals_take_part_in_a_comparison(weights: Path, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import rbf_kernel
 
 from dhhcli.rivals import cmssh, cvh, her, mlbe, mm_nn, pdh, plmh
+from dhhcli.rivals.layer import log_covariances
 from dhhcli.rivals.protocol import Covariance
 from dhhcli.rivals.samples import pairs, strangers, whole_people
-from dhhcli.rivals.spaces import log_covariances, principal, spaces
+from dhhcli.rivals.spaces import Space, principal, spaces
 from dhhcli.rivals.views import canonical
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
@@ -159,8 +160,28 @@ def test_mlbe_own_weights_recover_those_that_made_the_similarities() -> None:
     rng = np.random.default_rng(2)
     U, w = np.where(rng.random((200, 3)) < 0.5, 1.0, -1.0), np.array([0.5, 0.2, 0.1])
     np.testing.assert_allclose(mlbe.own_weights(U, (U * w) @ U.T), w, rtol=1e-3)
-    H = np.where(rng.random((9, 3)) < 0.5, 1.0, -1.0)
-    np.testing.assert_array_equal(mlbe.new_bits((H * w) @ U.T, U, w), H > 0)
+
+
+def test_mlbe_new_bits_are_the_most_probable_of_all() -> None:
+    """Given cosines to training things, by going through all codes; they are what no single bit can better."""
+    rng = np.random.default_rng(2)
+    X, U, w = rng.normal(size=(30, 5)), np.where(rng.random((30, 4)) < 0.5, 1.0, -1.0), np.array([0.5, 0.2, 0.1, 0.3])
+    new = rng.normal(size=(40, 5)) + 0.3
+    found = mlbe.new_bits(Space(np.full(5, 0.3), None, 2.0), X, U, w)(new)
+    codes = np.array(list(itertools.product([-1.0, 1.0], repeat=4)))
+    best = 0
+    for bits, similarity in zip(found, mlbe.cosines(new - 0.3, X), strict=True):
+
+        def error(code: Matrix, similarity: Matrix = similarity) -> float:
+            return float(np.square(similarity - (code * w) @ U.T).sum())
+
+        code = np.where(bits, 1.0, -1.0)
+        best += error(code) <= min(map(error, codes)) + 1e-9
+        for k in range(4):
+            turned = code.copy()
+            turned[k] *= -1
+            assert error(code) <= error(turned) + 1e-9
+    assert best >= 36
 
 
 def test_mm_nn_loss_is_that_of_loops() -> None:

@@ -1,6 +1,7 @@
 """search() against a slow twin that sorts every track of the shard."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,31 @@ def is_allowed(track: int, rules: Rules) -> bool:
     return any(first <= track < last for first, last in rules.allowed.tolist())
 
 
-def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = NO_RULES) -> list[Hit]:
-    """Every track against every person, one by one; then the rules of the docstrings, word by word."""
+Near = Callable[[np.ndarray, int], tuple[float, float]]  # rows of a person, track -> distance and score
+
+
+def slow_search(
+    shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = NO_RULES, measure: Near | None = None
+) -> list[Hit]:
+    """Every track against every person, one by one; then the rules of the docstrings, word by word.
+
+    measure: how near a track is; by its code if not given, and `rules.keep` is asked about that in any case.
+    """
     bits = unpack(shard.codes, shard.tag.bits)
+
+    def by_code(person: np.ndarray, track: int) -> tuple[float, float]:
+        return nearest_row(np.asarray(person), bits[track])
+
+    near_to = measure or by_code
     rows = shard.track_rows(np.arange(len(shard)))
     wanted = 1 + len(rules.also)
     people = [soft, *rules.also, *rules.without, *rules.never]
-    shots: dict[int, dict[int, list[tuple[int, float, int]]]] = {}  # shot -> person -> claims
+    shots: dict[int, dict[int, list[tuple[float, float, int]]]] = {}  # shot -> person -> claims
     for track in range(len(shard)):
         shot = int(rows["shot"][track])
         if not is_allowed(track, rules) or (rules.apart is not None and shot in rules.apart.tolist()):
             continue
-        near = [nearest_row(np.asarray(person), bits[track]) for person in people]
+        near = [near_to(person, track) for person in people]
         owner = near.index(min(near))
         if owner < wanted and near[owner][0] <= (shard.tag.bits if rules.radius is None else rules.radius):
             shots.setdefault(shot, {}).setdefault(owner, []).append((*near[owner], track))
@@ -59,8 +73,9 @@ def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = 
             found.append((farthest, os.fsencode(video.path), number, best, shot))
     kept: list[Any] = []
     for row in sorted(found):
-        distances = np.array([[claim[0]] for claim in row[3]], np.int32)
-        scores = np.array([[claim[1]] for claim in row[3]], np.float32)
+        codes = [by_code(person, claim[2]) for person, claim in zip(people, row[3], strict=False)]
+        distances = np.array([[code[0]] for code in codes], np.int32)
+        scores = np.array([[code[1]] for code in codes], np.float32)
         if rules.keep is not None and not rules.keep(distances, scores)[0]:
             continue
         if rules.per_video is not None and sum(row[1] == other[1] for other in kept) >= rules.per_video:
@@ -83,7 +98,7 @@ def slow_search(shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = 
 
 
 def assert_same_hits(found: list[Hit], expected: list[Hit]) -> None:
-    def exact(hit: Hit) -> tuple[int, ...]:
+    def exact(hit: Hit) -> tuple[int | float, ...]:
         claims = (number for claim in hit.claims for number in (claim.track, claim.distance))
         return hit.rank, hit.distance, hit.track, hit.shot, hit.tracks, *claims
 
@@ -198,7 +213,7 @@ def test_a_track_is_taken_for_who_it_is_nearest_to(tmp_path: Path) -> None:
     path, ann, bob = two_people(tmp_path)
     with open_shard(path) as shard:
 
-        def shots(rules: Rules) -> list[tuple[int, int, int]]:
+        def shots(rules: Rules) -> list[tuple[int, int | float, int]]:
             return [(hit.shot, hit.distance, hit.tracks) for hit in search(shard, ann, None, rules=rules)]
 
         assert shots(NO_RULES) == [(0, 0, 1), (1, 0, 2), (2, 6, 1)]

@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import save
 
 from dhhcli import weights as module
+from dhhcli.covariance import log_covariance
 from dhhcli.errors import WeightsError
-from dhhcli.hashing import HashLayers
+from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
 from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, write_weights
 
 BITS, FEATURES = 6, 4
@@ -190,7 +191,84 @@ def test_a_missing_record_names_what_is_shipped(tmp_path: Path, monkeypatch: pyt
     refused(tmp_path / "none.json", "no such weights; shipped are: tiny")
 
 
-@pytest.mark.parametrize("version", [0, 3, "2", None])
+EXPANSIONS = {"still": "gaussian", "track": "tanh"}
+
+
+def expanded() -> dict[str, Any]:
+    """Three anchors for photos, five hidden units for tracks."""
+    rng = np.random.default_rng(1)
+
+    def draw(*shape: int) -> Any:
+        return rng.normal(size=shape).astype(np.float32)
+
+    vector = FEATURES * (FEATURES + 1) // 2
+    return tensors() | {
+        "hash.still.weight": draw(BITS, 3),
+        "hash.track.weight": draw(BITS, 5),
+        "expansion.still.weight": draw(2, FEATURES),
+        "expansion.still.bias": draw(2),
+        "expansion.still.points": draw(3, 2),
+        "expansion.still.width": np.array([1.5], np.float32),
+        "expansion.track.weight": draw(5, vector).astype(np.float16),
+        "expansion.track.bias": draw(5),
+    }
+
+
+def with_expansions(folder: Path, data: dict[str, Any], expansions: Any = EXPANSIONS) -> Path:
+    return written(folder, data, RECORD | {"model": RECORD["model"] | {"expansions": expansions}})
+
+
+def test_expansions_are_read_and_need_a_later_dhh(tmp_path: Path) -> None:
+    data = expanded()
+    path = with_expansions(tmp_path, data)
+    assert json.loads(path.read_text())["format_version"] == 3  # who reads up to 2 refuses
+    assert json.loads(written(tmp_path / "plain").read_text())["format_version"] == 2
+    found = load_hash_layers(load_weights(path))
+    still, track = found.still_expansion, found.track_expansion
+    assert still is not None
+    assert track is not None
+    assert (still.kind, still.size, track.kind, track.size) == ("gaussian", 3, "tanh", 5)
+    features = np.random.default_rng(2).normal(size=(7, FEATURES)).astype(np.float32)
+    z = features @ data["expansion.still.weight"].T + data["expansion.still.bias"]
+    near = np.exp(-np.square(z[:, None] - data["expansion.still.points"]).sum(axis=2) / 1.5)
+    bits = near @ data["hash.still.weight"].T + data["hash.still.bias"] >= 0
+    np.testing.assert_array_equal(hash_stills(found, features) >= 0.5, bits)
+    vector = log_covariance(features, eps=0.01, divide=True)
+    hidden = np.tanh(data["expansion.track.weight"].astype(float) @ vector + data["expansion.track.bias"])
+    bits = data["hash.track.weight"] @ hidden + data["hash.track.bias"] >= 0
+    np.testing.assert_array_equal(hash_tracks(found, [features])[0] >= 0.5, bits)
+    without = load_hash_layers(load_weights(path), tracks=False)
+    assert without.track_expansion is None
+    np.testing.assert_array_equal(hash_stills(without, features), hash_stills(found, features))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"expansion.still.points": None}, "gaussian without 'points'"),
+        ({"expansion.still.points": np.zeros((3, 4), np.float32)}, "gaussian of "),
+        ({"expansion.still.width": np.array([0], np.float32)}, r"gaussian of width 0\.0"),
+        ({"hash.still.weight": np.zeros((BITS, FEATURES), np.float32)}, "do not make 6 bit codes"),
+        ({"hash.track.weight": np.zeros((BITS, 4), np.float32)}, "do not make 6 bit codes"),
+        ({"expansion.track.weight": np.zeros((5, 11), np.float16)}, "do not make 6 bit codes"),
+    ],
+)
+def test_expansions_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    data = {name: array for name, array in (expanded() | change).items() if array is not None}
+    weights = load_weights(with_expansions(tmp_path, data))
+    with pytest.raises(WeightsError, match=says) as caught:
+        load_hash_layers(weights)
+    assert str(caught.value).startswith(str(weights.safetensors_path))
+
+
+@pytest.mark.parametrize("expansions", [{"still": "fourier"}, {"face": "tanh"}, ["tanh"], {"still": ["tanh"]}, 3])
+def test_unknown_expansions_are_refused(tmp_path: Path, expansions: Any) -> None:
+    weights = load_weights(with_expansions(tmp_path, expanded(), expansions))
+    with pytest.raises(WeightsError, match=r"this dhh knows gaussian, local, tanh, cosine, settled of still and track"):
+        load_hash_layers(weights)
+
+
+@pytest.mark.parametrize("version", [0, 4, "2", None])
 def test_an_unknown_version_is_refused(tmp_path: Path, version: object) -> None:
     path = written(tmp_path)
     edit(path, lambda record: record.update(format_version=version))
@@ -199,8 +277,8 @@ def test_an_unknown_version_is_refused(tmp_path: Path, version: object) -> None:
 
 def test_a_later_version_is_called_that_even_when_laid_out_anew(tmp_path: Path) -> None:
     path = tmp_path / "later.json"
-    path.write_text(json.dumps({"format": "dhh-weights", "format_version": 3, "parts": []}))
-    refused(path, "version 3, this dhh reads")
+    path.write_text(json.dumps({"format": "dhh-weights", "format_version": 4, "parts": []}))
+    refused(path, "version 4, this dhh reads")
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:

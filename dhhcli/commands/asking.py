@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..edit.formats import Device, Format, Fuse, Order
+from ..edit.formats import Device, Format, Fuse, Order, Way
 from ..errors import UsageError
 from .options import Codes, ColumnsOption, HandlesOption, Json, OrderOption, Out, SequenceOption, WeightsName, finite
 
@@ -105,6 +105,14 @@ def query(
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    search: Annotated[
+        Way | None,
+        typer.Option(
+            help="Where a codes file keeps codes of frames: a track is as far as its frames are on average, as the "
+            "nearest of them, or as the majority of their bits. [average]",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
@@ -160,6 +168,7 @@ def query(
         thumbnails=sheet is not None,
         why=why,
         cuda=device is Device.cuda,
+        way=search,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)

@@ -51,16 +51,15 @@ class Cut:
     def title(self) -> str:
         """Name of its marker."""
         sure = self.row.confidence_in_words.partition(" ")[0]
-        return f"#{self.row.rank} {sure or f'{self.row.distance}/{self.row.bits}'}"
+        return f"#{self.row.rank} {sure or f'{self.row.distance:g}/{self.row.bits}'}"
 
     @property
     def comment(self) -> str:
         """What a person wants to know of it, in one line."""
         row = self.row
         likely = f"{words}, " if (words := row.confidence_in_words.partition(" ")[2]) else ""
-        return (
-            f"shot {row.shot}, {likely}{row.distance} of {row.bits} bits differ, face at {self.media.label(self.face)}"
-        )
+        differ = f"{row.distance:g} of {row.bits} bits differ"
+        return f"shot {row.shot}, {likely}{differ}, face at {self.media.label(self.face)}"
 
 
 def cuts(

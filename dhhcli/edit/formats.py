@@ -1,4 +1,4 @@
-"""formats: words on a command line -> Format, Order, Layout, Fuse; imports nothing, so that help is quick."""
+"""formats: words on a command line -> Format, Order, Layout, Fuse, Way; imports nothing, so that help is quick."""
 
 from enum import StrEnum
 
@@ -42,6 +42,14 @@ class Fuse(StrEnum):
     both = "both"
     set = "set"
     best = "best"
+
+
+class Way(StrEnum):
+    """Which distance of a track counts where its frames have codes of their own; see framesearch.py."""
+
+    average = "average"
+    minimum = "minimum"
+    majority = "majority"
 
 
 class Device(StrEnum):

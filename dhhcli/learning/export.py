@@ -3,13 +3,18 @@
 import hashlib
 import io
 import warnings
+from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import WeightsError
 from ..hashing import HashLayers
+from ..weights import Weights
 from .backbone import Backbone, to_input
 
 
@@ -59,17 +64,48 @@ def backbone_safetensors(backbone: Backbone) -> bytes:
     return save({name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()})
 
 
+def read_backbone(weights: Weights) -> Backbone:
+    """The backbone of finished weights for torch, without batch normalisation.
+
+    Raises:
+        WeightsError: they bring none, or it is not the one that the record describes.
+    """
+    try:
+        entry = weights.record["files"]["backbone"]
+        path, expected = weights.record_path.parent / Path(entry["name"]).name, str(entry["sha256"])
+    except (KeyError, TypeError):
+        raise WeightsError(
+            f"{weights.record_path}: names no backbone that can be trained on; take weights of `dhh train --method dhh`"
+        ) from None
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise WeightsError(f"{path}: not the file that {weights.record_path.name} describes; reinstall it")
+        tensors = load(data)
+        last = list(Backbone(batch_norm=False).state_dict())[-1]
+        backbone = Backbone(batch_norm=False, features=len(tensors[last]))
+        backbone.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        words = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not a Table II backbone ({words}); reinstall it") from None
+    return backbone
+
+
 def hash_safetensors(layers: HashLayers, onnx: bytes) -> bytes:
     """Hash layers of one length, ``hash.{still,track}.{weight,bias}``; the file names the backbone it belongs to.
 
-    The track layer, nearly all of it, is stored in half precision: its codes differ from those of single precision in
-    less than one bit in a thousand. Methods that hash pictures only have none.
+    What takes in log-covariances, nearly all of it, is stored in half precision: codes differ from those of single
+    precision in less than one bit in a thousand. Methods that hash pictures only have none. Expansions (expansion.py)
+    are ``expansion.{still,track}.*``.
     """
-    tensors = {
-        "hash.still.weight": torch.from_numpy(layers.still_weight),
-        "hash.still.bias": torch.from_numpy(layers.still_bias),
-    }
+    tensors = {"hash.still.weight": layers.still_weight, "hash.still.bias": layers.still_bias}
     if not layers.framewise:
-        tensors["hash.track.weight"] = torch.from_numpy(layers.track_weight).half()
-        tensors["hash.track.bias"] = torch.from_numpy(layers.track_bias)
-    return save(tensors, {"backbone": hashlib.sha256(onnx).hexdigest()})
+        tensors |= {"hash.track.weight": layers.track_weight, "hash.track.bias": layers.track_bias}
+    for of, expansion in (("still", layers.still_expansion), ("track", layers.track_expansion)):
+        if expansion:
+            tensors |= {f"expansion.{of}.{name}": array for name, array in expansion.arrays().items()}
+    large = "expansion.track.weight" if layers.track_expansion else "hash.track.weight"
+    stored = {name: torch.from_numpy(np.ascontiguousarray(array)).float() for name, array in tensors.items()}
+    if large in stored:
+        stored[large] = stored[large].half()
+    return save(stored, {"backbone": hashlib.sha256(onnx).hexdigest()})

@@ -1,8 +1,9 @@
 """featurehash: features (n, r, d) of a finished backbone + people -> a linear hash (K, d) by dnnh, dsh or hashnet.
 
-The paper's deep baselines start from the backbone that everybody starts from; here it also stands still, so all that is
-trained is the layer on top, one for each length of code, in seconds. Everything random of step t comes from a generator
-seeded with (seed, K, t); a resumed run (loop.py) repeats what an uninterrupted one would have done.
+The paper's deep baselines start from the backbone that everybody starts from; here it stands still, so all that is
+trained is the layer on top, one for each length of code, in seconds (deephash.py goes on from there through the
+backbone). Everything random of step t comes from a generator seeded with (seed, K, t); a resumed run (loop.py) repeats
+what an uninterrupted one would have done.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ class FeatureSettings:
     steps: int = 3000
     rate: float = 1e-3
     weight_decay: float = 5e-4
+    backbone_steps: int = 0  # after those, through the backbone (deephash.py)
+    backbone_rate: float = 1e-5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +59,8 @@ class FeatureSettings:
             "most": self.most >= 2,
             "steps": self.steps >= 1,
             "rate": self.rate > 0,
+            "backbone_steps": self.backbone_steps >= 0,
+            "backbone_rate": self.backbone_rate > 0,
             "weight_decay": self.weight_decay >= 0,
         }
         wrong = [f"{name} {getattr(self, name)}" for name, right in ranges.items() if not right]
@@ -94,8 +99,7 @@ class Layer(nn.Module):
         flat = features.flatten(0, 1)
         self.mean, self.spread = flat.mean(dim=0), float(flat.std(dim=0).square().mean().sqrt())
         d = features.shape[2]
-        make: Callable[[int, int], nn.Module] = {"dnnh": Dnnh, "dsh": Dsh, "hashnet": Hashnet}[settings.method]
-        self.hash = make(d, bits)
+        self.hash = hash_layer(settings.method, d, bits)
 
     def optimiser(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.settings.rate, weight_decay=self.settings.weight_decay)
@@ -104,27 +108,46 @@ class Layer(nn.Module):
         return f"{self.settings.method} {self.bits}"
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        s = self.settings
-        rng = np.random.default_rng([s.seed, 15, self.bits, step])
-        chosen = rng.choice(len(self.people), min(s.people, len(self.people)), replace=False)
-        rows = np.concatenate([rng.permutation(self.people[who])[: s.photos] for who in chosen])
+        rng = np.random.default_rng([self.settings.seed, 15, self.bits, step])
+        rows = draw_rows(self.people, self.settings, rng)
         looks = torch.from_numpy(rng.integers(0, self.bank.shape[1], len(rows)))
         return self.bank[torch.from_numpy(rows), looks], torch.from_numpy(self.identity[rows])
 
     def losses(self, step: int, batch: Any, optimiser: torch.optim.Optimizer) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: ARG002
         features, who = batch
         descend: Callable[..., tuple[Tensor, dict[str, Tensor]]] = self.hash.losses  # type: ignore[assignment]
-        return descend(self._standard(features).to(self.device), who.to(self.device), step)
+        return descend(self.standard(features).to(self.device), who.to(self.device), step)
 
-    def _standard(self, features: Tensor) -> Tensor:
-        return (features.float() - self.mean) / self.spread
+    def standard(self, features: Tensor) -> Tensor:
+        """Features (n, d) about their mean, in units of their spread: what the layer sees."""
+        return (features.float() - self.mean.to(features.device)) / self.spread
 
-    @torch.no_grad()
     def linear(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Weight (K, d) and bias (K,) on features as they are: a bit is 1 where weight @ x + bias is not negative."""
-        probes = torch.cat([torch.zeros(1, len(self.mean)), torch.eye(len(self.mean))])
-        values = self.hash(self._standard(probes).to(self.device)).double().cpu()
-        return (values[1:] - values[0]).T.float().numpy().copy(), values[0].float().numpy().copy()
+        return as_linear(lambda probes: self.hash(self.standard(probes).to(self.device)), len(self.mean))
+
+
+def hash_layer(method: Name, features: int, bits: int) -> nn.Module:
+    """The method's layer (n, d) -> (n, K), drawn from torch's global generator."""
+    make: dict[Name, Callable[[int, int], nn.Module]] = {"dnnh": Dnnh, "dsh": Dsh, "hashnet": Hashnet}
+    return make[method](features, bits)
+
+
+def draw_rows(
+    people: Sequence[npt.NDArray[np.int64]], settings: FeatureSettings, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Rows of a batch: some people, of each of them some photos."""
+    chosen = rng.choice(len(people), min(settings.people, len(people)), replace=False)
+    return np.concatenate([rng.permutation(people[who])[: settings.photos] for who in chosen])
+
+
+@torch.no_grad()
+def as_linear(
+    values: Callable[[Tensor], Tensor], features: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Weight (K, d) and bias (K,) of an affine map (n, d) -> (n, K), from what it makes of the unit vectors."""
+    found = values(torch.cat([torch.zeros(1, features), torch.eye(features)])).double().cpu()
+    return (found[1:] - found[0]).T.float().numpy().copy(), found[0].float().numpy().copy()
 
 
 def train_layers(
@@ -156,7 +179,8 @@ def train_layers(
             torch.manual_seed(settings.seed)
             task = Layer(features, identity, bits, settings, devices.device)
         task.to(devices.device)
-        made_with = asdict(settings) | stamp
+        # what comes after these steps does not matter to them
+        made_with = {k: v for k, v in asdict(settings).items() if not k.startswith("backbone_")} | stamp
         for report in train_task(task, settings.steps, folder / f"checkpoint-{bits}.safetensors", made_with, devices):
             yield report, task
 

@@ -1,11 +1,12 @@
 """methods: face packs + the name of a rival method -> weights (K bits) that encode, query and evaluate use.
 
 ``dhh train --method``: ddah, dcbh and dmh train networks of their own (stillhash.py), dnnh, dsh and hashnet a layer on
-the features of finished weights (featurehash.py), and lsh, itq, ssh and dbc are fitted on those (linearhash.py). All of
-them hash single pictures; a track gets the bits that most of its frames have. In the folder:
-``checkpoint*.safetensors``, from which a killed run goes on, ``features.safetensors`` where there are any,
-``log.jsonl``, ``training.png``, then NAME.onnx and for each length NAME-BITS.json and NAME-BITS.safetensors
-(weights.py).
+the features of finished weights (featurehash.py) and, with ``--set backbone_steps=N``, then the backbone too
+(deephash.py), and all others are fitted on features (fitted.py). Methods between photos and videos (cvh, cmssh, pdh,
+mlbe, mm-nn, plmh, her) hash a track's log-covariance as DHH does; the rest hash single pictures, and a track gets the
+bits that most of its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run goes on,
+``features.safetensors`` where there are any, ``log.jsonl``, ``training.png``, then NAME.onnx and for each length
+NAME-BITS.json and NAME-BITS.safetensors (weights.py).
 
 Several lengths share a network of ddah, dcbh and dmh, which their papers do not do: train one at a time to compare with
 them to the letter.
@@ -16,8 +17,9 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,21 +38,23 @@ from ..hashing import HashLayers
 from ..imitation import centre, imitate_frames
 from ..metrics import mean_average_precision
 from ..packs import FacePack, Person, fingerprint, merge_packs, take
+from ..rivals import FITTED
 from ..weights import Weights, load_hash_layers, load_weights, resolve_weights, write_weights
+from .backbone import Backbone
 from .bank import extract
 from .checkpoint import read_tensors
+from .deephash import train_deep
 from .devices import Devices, open_devices
-from .export import hash_safetensors, to_onnx
-from .featurehash import FeatureSettings, train_layers
-from .linearhash import PAPERS as LINEAR_PAPERS
-from .linearhash import LinearSettings, fit_layers
+from .export import hash_safetensors, read_backbone, to_onnx
+from .featurehash import FeatureSettings, Layer, train_layers
+from .fitted import PAPERS as FITTED_PAPERS
+from .fitted import FittedSettings, fit_layers
 from .plot import plot_log
 from .stillhash import PAPERS, StillSettings, train_stills
 from .train import Log, Validation, save_stage
 
-Method = Literal["ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", "lsh", "itq", "ssh", "dbc"]
-METHODS = get_args(Method)
-Settings = StillSettings | FeatureSettings | LinearSettings
+METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
+Settings = StillSettings | FeatureSettings | FittedSettings
 LOOKS = 2  # of every picture whose features are cached: as it is, and once imitated as film
 FEATURE_PAPERS = {
     "dnnh": "Lai et al., Simultaneous Feature Learning and Hash Coding with Deep Neural Networks, CVPR 2015",
@@ -70,8 +74,8 @@ def settings_of(method: str, lengths: Sequence[int], seed: int) -> Settings:
             return StillSettings.of(method, lengths, seed)
         case "dnnh" | "dsh" | "hashnet":
             return FeatureSettings.of(method, lengths, seed)
-        case "lsh" | "itq" | "ssh" | "dbc":
-            return LinearSettings.of(method, lengths, seed)
+        case _ if method in FITTED:
+            return FittedSettings.of(method, lengths, seed)
     raise UsageError(f"--method {method}: no such method; there are dhh, {', '.join(METHODS)}")
 
 
@@ -99,7 +103,7 @@ def run_method(
         protocol: what is asked of whom there.
         terms: of the data, for the record.
         threads: of the CPU.
-        features_of: weights whose backbone's features dnnh, dsh and hashnet hash; default: the shipped ones.
+        features_of: weights whose backbone's features methods without a network hash; default: the shipped ones.
         hold_out: so many people keep ten pictures out of training, for figures on known people (closed.py).
 
     Raises:
@@ -144,8 +148,8 @@ def run_method(
         stem = name or settings.method
         if isinstance(settings, StillSettings):
             lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
-        elif isinstance(settings, LinearSettings):
-            lines = _linear(faces, settings, out, stem, training, validation, features_of)
+        elif isinstance(settings, FittedSettings):
+            lines = _fitted(faces, settings, out, stem, training, validation, features_of)
         else:
             lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
         if devices.first:
@@ -171,11 +175,7 @@ def _own_network(
             continue
         final = copy.deepcopy(network).cpu().eval()
         if report.losses:
-            figures: dict[str, float] = {}
-            if validation:
-                values = values_of(final, validation.faces.pictures, settings.size)
-                for K in settings.lengths:
-                    figures |= code_figures(values, settings.rows(K), validation.people, K)
+            figures = _figures(final, settings.lengths, validation, settings.size)
             yield log.write(report.stage, report.step, report.steps, report.losses | figures)
     if final is not None:
         yield from export_network(final, settings, out, stem, training, validation)
@@ -226,6 +226,7 @@ def _on_features(
     features_of: str | None,
 ) -> Iterator[str]:
     weights = load_weights(resolve_weights(features_of))
+    backbone = read_backbone(weights) if settings.backbone_steps else Backbone()  # an error now, not after the layers
     homogeneous = bool(weights.record["model"].get("homogeneous", False))
     faces = few_of_each(faces, settings.most, settings.seed)
     extractor = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
@@ -242,24 +243,53 @@ def _on_features(
             save_stage(kept, stored, stamp | {"seed": settings.seed})
     features = stored["features"]
     use = features.shape[2] - homogeneous  # the constant feature says nothing; the bias is there
-    layers: dict[int, HashLayers] = {}
+    layers: dict[int, Layer] = {}
     for report, layer in train_layers(features[..., :use], faces.identity, settings, out, stamp, devices):
         if report.losses:
             yield log.write(report.stage, report.step, report.steps, report.losses)
         if report.step >= report.steps:
-            K = layer.bits
-            weight, bias = layer.linear()
-            weight = np.pad(weight, ((0, 0), (0, int(homogeneous))))
-            none = np.empty((K, 0), np.float32), np.zeros(K, np.float32)
-            layers[K] = HashLayers(weight, bias, *none, framewise=True)
+            layers[layer.bits] = layer
+    found = {K: layer.linear() for K, layer in layers.items()}
+    onnx = weights.onnx_path.read_bytes()
+    if settings.backbone_steps:
+        for report, network in train_deep(faces, backbone, layers, settings, out, stamp, devices):
+            final = copy.deepcopy(network).cpu().eval() if devices.first else network
+            if devices.first and report.losses:
+                figures = _figures(final, settings.lengths, validation)
+                yield log.write(report.stage, report.step, report.steps, report.losses | figures)
+        if devices.first:
+            found, onnx = {K: final.linear(K) for K in settings.lengths}, to_onnx(final.backbone)
     if devices.first:
-        record = _record(weights, FEATURE_PAPERS[settings.method], training)
-        yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
+        hashes = {}
+        for K, (weight, bias) in found.items():
+            padded, none = np.pad(weight, ((0, 0), (0, int(homogeneous)))), np.empty((K, 0), np.float32)
+            hashes[K] = HashLayers(padded, bias, none, np.zeros(K, np.float32), framewise=True)
+        record = _record(weights, FEATURE_PAPERS[settings.method], training, hashes[settings.lengths[0]])
+        yield from _write(out, stem, hashes, onnx, record, validation)
 
 
-def _linear(
+def _figures(
+    network: nn.Module, lengths: Sequence[int], validation: Validation | None, size: int = 64
+) -> dict[str, float]:
+    """What every length of code reaches on other people, where there are some."""
+    if not validation:
+        return {}
+    values = values_of(network, validation.faces.pictures, size)
+    found: dict[str, float] = {}
+    for K, rows in rows_of(lengths).items():
+        found |= code_figures(values, rows, validation.people, K)
+    return found
+
+
+def rows_of(lengths: Sequence[int]) -> dict[int, slice]:
+    """Where the codes of every length lie among the outputs of a network for all of them."""
+    ends = accumulate(lengths)
+    return {K: slice(end - K, end) for K, end in zip(lengths, ends, strict=True)}
+
+
+def _fitted(
     faces: FacePack,
-    settings: LinearSettings,
+    settings: FittedSettings,
     out: Path,
     stem: str,
     training: dict[str, Any],
@@ -268,19 +298,26 @@ def _linear(
 ) -> Iterator[str]:
     weights = load_weights(resolve_weights(features_of))
     layers = {one.bits: one for one in fit_layers(faces, weights, settings, out, torch.get_num_threads())}
-    record = _record(weights, LINEAR_PAPERS[settings.method], training)
+    record = _record(weights, FITTED_PAPERS[settings.method], training, next(iter(layers.values())))
     yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
 
 
-def _record(weights: Weights, paper: str, training: dict[str, Any]) -> dict[str, Any]:
+def _record(weights: Weights, paper: str, training: dict[str, Any], layers: HashLayers) -> dict[str, Any]:
     """What a layer's record says: most of it is that of the weights whose features it hashes."""
     kept = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
-    model = kept | {
-        "tracks": "majority",
-        "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
-        "mirror": weights.mirror,
-        "paper": paper,
-    }
+    bent = {"still": layers.still_expansion, "track": layers.track_expansion}
+    expansions = {of: one.kind for of, one in bent.items() if one}
+    how = {"tracks": "majority"} if layers.framewise else {"eps": layers.eps, "divide": layers.divide}
+    model = (
+        kept
+        | how
+        | ({"expansions": expansions} if expansions else {})
+        | {
+            "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
+            "mirror": weights.mirror,
+            "paper": paper,
+        }
+    )
     training = training | {"features_of": weights.name}
     return {"input": weights.record.get("input", _INPUT), "model": model, "training": training, "metrics": {}}
 

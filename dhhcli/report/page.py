@@ -6,6 +6,7 @@ script and style but its own two, by their hash. What comes from outside (names,
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -87,7 +88,7 @@ def _filter(rows: Sequence[Row]) -> str:
             '<label class="filter">confidence at least <output id="limit">0.00</output>'
             '<input id="filter" type="range" data-by="confidence" min="0" max="1" step="0.01" value="0"></label>'
         )
-    low, high = min(row.distance for row in rows), max(row.distance for row in rows)
+    low, high = math.floor(min(row.distance for row in rows)), math.ceil(max(row.distance for row in rows))
     return (
         f'<label class="filter">at most <output id="limit">{high}</output> of {rows[0].bits} bits differ'
         f'<input id="filter" type="range" data-by="distance" min="{low}" max="{high}" step="1" value="{high}"></label>'
@@ -127,7 +128,7 @@ def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> s
         for what, picture in (("asked for", query), ("found", face))
     )
     return f"""<article tabindex="0" data-distance="{row.distance}"{attribute}>
-<h2>#{row.rank} <small>{row.distance} of {row.bits} bits differ</small></h2>
+<h2>#{row.rank} <small>{row.distance:g} of {row.bits} bits differ</small></h2>
 {meter}
 <div class="pair">{pair}</div>
 {best}

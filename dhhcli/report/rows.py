@@ -20,7 +20,9 @@ class Row:
     """One shot that answers the query, in the order of the TSV's columns."""
 
     rank: int
-    distance: int  # bits in which the codes of photo and track differ; of several people who are there, the farthest's
+    # bits in which the codes of photo and track differ (on average over its frames, where these have codes of their
+    # own); of several people who are there, the farthest's
+    distance: int | float
     bits: int  # of how many
     confidence: float | None  # probability that it is the person; None: the weights are not calibrated
     false_rate: float | None  # how often somebody else comes as near, at most
@@ -84,7 +86,7 @@ def _row(shard: Shard, hit: Hit, chance: Chance | None, track: np.void, shot: np
     left, top, right, bottom = (round(float(edge)) for edge in track["box"])
     return Row(
         rank=hit.rank,
-        distance=hit.distance,
+        distance=round(hit.distance, 6),
         bits=shard.tag.bits,
         confidence=None if chance is None else chance.confidence,
         false_rate=None if chance is None else chance.false_rate,

@@ -33,7 +33,7 @@ def contact_sheet(
     """
     cells = [(jpeg, ("asked with", path.name, ""), True) for path, jpeg in photos[:COLUMNS]]
     for row, jpeg in zip(rows, thumbnails, strict=True):
-        words = f"{row.distance}/{row.bits}  {row.confidence_in_words}".rstrip()
+        words = f"{row.distance:g}/{row.bits}  {row.confidence_in_words}".rstrip()
         cells.append((jpeg, (f"{row.rank}.  {row.face_at}", words, row.video.name), False))
     lines = max(1, -(-len(cells) // COLUMNS))
     sheet = np.full((lines * (CELL + CAPTION), COLUMNS * CELL, 3), PAPER, np.uint8)

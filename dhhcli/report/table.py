@@ -29,7 +29,7 @@ def result_table(rows: Sequence[Row], columns: Sequence[str] = SHOWN) -> Table:
 
 def _shown(row: Row, name: str) -> str:
     if name == "distance":
-        return f"{row.distance}/{row.bits}"
+        return f"{row.distance:g}/{row.bits}"
     if name == "confidence":
         return row.confidence_in_words
     text = _short(row.video) if name == "video" else cell(getattr(row, name))

@@ -1,5 +1,6 @@
 """why: Explanation -> lines for the terminal, or one JSON object; what moved a hit to its rank."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 
@@ -15,6 +16,12 @@ LINES = 16  # of the histogram, at most
 def explained(why: Explanation) -> Iterator[str]:
     """Lines without their newline."""
     total = int(why.histogram.sum())
+    if why.by_frames:
+        by = why.by_frames
+        yield (
+            f"hit {why.rank}: the {by.way} distance of its {by.frames} frames is {by.distance:g} bits "
+            f"({by.least} to {by.most}); what follows is about the code of the track, the majority of theirs"
+        )
     yield f"hit {why.rank}: {why.distance} of {why.bits} bits differ; strangers' codes differ in about {why.bits // 2}"
     yield f"tracks nearer than this one: {why.nearer} of {total}"
     if why.limits:
@@ -74,6 +81,7 @@ def json_object(why: Explanation) -> str:
             "crops_again": len(why.crops),
             "changed": why.changed,
             "histogram": why.histogram.tolist(),
+            "by_frames": why.by_frames and dataclasses.asdict(why.by_frames),
         }
     )
 

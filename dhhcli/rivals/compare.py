@@ -26,10 +26,10 @@ from ..weights import resolve_weights
 from . import FITTED, METHODS, TRAINED, method
 from .measure import Asked, code_results, feature_results
 from .own import OWN, own_method
-from .protocol import Covariance, Method, Training
+from .protocol import Covariance, Fitted, Training
 from .split import Split, looks_of, training_of
 from .store import FeatureStore
-from .trained import NETWORKS, from_weights, name_of
+from .trained import NETWORKS, from_weights, is_rival, name_of
 
 FORMAT = 1  # of cells
 POINTS = 101  # of a kept curve
@@ -105,12 +105,12 @@ def plan(
     every = load_all(weights) if weights else []
     trained: dict[tuple[str, int], Loaded] = {}
     for one in every:
-        if one.layers.framewise:
+        if is_rival(one):
             key = name_of(one), one.layers.bits
             if key in trained:
                 raise UsageError(f"--weights: {trained[key].name} and {one.name} are one method's of one length")
             trained[key] = one
-    loaded = [one for one in every if not one.layers.framewise]
+    loaded = [one for one in every if not is_rival(one)]
     lengths = tuple(dict.fromkeys(bits or sorted({one.layers.bits for one in every}) or LENGTHS))
     some = bool(loaded)
     if not loaded:
@@ -144,9 +144,16 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
         DhhError: what a method's ``fit`` raises.
     """
     some = next(iter(wanted.own.values()))
-    store = FeatureStore(some.weights, wanted.folder / "features" if wanted.folder else None, wanted.threads)
+    stores: dict[tuple[str, bool], FeatureStore] = {}  # a network's features serve all lengths
+
+    def store_of(made: Loaded) -> FeatureStore:
+        key = str(made.weights.record["files"]["onnx"]["sha256"]), made.weights.mirror
+        folder = wanted.folder / "features" if wanted.folder else None
+        return stores.setdefault(key, FeatureStore(made.weights, folder, wanted.threads))
+
+    store = store_of(some)
     covariance = Covariance(some.layers.eps, some.layers.divide, is_homogeneous(some.weights))
-    identity, network = split.fingerprint(), str(some.weights.record["files"]["onnx"]["sha256"])
+    identity = split.fingerprint()
     asked: list[Asked] = []
     training: list[Training] = []  # made when the first cell needs it
     cells = []
@@ -165,10 +172,12 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
                 continue
             if not asked:
                 asked.append(_asked(split, store, covariance))
-            fitted_here = name not in OWN and (name, bits) not in wanted.trained
-            if fitted_here and not training:
+            given = (name, bits) in wanted.trained
+            if name not in OWN and not given and not training:
                 training.append(training_of(split, store, covariance))
-            cell = _cell(name, bits, seed, made, training, asked[0], network, wanted.threads)
+            own = store_of(made)
+            fitted = from_weights(made, None if own is store else own) if given else None
+            cell = _cell(name, bits, seed, made, fitted, training, asked[0])
             if path:
                 write_cell(path, cell)
         first = cell.results[0].line
@@ -202,18 +211,20 @@ def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> Asked:
 
 
 def _cell(
-    name: str, bits: int, seed: int, made: Loaded, training: list[Training], asked: Asked, network: str, threads: int
+    name: str, bits: int, seed: int, made: Loaded, given: Fitted | None, training: list[Training], asked: Asked
 ) -> Cell:
     if name == "features":
         return Cell(name, bits, seed, "", 0.0, tuple(map(_thin, feature_results(name, asked))))
     rng = np.random.default_rng([seed, 20, bits, zlib.crc32(name.encode())])
     start = time.perf_counter()
-    if name in OWN:
+    kind: str
+    fitted: Fitted
+    if given is not None:
+        kind, fitted = "frame-wise" if made.layers.framewise else "video-wise", given
+    elif name in OWN:
         kind, fitted = own_method(name, made, bits, rng)
-    elif made.layers.framewise:
-        kind, fitted = "frame-wise", from_weights(made, network, threads)
     else:
-        rival: Method = method(name)
+        rival = method(name)
         kind, fitted = rival.kind, rival.fit(training[0], bits, rng)
     seconds = time.perf_counter() - start
     return Cell(name, bits, seed, kind, seconds, tuple(map(_thin, code_results(name, fitted, asked))))

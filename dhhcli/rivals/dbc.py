@@ -10,7 +10,7 @@ number of their pairs. 4,000 photos of whole people.
 
 import numpy as np
 
-from .linear import linear
+from .layer import linear
 from .machines import class_bits, machines
 from .protocol import Framewise, Method, Training
 from .samples import whole_people

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from sklearn.metrics.pairwise import euclidean_distances
 
 from .cvh import directions
+from .layer import Layer, videowise
 from .machines import class_bits, machines
 from .protocol import Method, Training, Videowise
 from .samples import pairs, whole_people
-from .spaces import spaces
+from .spaces import Space, spaces
 from .views import half_inverse
 
 LANDMARKS, PHOTOS, PAIRS, ROUNDS = 300, 4000, 8000, 3
@@ -41,6 +42,11 @@ class KernelSpace:
     def __call__(self, X: Matrix) -> Matrix:
         """Centred on the training mean."""
         return np.asarray(self.kernel(X) @ self.root - self.mean)
+
+    def layer(self, space: Space, weight: Matrix, bias: Matrix) -> Layer:
+        """Hyperplanes (K, m), (K,) of this space as a layer of the vectors before ``space``."""
+        kernel = space.expansion("gaussian", self.landmarks, 2 * self.width**2)
+        return Layer(weight @ self.root.T, bias - weight @ self.mean, kernel)
 
 
 def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
@@ -65,10 +71,7 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
         target = class_bits(signs, [group, video_group], len(names))
         photo, video = machines(X, target[group]), machines(Y, target[video_group])
         signs = [np.where(V @ w.T + c >= 0, 1.0, -1.0) for V, (w, c) in ((X, photo), (Y, video))]
-    return Videowise(
-        lambda features: np.asarray(still(both.of_photos(features)) @ photo[0].T + photo[1] >= 0),
-        lambda tracks: np.asarray(track(both.of_videos(tracks)) @ video[0].T + video[1] >= 0),
-    )
+    return videowise(still.layer(both.photo_space, *photo), track.layer(both.video_space, *video), both.covariance)
 
 
 METHOD = Method("her", "video-wise", fit)

@@ -8,7 +8,7 @@ rotations.
 import numpy as np
 
 from ..itq import itq
-from .linear import linear
+from .layer import linear
 from .protocol import Framewise, Method, Training
 
 

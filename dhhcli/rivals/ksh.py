@@ -16,7 +16,9 @@ import scipy.linalg
 from scipy.optimize import minimize
 from sklearn.metrics.pairwise import euclidean_distances
 
-from .protocol import Bits, Floats, Framewise, Method, Training, featurewise
+from ..expansion import Expansion
+from .layer import Layer, framewise
+from .protocol import Framewise, Method, Training
 from .samples import whole_people
 
 ANCHORS, PHOTOS, ITERATIONS = 300, 6000, 30
@@ -62,13 +64,9 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Framewise:
     features = training.features.astype(np.float64)
     anchors = features[np.sort(rng.choice(len(features), min(ANCHORS, len(features)), replace=False))]
     rows = whole_people(training.feature_people, PHOTOS, rng)
-    distances = euclidean_distances(features[rows], anchors)
-    width = distances.mean()
-
-    def kernel(x: Matrix) -> Matrix:
-        return np.asarray(np.exp(-np.square(euclidean_distances(x, anchors)) / (2 * width**2)))
-
-    K = kernel(features[rows])
+    d, width = features.shape[1], float(euclidean_distances(features[rows], anchors).mean())
+    kernel = Expansion("gaussian", np.eye(d), np.zeros(d), anchors, 2 * width**2)
+    K = np.asarray(kernel(features[rows]), np.float64)
     mean = K.mean(axis=0)
     K -= mean
     R = Residue(training.feature_people[rows], bits)
@@ -84,12 +82,8 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Framewise:
         best = max(first, found, key=gain)
         weights.append(best)
         R.found = np.concatenate([R.found, np.where(K @ best >= 0, 1.0, -1.0)[:, None]], axis=1)
-    weight = np.stack(weights, axis=1)
-
-    def hashed(x: Floats) -> Bits:
-        return np.asarray((kernel(x.astype(np.float64)) - mean) @ weight >= 0)
-
-    return featurewise(hashed)
+    weight = np.stack(weights)
+    return framewise(Layer(weight, -weight @ mean, kernel))
 
 
 METHOD = Method("ksh", "frame-wise", fit)

@@ -8,7 +8,7 @@ learnt from labels.
 
 import numpy as np
 
-from .linear import linear
+from .layer import linear
 from .protocol import Framewise, Method, Training
 
 

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .cvh import directions
-from .protocol import Bits, Method, Training, Videowise
+from .layer import Layer, videowise
+from .protocol import Method, Training, Videowise
 from .samples import pairs, whole_people
-from .spaces import spaces
+from .spaces import Space, spaces
 
-THINGS, SWEEPS, NEW_SWEEPS, THETA, PHI = 600, 8, 10, 1.0, 1.0
+THINGS, SWEEPS, THETA, PHI = 600, 8, 1.0, 1.0
 Matrix = npt.NDArray[np.float64]
 
 
@@ -81,19 +82,15 @@ def cross_weights(U: Matrix, V: Matrix, same: Matrix, w: Matrix, steps: int = 20
     return np.asarray(w)
 
 
-def new_bits(S: Matrix, U: Matrix, w: Matrix) -> Bits:
-    """Most probable codes (m, K) of new things, given similarities S (m, n) to training things with codes U (n, K)."""
-    A = U * w  # (n, K): S ~ H A^T
-    gram = A.T @ A
-    H = np.where(np.linalg.solve(gram + np.eye(len(w)), A.T @ S.T).T >= 0, 1.0, -1.0)
-    target = S @ A
-    for _ in range(NEW_SWEEPS):
-        before = H.copy()
-        for k in range(len(w)):
-            H[:, k] = np.where(target[:, k] - H @ gram[:, k] + H[:, k] * gram[k, k] >= 0, 1.0, -1.0)
-        if np.array_equal(H, before):
-            break
-    return np.asarray(H > 0)
+def new_bits(space: Space, X: Matrix, U: Matrix, w: Matrix) -> Layer:
+    """Most probable codes of new things, given their similarities to training things X (n, q) with codes U (n, K).
+
+    Similarities S ~ H A^T with A = U diag(w); the terms of H are h^T A^T s - h^T A^T A h / 2. As s are cosines, A^T s
+    is linear in the new thing over its length, and the training things need not be kept (expansion.py, ``settled``).
+    """
+    A = U * w
+    unit = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    return Layer(np.eye(len(w)), np.zeros(len(w)), space.expansion("settled", A.T @ unit, gram=A.T @ A))
 
 
 def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
@@ -124,10 +121,8 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
         cross = cross_weights(U, V, same, cross)
         sweep(U, V, S[0], same, photo, cross)
         sweep(V, U, S[1], same.T, video, cross)
-    return Videowise(
-        lambda features: new_bits(cosines(both.of_photos(features), X), U, photo),
-        lambda tracks: new_bits(cosines(both.of_videos(tracks), Y), V, video),
-    )
+    layers = new_bits(both.photo_space, X, U, photo), new_bits(both.video_space, Y, V, video)
+    return videowise(*layers, both.covariance)
 
 
 METHOD = Method("mlbe", "video-wise", fit)

@@ -12,9 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ..expansion import Expansion
+from .layer import Layer, videowise
 from .protocol import Method, Training, Videowise
 from .samples import pairs, strangers
-from .spaces import spaces
+from .spaces import Space, spaces
 
 HIDDEN, STEPS, BATCH, RATE, ALPHA, GAIN = 128, 800, 256, 2e-3, 0.5, 4.0
 Matrix = npt.NDArray[np.float64]
@@ -39,6 +41,13 @@ def contrastive(a: Tensor, b: Tensor, same: Tensor, margin: float) -> Tensor:
     return torch.where(same, squared, short).mean() / 2
 
 
+def layer(net: nn.Sequential, space: Space) -> Layer:
+    """A network on GAIN times the vectors of a space as a layer of the raw ones; the last tanh keeps signs."""
+    weight, bias, last, last_bias = (p.detach().numpy().astype(np.float64) for p in net.parameters())
+    first = space.layer(GAIN * weight, bias)
+    return Layer(last, last_bias, Expansion("tanh", first.weight, first.bias))
+
+
 def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
     """Both networks."""
     both = spaces(training)
@@ -58,14 +67,7 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
-    @torch.no_grad()
-    def signs(net: nn.Sequential, x: Matrix) -> npt.NDArray[np.bool_]:
-        return np.asarray(net(torch.from_numpy((GAIN * x).astype(np.float32))).numpy() >= 0)
-
-    return Videowise(
-        lambda features: signs(nets[0], both.of_photos(features)),
-        lambda tracks: signs(nets[1], both.of_videos(tracks)),
-    )
+    return videowise(layer(nets[0], both.photo_space), layer(nets[1], both.video_space), both.covariance)
 
 
 METHOD = Method("mm-nn", "video-wise", fit)

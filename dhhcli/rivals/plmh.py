@@ -17,6 +17,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics.pairwise import euclidean_distances
 
 from ..errors import UsageError
+from .layer import Layer, videowise
 from .protocol import Method, Training, Videowise
 from .samples import pairs, strangers
 from .spaces import spaces
@@ -30,7 +31,7 @@ class Local:
     """Vectors (n, p) -> beta(x) (x) x (n, C p), and the matrix that bounds bases (C p, C p)."""
 
     def __init__(self, X: Matrix, rng: np.random.Generator, anchors: int = ANCHORS) -> None:
-        found = KMeans(anchors, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(X)
+        found = KMeans(min(anchors, len(X)), n_init=1, max_iter=50, random_state=int(rng.integers(2**31))).fit(X)
         self.anchors = found.cluster_centers_
         self.width = float(np.square(euclidean_distances(X, self.anchors)).mean()) * 2
 
@@ -74,10 +75,9 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Videowise:
     cross -= (still(both.photos[other[0]]) - x).T @ (track(both.videos[other[1]]) - y) / PAIRS
     left, right = bound(X - x, still, both.photos.shape[1]), bound(Y - y, track, both.videos.shape[1])
     a, b, _ = canonical(cross, left, right, RIDGE, bits)
-    return Videowise(
-        lambda features: np.asarray((still(both.of_photos(features)) - x) @ a >= 0),
-        lambda tracks: np.asarray((track(both.of_videos(tracks)) - y) @ b >= 0),
-    )
+    photo = Layer(a.T, -x @ a, both.photo_space.expansion("local", still.anchors, still.width))
+    video = Layer(b.T, -y @ b, both.video_space.expansion("local", track.anchors, track.width))
+    return videowise(photo, video, both.covariance)
 
 
 METHOD = Method("plmh", "video-wise", fit)

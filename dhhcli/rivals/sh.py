@@ -10,7 +10,9 @@ directions as bits, as in the authors' code. Nothing is drawn and nothing is lea
 import numpy as np
 import numpy.typing as npt
 
-from .protocol import Bits, Floats, Framewise, Method, Training, featurewise
+from ..expansion import Expansion
+from .layer import Layer, framewise
+from .protocol import Framewise, Method, Training
 
 Matrix = npt.NDArray[np.float64]
 
@@ -30,12 +32,9 @@ def fit(training: Training, bits: int, rng: np.random.Generator) -> Framewise:  
     low, high = projected.min(axis=0), projected.max(axis=0)
     sides = np.maximum(high - low, 1e-12)
     direction, waves = (np.array(each) for each in zip(*modes(sides, bits), strict=True))
-
-    def hashed(x: Floats) -> Bits:
-        place = ((x.astype(np.float64) - mean) @ turn - low) / sides
-        return np.asarray(np.cos(np.pi * waves * place[:, direction]) >= 0)
-
-    return featurewise(hashed)
+    rate = np.pi * waves / sides[direction]
+    angle = Expansion("cosine", rate[:, None] * turn.T[direction], -rate * (mean @ turn + low)[direction])
+    return framewise(Layer(np.eye(bits), np.zeros(bits), angle))
 
 
 METHOD = Method("sh", "frame-wise", fit)

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from ..covariance import log_covariance
+from ..expansion import Expansion, Kind
+from .layer import Layer, log_covariances
 from .protocol import Covariance, Floats, Training
 
 COMPONENTS = 256
@@ -32,6 +33,24 @@ class Space:
         """(n, r) -> (n, q)."""
         centred = raw - self.mean
         return np.asarray((centred if self.turn is None else centred @ self.turn) * self.scale)
+
+    @property
+    def weight(self) -> Matrix:
+        """The map's matrix (q, r)."""
+        return self.scale * (np.eye(len(self.mean)) if self.turn is None else self.turn.T)
+
+    @property
+    def bias(self) -> Matrix:
+        """What it adds, (q,)."""
+        return np.asarray(-self.weight @ self.mean)
+
+    def layer(self, weight: Matrix, bias: Matrix) -> Layer:
+        """Hyperplanes (K, q), (K,) of these vectors as hyperplanes of the raw ones."""
+        return Layer(weight @ self.weight, bias + weight @ self.bias)
+
+    def expansion(self, kind: Kind, points: Matrix, width: float = 1.0, gram: Matrix | None = None) -> Expansion:
+        """An expansion of these vectors as one of the raw ones."""
+        return Expansion(kind, self.weight, self.bias, points, width, np.empty((0, 0)) if gram is None else gram)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +72,6 @@ class Spaces:
     def of_videos(self, tracks: Sequence[Floats]) -> Matrix:
         """Frames' features (m_i, d) of each -> (t, q)."""
         return self.video_space(log_covariances(tracks, self.covariance))
-
-
-def log_covariances(tracks: Sequence[Floats], covariance: Covariance) -> Matrix:
-    """Frames' features (m_i, d) of each -> (t, r)."""
-
-    def whole(frames: Floats) -> Floats:
-        return np.concatenate([frames, np.ones((len(frames), 1), np.float32)], axis=1)
-
-    given = [whole(frames) if covariance.homogeneous else frames for frames in tracks]
-    return np.stack([log_covariance(D, eps=covariance.eps, divide=covariance.divide) for D in given])
 
 
 def principal(raw: Matrix, most: int) -> Matrix:

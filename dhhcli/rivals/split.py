@@ -8,7 +8,7 @@ for every method and seed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -139,9 +139,11 @@ def draw(faces: FacePack, rows: Rows, seed: int = 0) -> Drawn:
     return Drawn(np.concatenate(photos), sets, np.concatenate(shots))
 
 
-def training_of(split: Split, store: FeatureStore, covariance: Covariance) -> Training:
-    """Everything that a method may learn from; features come from the store."""
+def training_of(split: Split, store: FeatureStore, covariance: Covariance, *, videos: bool = True) -> Training:
+    """Everything that a method may learn from, ``videos`` or none; features come from the store."""
     faces, drawn = split.source, draw(split.source, split.rows)
+    if not videos:
+        drawn = replace(drawn, sets=[], shots=np.empty(0, np.int64))
     cut = slice(None, -1) if covariance.homogeneous else slice(None)
     photos = store.of_photos(_centres(faces, drawn.photos))
     ends = np.cumsum([len(rows) for rows in drawn.sets])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
-from .linear import linear
+from .layer import linear
 from .protocol import Framewise, Method, Training
 from .samples import whole_people
 

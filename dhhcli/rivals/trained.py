@@ -1,23 +1,23 @@
-"""trained: weights of a rival (``dhh train --method``) -> a frame-wise Fitted; or features (f, d) -> one trained now.
+"""trained: weights of a rival (``dhh train --method``) -> a Fitted; or features (f, d) -> a layer trained now.
 
-What learning/methods.py trains, as methods among the rivals. DNNH, DSH and HashNet are layers on finished features:
+What learning/methods.py makes, as methods among the rivals. DNNH, DSH and HashNet are layers on finished features:
 without weights of their own they are trained here, in seconds, on what all other methods are fitted on. DDAH, DCBH and
 DMH train networks, for hours: they take part where their weights are named.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ..codes import binarise
 from ..errors import UsageError
-from ..features import FeatureExtractor, still_features
 from ..figures import Loaded
-from ..hashing import hash_stills
-from .linear import linear
-from .protocol import Bits, Fitted, Framewise, Looks, Method, Training
+from . import METHODS
+from .layer import linear
+from .own import functions_of
+from .protocol import Bits, Fitted, Floats, Framewise, Looks, Method, Training, Videowise, featurewise
+from .store import FeatureStore
 
 NETWORKS = ("ddah", "dcbh", "dmh")  # of their own
 LAYERS = ("dnnh", "dsh", "hashnet")  # on finished features
@@ -60,29 +60,49 @@ class Network(Framewise):
         return (self.photo_bits or self.bits)(looks)
 
 
-def from_weights(loaded: Loaded, network: str, threads: int = 1) -> Fitted:
-    """Weights of a rival as a Fitted.
+@dataclass(frozen=True, eq=False)
+class VideoNetwork:
+    """A Fitted with one code a video, on features of another network than those that ``Looks`` hold."""
+
+    store: FeatureStore
+    still_bits: Callable[[Floats], Bits]  # (n, d) -> (n, K)
+    video_bits: Callable[[Sequence[Floats]], Bits]  # (m_i, d) each of t -> (t, K)
+
+    def stills(self, looks: Looks) -> Bits:
+        """Photos -> (n, K)."""
+        return self.still_bits(self.store.of_photos(looks.crops))
+
+    def videos(self, tracks: Sequence[Looks]) -> list[Bits]:
+        """Videos -> (1, K) each; the network sees all frames in one call."""
+        if not tracks:
+            return []
+        features = self.store(np.concatenate([track.crops for track in tracks]))
+        ends = np.cumsum([len(track) for track in tracks])[:-1]
+        return list(self.video_bits(np.split(features, ends))[:, None])
+
+
+def from_weights(loaded: Loaded, store: FeatureStore | None) -> Fitted:
+    """Weights of a rival as a Fitted, which hashes as encode and query do.
 
     Args:
-        loaded: the weights; their layers are frame-wise.
-        network: SHA-256 of the backbone whose features ``Looks`` hold: weights on the same one use those.
-        threads: of another network.
+        loaded: the weights.
+        store: features of their network, where ``Looks`` hold those of another one; computed once for all lengths.
     """
-    layers = loaded.layers
-    if loaded.weights.record["files"]["onnx"]["sha256"] == network:
-        weight = layers.still_weight.astype(np.float64)
-        if loaded.homogeneous:
-            return linear(weight[:, :-1], layers.still_bias + weight[:, -1])
-        return linear(weight, layers.still_bias.astype(np.float64))
-    extract = FeatureExtractor(loaded.weights.onnx_path, threads=threads)
-
-    def frames(looks: Looks) -> Bits:
-        return binarise(hash_stills(layers, extract(looks.crops)))
+    still, tracks = functions_of(loaded, cut=store is None)
+    if store is None:
+        return featurewise(still) if loaded.layers.framewise else Videowise(still, tracks)
+    if not loaded.layers.framewise:
+        return VideoNetwork(store, still, tracks)
 
     def photos(looks: Looks) -> Bits:
-        return binarise(hash_stills(layers, still_features(extract, looks.crops, mirror=loaded.weights.mirror)))
+        return still(store.of_photos(looks.crops))
 
-    return Network(frames, photo_bits=photos)
+    return Network(lambda looks: still(store(looks.crops)), photo_bits=photos)
+
+
+def is_rival(loaded: Loaded) -> bool:
+    """Whether weights are another method's than DHH's."""
+    return loaded.layers.framewise or name_of(loaded) in METHODS
 
 
 def name_of(loaded: Loaded) -> str:

@@ -4,18 +4,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
-from .protocol import Videowise
+from .layer import TwoLayers, videowise
 from .spaces import Spaces
 
 Matrix = npt.NDArray[np.float64]
 
 
-def two_views(both: Spaces, photo: tuple[Matrix, Matrix], video: tuple[Matrix, Matrix]) -> Videowise:
+def two_views(both: Spaces, photo: tuple[Matrix, Matrix], video: tuple[Matrix, Matrix]) -> TwoLayers:
     """Bit k is 1 where ``weight[k] @ x + bias[k] >= 0``, each kind with its own (weight, bias)."""
-    return Videowise(
-        lambda features: np.asarray(both.of_photos(features) @ photo[0].T + photo[1] >= 0),
-        lambda tracks: np.asarray(both.of_videos(tracks) @ video[0].T + video[1] >= 0),
-    )
+    return videowise(both.photo_space.layer(*photo), both.video_space.layer(*video), both.covariance)
 
 
 def half_inverse(C: Matrix, ridge: float) -> Matrix:
