@@ -523,6 +523,31 @@ def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "redirect", "code", "says"),
+    [
+        (["info", "CODES"], ">&-", 1, "dhh: error: Bad file descriptor\n"),
+        (["info", "CODES"], ">/dev/full", 1, "dhh: error: No space left on device\n"),
+        (["--version"], ">/dev/full", 1, "dhh: error: No space left on device\n"),
+        (["info", "CODES"], "<&-", 0, ""),
+        (["info", "CODES"], "2>&-", 0, ""),
+        (["info", "nowhere.h5"], "2>&-", 1, ""),
+        (["export", "-", "-f", "edl", "-c", "CODES"], "<&-", 3, "-: nobody was found, so there is nothing to export\n"),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    encoded: Path, tmp_path: Path, words: list[str], redirect: str, code: int, says: str
+) -> None:
+    given = [str(encoded) if word == "CODES" else word for word in words]
+    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" "$@" {redirect}'
+    command = ["bash", "-c", script, "bash", *given]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert done.stderr.count("\n") == (says != "")
+    assert (done.stdout == "") == (redirect.startswith(">") or code != 0)
+
+
 def test_usage_errors_exit_with_2(dhh: Run) -> None:
     for words in (["query"], ["query", "a.jpg", "--nonsense"], ["encode"], ["index"], ["query", "a.jpg", "--top", "0"]):
         assert dhh(*words).exit_code == 2, words

@@ -210,6 +210,8 @@ def export(
     wish = Wish(format, out, handles, order, sequence, parse_columns(columns))
     check_wish(wish)
     rows = read_hits(hits)
+    if not rows:
+        print_notes([f"{hits}: nobody was found, so there is nothing to export"])
     print_notes(deliver(rows, saved_videos(codes, rows), wish, "dhh" if str(hits) == "-" else hits.stem))
     raise typer.Exit(0 if rows else 3)
 

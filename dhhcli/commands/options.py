@@ -1,6 +1,5 @@
 """options: words on a command line -> values: what several commands take the same way, and what can be chosen from."""
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from ..edit.formats import Layout, Order
 
 def finite(value: float | None) -> float | None:
     """A number; typer's ranges let "nan" through, which no comparison finds too large or too small."""
-    if value is not None and not math.isfinite(value):
+    if value is not None and not abs(value) < float("inf"):
         raise typer.BadParameter(f"{value} is not a number that can be used.")
     return value
 
