@@ -106,6 +106,8 @@ def main() -> None:
     _open_streams()
     try:
         app(prog_name="dhh")
+    except KeyboardInterrupt:  # before or after a command, while typer reads what there is
+        sys.exit(130)
     except SystemExit as end:
         # A query has only read, and written what it had to say: taking everything apart would take 30 ms more.
         if "dhhcli.query" in sys.modules and isinstance(end.code, int):

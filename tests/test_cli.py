@@ -19,6 +19,7 @@ from PIL import Image
 from synthetic import scene, truncate, write_audio, write_video
 from typer.testing import Result
 
+from dhhcli.cli import main
 from dhhcli.indexing import build
 from dhhcli.sample import SCRIPT, Sample
 
@@ -420,6 +421,16 @@ def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: P
     with open_shard(tmp_path / "codes.h5") as shard:
         assert videos[0] in [video.path for video in shard.videos]
         assert not shard.damaged_videos()
+
+
+def test_an_interrupt_before_a_command_begins_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dhhcli.cli.app", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 130
 
 
 # -------------------------------------------------------------------------------------------------- photos
