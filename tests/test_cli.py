@@ -424,7 +424,7 @@ def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: P
 
 
 def test_an_interrupt_before_a_command_begins_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**words: object) -> None:
+    def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dhhcli.cli.app", interrupted)
