@@ -20,6 +20,7 @@ from dhhcli.errors import UsageError, WeightsError
 from dhhcli.metrics import Ranking, cosine_distances, mean_average_precision
 from dhhcli.packs import Person, read_pack
 from dhhcli.report.comparison import csv_text, latex
+from dhhcli.rivals import source_of
 from dhhcli.rivals.compare import Cell, Plan, compare, named, plan, read_cell, write_cell
 from dhhcli.rivals.measure import Asked, code_results, feature_results
 from dhhcli.rivals.protocol import Covariance, Looks, Videowise, featurewise
@@ -90,6 +91,11 @@ def test_the_paper_s_tables_and_going_on(
     lost.write_text(lost.read_text()[:100])
     monkeypatch.setattr("dhhcli.rivals.store.FeatureExtractor", None)  # features are there
     assert dhh(*words).stdout == result.stdout
+    # what another form of the method gave is not its figure
+    with monkeypatch.context() as changed:
+        changed.setattr("dhhcli.rivals.compare.source_of", lambda name: "new" if name == "itq" else source_of(name))
+        assert dhh(*words).stdout == result.stdout
+    assert len(list((folder / "cells").iterdir())) == 11 + 4
     # others are searched for in the same cells
     other = dhh(*words, "--search", "majority", "--json")
     lines = [json.loads(line) for line in other.stdout.splitlines()]

@@ -5,11 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import Result
 
 from dhhcli.errors import TrainingError, UsageError
 from dhhcli.learning.devices import Devices, average_gradients, gather, halves_pay, open_devices, pick_device
@@ -118,6 +121,83 @@ tensors = {**backbone.state_dict(), **{"hash." + k: v for k, v in model.state_di
 tensors["gradient"] = layer.weight.grad
 save_file({k: v.contiguous() for k, v in tensors.items()}, folder / f"rank{devices.rank}.safetensors")
 """
+
+
+METHOD = """
+import os, sys
+from pathlib import Path
+from safetensors.torch import save_file
+from dhhcli.cli import main
+from dhhcli.learning import methods
+ran = Path(f"ran{os.environ['RANK']}.safetensors")
+for name in ("train_stills", "train_deep"):
+    def kept(*words, train=getattr(methods, name)):
+        for report, network in train(*words):
+            yield report, network
+        save_file({k: v.detach().contiguous() for k, v in network.named_parameters()}, ran)
+    setattr(methods, name, kept)
+main()
+"""
+
+
+@pytest.mark.parametrize("method", ["ddah", "dsh", "cvh"])
+def test_torchrun_trains_rivals(method: str, tmp_path: Path, dhh: Callable[..., Result]) -> None:
+    """A network of its own; a layer, then with its backbone; a method that only one process has work with."""
+    from safetensors.torch import load_file
+    from synthetic import write_pack
+
+    from dhhcli.weights import load_hash_layers, load_weights
+
+    (tmp_path / "method.py").write_text(METHOD)
+    write_pack(tmp_path / "train.h5", 6, 4, seed=0)
+    words = ["train", "--method", method, "--data", "train.h5", "--bits", "8", "--threads", "1"]
+    words += {
+        "ddah": ["--set", "epochs=1", "--set", "batch=8", "--set", "precision=float32"],
+        "dsh": ["--set", "steps=3", "--set", "people=3", "--set", "backbone_steps=2"],
+        "cvh": [],
+    }[method]
+    if method != "ddah":
+        words += ["--features-of", "dhh-12"]
+
+    launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+    def torchrun() -> list[str]:
+        done = subprocess.run(
+            [*launcher, "method.py", *words, "--out", "two"],
+            env=os.environ
+            | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr.splitlines()
+
+    (tmp_path / "two").mkdir()
+    (tmp_path / "one").mkdir()
+    for folder in ("one", "two"):  # as measured: single precision
+        (tmp_path / folder / "precision.json").write_text('{"bf16": false}')
+    said = torchrun()
+    assert said.count(f"wrote two/{method}-8.json") == 1
+    assert sum("24 crops of 6 people; 2 processes" in line for line in said) == 1
+    found = load_hash_layers(load_weights(tmp_path / "two" / f"{method}-8.json"))
+    if method != "ddah":  # whose batch normalisation is that of a share
+        result = dhh(*words, "--out", "one")
+        assert result.exit_code == 0, result.stderr
+        alone = load_hash_layers(load_weights(tmp_path / "one" / f"{method}-8.json"))
+        np.testing.assert_allclose(found.still_weight, alone.still_weight, atol=2e-6, rtol=1e-4)
+        np.testing.assert_allclose(found.track_weight, alone.track_weight, atol=2e-6, rtol=1e-4)
+    ranks = [tmp_path / f"ran{rank}.safetensors" for rank in range(2)]
+    if method == "cvh":
+        assert not any(rank.exists() for rank in ranks)
+        return
+    first, second = map(load_file, ranks)
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+    log = (tmp_path / "two" / "log.jsonl").read_text().splitlines()
+    steps = [(line["stage"], line["step"]) for line in map(json.loads, log)]
+    assert steps == ([("ddah", 3)] if method == "ddah" else [("dsh 8", 3), ("dsh and backbone", 2)])
 
 
 def test_two_processes_train_like_one(tmp_path: Path) -> None:

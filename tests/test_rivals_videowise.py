@@ -121,39 +121,59 @@ def latent(n: int = 8, m: int = 7, K: int = 3) -> tuple[Any, ...]:
     U, V = (np.where(rng.random((size, K)) < 0.5, 1.0, -1.0) for size in (n, m))
     S = tuple((lambda X: mlbe.cosines(X, X))(rng.normal(size=(size, 4))) for size in (n, m))
     same = (rng.random((n, m)) < 0.3).astype(float)
-    return U, V, S, same, tuple(rng.random(K) for _ in range(3))
+    return U, V, S, same, rng.random((n, m)) + 0.1, tuple(rng.random(K) for _ in range(3))
 
 
 def test_mlbe_sweep_is_the_slow_one() -> None:
     """Every bit set to the value of larger log-posterior, computed as a whole each time."""
-    U, V, S, same, w = latent()
+    U, V, S, same, seen, w = latent()
     slow = U.copy()
     for i, k in itertools.product(range(len(U)), range(U.shape[1])):
         both = []
         for value in (-1.0, 1.0):
             slow[i, k] = value
-            both.append(mlbe.log_posterior(slow, V, S, same, w))
+            both.append(mlbe.log_posterior(slow, V, S, same, seen, w))
         slow[i, k] = 1.0 if both[1] >= both[0] else -1.0
-    mlbe.sweep(U, V, S[0], same, w[0], w[2])
+    mlbe.sweep(U, V, S[0], same, seen, w[0], w[2])
     np.testing.assert_array_equal(U, slow)
 
 
 def test_mlbe_weights_are_maxima() -> None:
-    U, V, S, same, w = latent()
+    U, V, S, same, seen, w = latent()
     best = mlbe.own_weights(U, S[0])
-    value = mlbe.log_posterior(U, V, S, same, (best, w[1], w[2]))
+    value = mlbe.log_posterior(U, V, S, same, seen, (best, w[1], w[2]))
     for k, step in itertools.product(np.flatnonzero(best), (-0.01, 0.01)):
         if (best == 0).any():
             break  # cut at 0: the others are then no maximum of what is left
         moved = best + step * np.eye(3)[k]
-        assert mlbe.log_posterior(U, V, S, same, (moved, w[1], w[2])) <= value
-    values = [mlbe.log_posterior(U, V, S, same, (w[0], w[1], w[2]))]
+        assert mlbe.log_posterior(U, V, S, same, seen, (moved, w[1], w[2])) <= value
+    values = [mlbe.log_posterior(U, V, S, same, seen, (w[0], w[1], w[2]))]
     cross = w[2]
     for _ in range(3):
-        cross = mlbe.cross_weights(U, V, same, cross)
-        values.append(mlbe.log_posterior(U, V, S, same, (w[0], w[1], cross)))
+        cross = mlbe.cross_weights(U, V, same, seen, cross)
+        values.append(mlbe.log_posterior(U, V, S, same, seen, (w[0], w[1], cross)))
     assert values == sorted(values)
     assert (cross >= 0).all()
+
+
+def test_mlbe_sees_as_much_of_one_person_as_of_two() -> None:
+    same = (np.arange(30).reshape(5, 6) % 7 == 0).astype(float)
+    seen = mlbe.evenly_seen(same)
+    assert (seen[same > 0] == 1).all()
+    assert seen[same == 0].sum() == pytest.approx(same.sum())
+    assert len(set(seen[same == 0].tolist())) == 1
+    for one_kind in (np.ones((2, 2)), np.zeros((2, 2))):
+        with pytest.raises(ValueError, match="pairs of two are needed"):
+            mlbe.evenly_seen(one_kind)
+
+
+def test_mlbe_spends_no_bit_on_most_pairs_being_of_two_people() -> None:
+    """With forty people one pair in forty is of one; a bit that is 1 on photos and 0 on videos would say so."""
+    made = made_people(people=40, photos=6, videos=3)
+    fitted = mlbe.fit(made.training, 12, np.random.default_rng(0))
+    for bits in (fitted.still_bits(made.training.features), fitted.video_bits(made.training.videos)):
+        ones = bits.mean(axis=0)
+        assert ((ones > 0.05) & (ones < 0.95)).all()
 
 
 def test_mlbe_own_weights_recover_those_that_made_the_similarities() -> None:

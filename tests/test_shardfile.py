@@ -7,10 +7,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from footage import TAG, make
+from footage import FRAMES, TAG, make
 
 from dhhcli.errors import MissingPathError, ShardError
 from dhhcli.shards import (
+    ModelTag,
     open_shard,
 )
 
@@ -60,9 +61,10 @@ def test_truncated_anywhere(rng: np.random.Generator, path: Path) -> None:
     refused(path, f"cut short: {len(whole) - 1:,} of {len(whole):,} bytes.; restore it, or delete it and encode again")
 
 
-def test_flipped_bits_are_refused_or_found(rng: np.random.Generator, path: Path) -> None:
+@pytest.mark.parametrize("tag", [TAG, FRAMES])
+def test_flipped_bits_are_refused_or_found(rng: np.random.Generator, path: Path, tag: ModelTag) -> None:
     """A bit anywhere: the file is refused, or a video is named damaged, or the bit meant nothing."""
-    make(rng, path, "a", tracks=20)
+    make(rng, path, "a", tracks=20, tag=tag)
     whole = path.read_bytes()
     silent = 0
     for position in rng.integers(0, len(whole), 150):
@@ -72,7 +74,10 @@ def test_flipped_bits_are_refused_or_found(rng: np.random.Generator, path: Path)
         try:
             with open_shard(path) as shard:
                 silent += not shard.damaged_videos() and not all(
-                    (shard.codes.tobytes() in whole, shard.tag == TAG, shard.videos[0].path.stem == "a")
+                    (shard.codes.tobytes() in whole, shard.tag == tag, shard.videos[0].path.stem == "a")
+                )
+                silent += not shard.damaged_videos() and any(
+                    own.tobytes() not in whole for own, _ in shard.frame_pieces
                 )
         except ShardError:
             continue

@@ -149,7 +149,10 @@ def run_method(
         if isinstance(settings, StillSettings):
             lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
         elif isinstance(settings, FittedSettings):
-            lines = _fitted(faces, settings, out, stem, training, validation, features_of)
+            # nothing in it can be shared out: the others have nothing to do
+            lines = (
+                _fitted(faces, settings, out, stem, training, validation, features_of) if devices.first else iter(())
+            )
         else:
             lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
         if devices.first:

@@ -4,7 +4,9 @@ A module a method, imported when it is asked for: one needs torch, others scikit
 gradients are in learning/.
 """
 
+from hashlib import sha256
 from importlib import import_module
+from pathlib import Path
 
 from ..errors import UsageError
 from .protocol import Method
@@ -29,3 +31,13 @@ def method(name: str) -> Method:
         return one
     found: Method = import_module(f".{name.replace('-', '_')}", __name__).METHOD
     return found
+
+
+def source_of(name: str) -> str:
+    """SHA-256 of the modules that only this method is made of: what an earlier form of it gave is not its figure."""
+    here = Path(__file__).parent
+    learning = here.parent / "learning"
+    files = [here / f"{name.replace('-', '_')}.py"] if name in FITTED else []
+    if name in TRAINED:
+        files = [learning / "featurehash.py", learning / f"{name}.py"]
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

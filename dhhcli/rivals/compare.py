@@ -2,7 +2,7 @@
 
 All methods share one backbone's features, one draw of training videos, and the same photos and videos to ask with; a
 seed decides what a method itself draws (directions, anchors, samples, starts). Asking again computes what is missing:
-a cell's name holds the fingerprints of the data and of the weights.
+a cell's name holds the fingerprints of the data, of the weights and of the method's own code.
 """
 
 import json
@@ -23,7 +23,7 @@ from ..figures import Loaded, load_all
 from ..files import write_atomically
 from ..metrics import Ranking
 from ..weights import resolve_weights
-from . import FITTED, METHODS, TRAINED, method
+from . import FITTED, METHODS, TRAINED, method, source_of
 from .measure import Asked, code_results, feature_results
 from .own import OWN, own_method
 from .protocol import Covariance, Fitted, Training
@@ -160,7 +160,9 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
     jobs = _jobs(wanted)
     for number, (name, bits, seed) in enumerate(jobs, 1):
         made = wanted.trained.get((name, bits)) or wanted.own.get(bits, some)
-        key = sha256(f"{FORMAT} {identity} {made.weights.fingerprint} {name} {bits} {seed}".encode()).hexdigest()
+        made_of = "" if (name, bits) in wanted.trained else source_of(name)
+        parts = (FORMAT, identity, made.weights.fingerprint, name, bits, seed, made_of)
+        key = sha256(" ".join(map(str, parts)).encode()).hexdigest()
         path = wanted.folder / "cells" / f"{name}-{bits}-{seed}-{key[:12]}.json" if wanted.folder else None
         cell = read_cell(path) if path else None
         if cell is None:
