@@ -33,16 +33,22 @@ def _errors_as_words() -> Iterator[None]:
     try:
         yield
     except DhhError as error:
-        typer.echo(f"dhh: error: {error}", err=True)
+        _say(str(error))
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
         raise typer.Exit(0) from None
     except OSError as error:  # a full disk, a file taken away: the machine's fault, so words and no traceback
         where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"dhh: error: {where}{error.strerror or error}", err=True)
+        _say(f"{where}{error.strerror or error}")
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (what could not be written is not tried again)
         raise typer.Exit(1) from None
+
+
+def _say(error: str) -> None:
+    from .edit.names import one_line
+
+    typer.echo(f"dhh: error: {one_line(error)}", err=True)
 
 
 app = typer.Typer(

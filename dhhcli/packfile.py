@@ -69,6 +69,7 @@ class PackWriter:
         try:
             self._file = h5py.File(self._temporary, "w", libver=("v108", "v108"), locking=False)
         except OSError as error:
+            self._temporary.unlink(missing_ok=True)
             raise PackError(f"{path}: cannot be made ({_line(error)}); name another place for the pack") from None
         self._names: dict[str, int] = {}
         self._tracks = 0
@@ -174,4 +175,7 @@ def _append(dataset: Any, values: npt.NDArray[Any]) -> None:
 
 
 def _line(error: BaseException) -> str:
+    """An error's words on one line; the system's own where it is the system's."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return " ".join(str(error).split())

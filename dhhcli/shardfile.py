@@ -266,4 +266,6 @@ def _line(error: BaseException) -> str:
     cut = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error))
     if cut:
         return f"cut short: {int(cut[1]):,} of {int(cut[2]):,} bytes"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return " ".join(str(error).split())[:200]

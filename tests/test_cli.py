@@ -259,6 +259,15 @@ def test_bad_files_are_listed_and_do_not_harm_the_good_one(dhh: Run, tmp_path: P
     assert dhh("query", sample.photos[0]).exit_code == 0
 
 
+def test_a_name_of_several_lines_stays_on_one(dhh: Run, tmp_path: Path) -> None:
+    (tmp_path / "a\nb.mp4").write_text("this is not a film")
+    result = dhh("encode", "a\nb.mp4")
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == ["[1/1] a\\nb.mp4", "1 video", "skipped"]
+    one_line(dhh("query", "c\nd.jpg", "--codes", "e.h5"), 1, "e.h5")
+    one_line(dhh("query", "c.jpg", "--codes", "e\nf.h5"), 1, "e\\nf.h5: no such codes file")
+    one_line(dhh("pack", "g\nh", "--out", "p.h5"), 1, "g\\nh: no such folder")
+
+
 def test_only_bad_files_is_an_error(dhh: Run, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("this is not a film")
     result = dhh("encode", "a.mp4")
@@ -546,13 +555,11 @@ def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:
         (["export", "-", "-f", "edl", "-c", "CODES"], "<&-", 3, "-: nobody was found, so there is nothing to export\n"),
     ],
 )
-def test_streams_that_are_closed_or_full(
-    encoded: Path, tmp_path: Path, words: list[str], redirect: str, code: int, says: str
-) -> None:
+def test_streams_that_are_closed_or_full(encoded: Path, words: list[str], redirect: str, code: int, says: str) -> None:
     given = [str(encoded) if word == "CODES" else word for word in words]
     script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" "$@" {redirect}'
-    command = ["bash", "-c", script, "bash", *given]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    command, root = ["bash", "-c", script, "bash", *given], Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert done.stderr.count("\n") == (says != "")
