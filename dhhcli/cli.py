@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,20 +17,38 @@ from .errors import DhhError
 class Commands(TyperGroup):
     """The one place where errors become one line and an exit code (the codes are listed in errors.py)."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line, which may print help."""
+        with _errors_as_words():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
-        try:
+        with _errors_as_words():
             return super().invoke(ctx)
-        except DhhError as error:
-            typer.echo(f"dhh: error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
-            raise typer.Exit(0) from None
-        except OSError as error:  # a full disk, a file taken away: the machine's fault, so words and no traceback
-            where = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"dhh: error: {where}{error.strerror or error}", err=True)
-            raise typer.Exit(1) from None
+
+
+@contextmanager
+def _errors_as_words() -> Iterator[None]:
+    try:
+        yield
+    except DhhError as error:
+        _say(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
+        raise typer.Exit(0) from None
+    except OSError as error:  # a full disk, a file taken away: the machine's fault, so words and no traceback
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror or error}")
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (what could not be written is not tried again)
+        raise typer.Exit(1) from None
+
+
+def _say(error: str) -> None:
+    from .edit.names import one_line
+
+    typer.echo(f"dhh: error: {one_line(error)}", err=True)
 
 
 app = typer.Typer(
@@ -78,10 +97,23 @@ for command in (
     app.command()(command)
 
 
+def _open_streams() -> None:
+    """Open the standard streams that the process was started without (``>&-``), else a file of ours would be them.
+
+    Input is empty then, words are lost, and data cannot be written, which is an error.
+    """
+    for name, mode, rights in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, rights), mode))
+
+
 def main() -> None:
     """Entry point of the ``dhh`` command."""
+    _open_streams()
     try:
         app(prog_name="dhh")
+    except KeyboardInterrupt:  # before or after a command, while typer reads what there is
+        sys.exit(130)
     except SystemExit as end:
         # A query has only read, and written what it had to say: taking everything apart would take 30 ms more.
         if "dhhcli.query" in sys.modules and isinstance(end.code, int):

@@ -177,10 +177,12 @@ def read_photo(path: Path) -> Picture:
     profiles are ignored. Raises MissingPathError when the file is not there or cannot be opened, PhotoError
     when it is not a whole picture of a format that Pillow reads or has more than 400 million pixels.
     """
-    from PIL import Image  # 10 ms, and only queries read photos
+    from PIL import Image, UnidentifiedImageError  # 10 ms, and only queries read photos
 
     try:
         stream = path.open("rb")
+    except IsADirectoryError as error:
+        raise MissingPathError(f"{path}: a folder, where a photo is expected: name the photos in it") from error
     except OSError as error:
         raise MissingPathError(f"{path}: cannot be opened: {error.strerror or error}") from error
     with stream, warnings.catch_warnings():
@@ -196,6 +198,10 @@ def read_photo(path: Path) -> Picture:
                 return _bgr(_upright(image) if _says_more(image) else image)
         except PhotoError:
             raise
+        except UnidentifiedImageError as error:
+            raise PhotoError(
+                f"{path}: cannot be read as a photo (no picture of a known kind): give a JPEG, PNG, TIFF or WebP"
+            ) from error
         except Image.DecompressionBombError as error:
             raise PhotoError(f"{path}: too many pixels for a photo: scale it down") from error
         except (

@@ -65,7 +65,7 @@ def forget(
     or when nothing is found.
 
     Raises:
-        UsageError: nothing is named, or photos without a distance.
+        UsageError: nothing is named, photos without a distance, or a distance of more than all bits.
         ShardError, MissingPathError: the file is damaged or being written, or holds no such video or track.
         NamesError: nobody is called so, or the names beside it are damaged.
         PhotoError, NoFaceError, WeightsError: a photo cannot be hashed.
@@ -79,6 +79,8 @@ def forget(
     open_shard(codes_path).close()  # before the lock leaves its file beside a name that was mistyped
     with lock(codes_path):
         with open_shard(codes_path) as shard:
+            if request.within is not None and request.within > shard.tag.bits:
+                raise UsageError(f"--within {request.within}: the codes have {shard.tag.bits} bits")
             videos = _videos(codes_path, shard, request.videos)
             distances, notes = _near(shard, request, weights)
             called, places = _called(codes_path, shard, request.names)

@@ -22,7 +22,7 @@ from .distinct import distinct
 from .edit.formats import Way
 from .errors import ShardError
 from .flat import THREAD_FROM, WORDS, Allowed, cores, in_threads, mask_of, measurer, tile
-from .search import Distances, Ints, Soft, last_distance
+from .measures import Distances, Ints, Soft, last_distance
 from .shards import Shard
 
 MAX_FRAMES: Final = 2**15 - 1  # of a track, as TRACK_DTYPE counts them: as many fit into a chunk
@@ -137,7 +137,7 @@ def _some(pieces: Sequence[FramePiece], ids: Ints, width: int) -> Iterator[tuple
 
 
 class ByFrames:
-    """`search.Measure` of the codes of all frames: every track's distance to every person, computed once."""
+    """`measures.Measure` of the codes of all frames: every track's distance to every person, computed once."""
 
     def __init__(
         self, shard: Shard, people: Sequence[Soft], wanted: int, way: Way, allowed: Allowed | None = None
@@ -149,7 +149,7 @@ class ByFrames:
         self.farthest = float(8 * code_bytes(shard.tag.bits))
 
     def radius(self, shots: int) -> float:
-        """See `search.Measure`."""
+        """See `measures.Measure`."""
         distances = self.distances[0]
         n, k = len(distances), 4 * shots
         while k < n:
@@ -164,12 +164,12 @@ class ByFrames:
         return self.farthest
 
     def candidates(self, radius: float) -> Ints:
-        """See `search.Measure`."""
+        """See `measures.Measure`."""
         least = np.minimum.reduce(self.distances[: self.wanted])
         return np.flatnonzero(least <= min(radius, self.farthest)).astype(np.int64)
 
     def measured(self, ids: Ints) -> tuple[Distances, NDArray[np.float32]]:
-        """See `search.Measure`."""
+        """See `measures.Measure`."""
         distances = np.stack([each[ids] for each in self.distances])
         scores = [
             track_scores(self.pieces, ids, soft, own, self.way)

@@ -49,6 +49,8 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
         MissingPathError, ShardError: a file cannot be opened, is damaged, is another model's, or ``out`` exists.
         NamesError: the names beside a file are damaged.
     """
+    for path in codes_paths:
+        open_shard(path).close()  # before the lock leaves its file for nothing
     with lock(out), ExitStack() as stack:
         for there in (out, out.with_name(f"{out.name}.parts"), names_path(out)):
             if there.exists():

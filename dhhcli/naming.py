@@ -79,7 +79,7 @@ def give_name(
         names = read_names(codes_path)
         rows = rows_of(shard, names)
         all_tracks = shard.track_rows(np.arange(len(shard)))
-        if who is not None and not who.isdigit():
+        if who is not None and not who.isdecimal():
             old = known_name(names, who, codes_path)
             own, places = rows[old], list(names[old])
             what = f"{old} is now called {new}"

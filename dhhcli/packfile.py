@@ -20,7 +20,7 @@ import numpy.typing as npt
 from . import __version__
 from .errors import PackError
 from .files import sync_folder
-from .packs import FORMAT_VERSION, MARGIN
+from .packs import FORMAT, FORMAT_VERSION, MARGIN
 
 QUALITY = 92  # of the JPEGs
 AT_ONCE = 1024  # rows that wait in memory
@@ -69,6 +69,7 @@ class PackWriter:
         try:
             self._file = h5py.File(self._temporary, "w", libver=("v108", "v108"), locking=False)
         except OSError as error:
+            self._temporary.unlink(missing_ok=True)
             raise PackError(f"{path}: cannot be made ({_line(error)}); name another place for the pack") from None
         self._names: dict[str, int] = {}
         self._tracks = 0
@@ -143,7 +144,7 @@ class PackWriter:
         names = [os.fsencode(name) for name in self._names]
         self._file.create_dataset("identity_name", data=np.array(names, _TEXT), dtype=_TEXT)
         self._file.create_dataset("skipped", data=np.array(self._skipped, _TEXT), dtype=_TEXT)
-        self._file.attrs["format"] = "dhh-faces"
+        self._file.attrs["format"] = FORMAT
         self._file.attrs["format_version"] = FORMAT_VERSION
         self._file.attrs["dhh_version"] = __version__
         self._file.attrs["crop"] = f"{SIDE}x{SIDE} JPEG; the middle 64x64 is the network's input"
@@ -174,4 +175,7 @@ def _append(dataset: Any, values: npt.NDArray[Any]) -> None:
 
 
 def _line(error: BaseException) -> str:
+    """An error's words on one line; the system's own where it is the system's."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return " ".join(str(error).split())

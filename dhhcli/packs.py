@@ -19,6 +19,7 @@ import numpy.typing as npt
 from .errors import PackError
 
 MARGIN = 8  # pixels around the network's 64x64
+FORMAT = "dhh-faces"
 FORMAT_VERSION = 1  # of packs that say which; older ones do not
 
 
@@ -49,10 +50,18 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
     Raises:
         PackError: the file is missing, is no pack, or a crop does not decode to (80, 80, 3).
     """
+    if path.is_dir():
+        raise PackError(f"{path}: a folder; a face pack (HDF5) is expected, dhh pack makes one of a folder of people")
     if not path.is_file():
-        raise PackError(f"{path}: no such face pack; name an HDF5 file of face crops with --data")
+        raise PackError(f"{path}: no such face pack; an HDF5 file of face crops is expected, as dhh pack makes it")
+    if not h5py.is_hdf5(path):
+        raise PackError(f"{path}: not a face pack (not HDF5); dhh pack makes one of a folder of people")
     try:
         with h5py.File(path, "r") as file:
+            kind = _text(file.attrs.get("format", FORMAT))
+            if kind != FORMAT:
+                codes = "; figures of a codes file need --labels" if kind == "dhh-codes" else ""
+                raise PackError(f"{path}: holds {kind!r}; a face pack is expected, as dhh pack makes it{codes}")
             version = int(file.attrs.get("format_version", FORMAT_VERSION))
             if version != FORMAT_VERSION:
                 raise PackError(
@@ -158,7 +167,13 @@ def read_protocol(path: Path) -> tuple[Person, ...]:
         PackError: the file is missing or not of this form.
     """
     try:
-        people = json.loads(path.read_text())["people"]
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PackError(f"{path}: cannot be read ({error.strerror}); name a protocol file (JSON)") from None
+    except UnicodeDecodeError:
+        raise PackError(f"{path}: not a protocol file (no text); expected JSON with a list 'people'") from None
+    try:
+        people = json.loads(text)["people"]
         return tuple(
             Person(
                 int(person["identity"]),
@@ -168,7 +183,7 @@ def read_protocol(path: Path) -> tuple[Person, ...]:
             )
             for person in people
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise PackError(f"{path}: not a protocol file ({error}); expected JSON with a list 'people'") from None
 
 

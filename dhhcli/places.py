@@ -27,6 +27,11 @@ class Where:
     after: float | None = None  # then or later
     before: float | None = None  # earlier
 
+    def __post_init__(self) -> None:
+        """Raises UsageError for a glob of nothing, which would match everything."""
+        if not all(self.globs):
+            raise UsageError("--in '': expected a file, a folder or a glob, say 'day1/*.mov'")
+
     @property
     def everywhere(self) -> bool:
         """Nothing is asked."""

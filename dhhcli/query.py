@@ -15,13 +15,14 @@ from .errors import DhhError, EditError, IndexFileError, ShardError, UsageError,
 from .flat import Allowed
 from .index import Index, fresh, index_paths, on_gpu, open_index
 from .limits import NO_LIMITS, THERE, Limits, Worth, nobody
+from .measures import Soft
 from .network import Network, load_network
 from .places import EVERYWHERE, Ints, Where, tracks_where
 from .question import Asked, asked
 from .records import VideoRecord
 from .report.joined import joined
 from .report.rows import Row, result_rows
-from .search import Hit, Rules, Soft, by_codes, search, shots_of
+from .search import Hit, Rules, by_codes, search, shots_of
 from .shards import Shard, check_model, open_shard
 from .weights import shipped_as
 from .words import EXPECTED, File, Word, is_film, text_of

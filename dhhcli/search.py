@@ -10,31 +10,26 @@ two people are two tracks. Who is named by more photos has the advantage: of 400
 taken for somebody else where each of the two was named by one photo, 1 % by six, 9 % where the other had six and they
 had one, 1 % the other way round (tests/fusion.py, 128 bits).
 
-What a track's distance is, a `Measure` says: that of its code (`_ByCode`), or where its frames have codes of their own
+What a track's distance is, a `Measure` says: that of its code (`ByCode`), or where its frames have codes of their own
 their average or minimum (framesearch.py). Confidence is learnt on codes of tracks, so `Rules.keep` is always asked
 about these.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .codes import binarise, code_bytes, hamming, pack, soft_distance, unpack
+from .codes import code_bytes
 from .distinct import distinct, distinct_with
 from .edit.formats import Way
 from .flat import Allowed
-from .index import Index, Source, all_within, nearest
+from .index import Index, Source
+from .measures import ByCode, Distances, Ints, Measure, Soft, candidates_of, measured_by_code
 from .shards import Shard
 
-CHUNK = 1 << 16  # tracks whose soft distances are computed at once
-
-Soft = NDArray[np.floating[Any]]  # (r, K): rows that are one person; stored codes are rows of 0 and 1
-Ints = NDArray[np.int64]
-Distances = NDArray[Any]  # int32, or float64 where they are averages
 # distances (p, n) and scores (p, n) of n rows' codes, the asked person first, then `also` -> which to keep (n,)
 Keep = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.bool_]]
 
@@ -78,19 +73,6 @@ class Rules:
 NO_RULES = Rules()
 
 
-class Measure(Protocol):
-    """Distances of all tracks to some people: those who are wanted, the asked one first, then others."""
-
-    def radius(self, shots: int) -> float:
-        """A distance within which at least so many shots are near the asked one, or all where there are fewer."""
-
-    def candidates(self, radius: float) -> Ints:
-        """Tracks (c,) that are allowed and within a radius of somebody who is wanted, rising."""
-
-    def measured(self, ids: Ints) -> tuple[Distances, NDArray[np.float32]]:
-        """Distance and score (p, c) of tracks (c,) to every person: of the nearest row, by distance, then score."""
-
-
 def search(
     shard: Shard,
     soft_queries: Soft,
@@ -116,7 +98,7 @@ def search(
         raise ValueError(f"top {top} or per_video {rules.per_video} is less than 1")
     measure: Measure
     if way is Way.majority:
-        measure = _ByCode(shard, index or shard.code_pieces, [*wanted, *others], len(wanted), rules.allowed)
+        measure = ByCode(shard, index or shard.code_pieces, [*wanted, *others], len(wanted), rules.allowed)
     else:
         from .framesearch import ByFrames
 
@@ -147,7 +129,7 @@ def by_codes(shard: Shard, people: Sequence[Soft], hits: Sequence[Hit]) -> list[
 
 def _own_codes(shard: Shard, people: Sequence[Soft], tracks: Ints) -> tuple[Distances, NDArray[np.float32]]:
     """Distances and scores (p, n) of the codes of tracks (p, n), each to the person of its line."""
-    found = [_measured(shard, [soft], own) for soft, own in zip(people, tracks, strict=True)]
+    found = [measured_by_code(shard, [soft], own) for soft, own in zip(people, tracks, strict=True)]
     return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
 
 
@@ -164,8 +146,8 @@ def shots_of(
     taken for nobody else of `people`.
     """
     source: Source = shard.code_pieces if index is None else index
-    ids = _candidates(source, people[who], radius, None)
-    distances, scores = _measured(shard, people, ids)
+    ids = candidates_of(source, people[who], radius, None)
+    distances, scores = measured_by_code(shard, people, ids)
     mine = (_owners(distances, scores) == who) & (distances[who] <= radius)
     mine &= keep(distances[who][None], scores[who][None])
     return distinct(shard.track_rows(ids[mine])["shot"]).astype(np.int64)
@@ -186,29 +168,6 @@ class _Found:
     people: int
 
 
-@dataclass(frozen=True, eq=False)
-class _ByCode:
-    """`Measure` of the one code that every track has."""
-
-    shard: Shard
-    source: Source
-    people: Sequence[Soft]
-    wanted: int  # how many of them, the first ones
-    allowed: Allowed | None
-
-    def radius(self, shots: int) -> float:
-        return _radius(self.shard, self.source, pack(binarise(self.people[0])), shots, self.allowed)
-
-    def candidates(self, radius: float) -> Ints:
-        wanted = self.people[: self.wanted]
-        return distinct(
-            np.concatenate([_candidates(self.source, soft, math.floor(radius), self.allowed) for soft in wanted])
-        )
-
-    def measured(self, ids: Ints) -> tuple[Distances, NDArray[np.float32]]:
-        return _measured(self.shard, self.people, ids)
-
-
 def _within(shard: Shard, measure: Measure, wanted: int, radius: float, rules: Rules) -> _Found:
     ids = measure.candidates(radius)
     shots = shard.track_rows(ids)["shot"].astype(np.int64)
@@ -221,28 +180,6 @@ def _within(shard: Shard, measure: Measure, wanted: int, radius: float, rules: R
     kept = (owner < wanted) & (distances[owner, at] <= radius)
     at, owner = at[kept], owner[kept]
     return _Found(owner, ids[at], shots[at], distances[owner, at], scores[owner, at], wanted)
-
-
-def _candidates(source: Source, soft: Soft, radius: int, allowed: Allowed | None) -> Ints:
-    return distinct(
-        np.concatenate([all_within(source, query, radius, allowed)[0] for query in pack(binarise(np.asarray(soft)))])
-    )
-
-
-def _measured(shard: Shard, people: Sequence[Soft], ids: Ints) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Distance and score (p, c) of tracks to people: of the nearest row, by distance, then score."""
-    distances = np.empty((len(people), len(ids)), np.int32)
-    scores = np.empty((len(people), len(ids)), np.float32)
-    for start in range(0, len(ids), CHUNK):
-        part = slice(start, start + CHUNK)
-        codes = shard.code_rows(ids[part])
-        bits = unpack(codes, shard.tag.bits)
-        for number, soft in enumerate(people):
-            rows = hamming(pack(binarise(soft)), codes)  # (r, chunk)
-            distances[number, part] = rows.min(axis=0)
-            each = np.stack([soft_distance(row, bits) for row in soft])
-            scores[number, part] = np.where(rows == distances[number, part], each, np.inf).min(axis=0)
-    return distances, scores
 
 
 def _owners(distances: Distances, scores: NDArray[np.float32]) -> Ints:
@@ -330,25 +267,3 @@ def _hits(found: _Found, rows: _Rows, top: int | None) -> list[Hit]:
         )
         for at in range(count)
     ]
-
-
-def _radius(shard: Shard, source: Source, queries: NDArray[np.uint8], top: int, allowed: Allowed | None) -> int:
-    """A distance within which at least `top` shots lie, or all when there are fewer; and not many more."""
-    k = 4 * top
-    while True:
-        distances, ids = nearest(source, queries, k, allowed)  # (q, k)
-        found = ids >= 0
-        near, shots = distances[found], shard.track_rows(ids[found])["shot"]
-        if len(distinct(shots)) >= top:
-            return int(last_distance(near, shots, top))
-        if k >= len(shard) or not found[:, -1].any():
-            return 8 * int(queries.shape[1])
-        k *= 8
-
-
-def last_distance(distances: Distances, shots: NDArray[np.int32], top: int) -> float:
-    """How far the `top`-th shot's nearest track is."""
-    each = distinct_with(shots)
-    best = np.full(len(each.values), np.inf)
-    np.minimum.at(best, each.inverse, distances)
-    return float(np.sort(best)[min(top, len(best)) - 1])

@@ -12,6 +12,7 @@ external storage, virtual datasets, sizes that do not fit the file or each other
 
 import mmap
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ def read_file(path: Path) -> ShardFile:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py raises on damage
         if isinstance(error, OSError) and error.errno is not None:  # the system's own, not h5py's
             raise ShardError(f"{path}: cannot be read ({error.strerror}); check the file and its rights") from error
-        raise ShardError(f"{path}: damaged codes file ({_line(error)}); restore it or encode again") from error
+        raise ShardError(
+            f"{path}: damaged codes file ({_line(error)}); restore it, or delete it and encode again"
+        ) from error
 
 
 def _read(path: Path, file: BinaryIO) -> ShardFile:
@@ -168,14 +171,18 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
         rows, offset = spans[name]
         count = rows * int(np.prod(row_shape, dtype=np.int64))
         if offset < 0 or offset + count * dtype.itemsize > size:
-            raise ShardError(f"{path}: {name} reaches past the end (cut short?); restore it or encode again")
+            raise ShardError(
+                f"{path}: {name} reaches past the end (cut short?); restore it, or delete it and encode again"
+            )
         arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(rows, *row_shape)
     tombstones = arrays.pop("tombstones", NO_TOMBSTONES)
     tables = Tables(**arrays)
     if not _consistent(tables):
-        raise ShardError(f"{path}: damaged codes file (its tables do not fit together); encode again")
+        raise ShardError(f"{path}: damaged codes file (its tables do not fit together); delete it and encode again")
     if content_hash(tag, [tables], tombstones) != content:
-        raise ShardError(f"{path}: damaged codes file (content hash differs); restore it or encode again")
+        raise ShardError(
+            f"{path}: damaged codes file (content hash differs); restore it, or delete it and encode again"
+        )
     return ShardFile(path, tag, dhh_version, tables, tombstones, size, version)
 
 
@@ -201,7 +208,9 @@ def _text(path: Path, h5: Any, name: str) -> str:
         attribute = h5.attrs.get_id(name)
         if attribute.shape == () and attribute.dtype.kind == "S" and attribute.dtype.itemsize <= MAX_TEXT:
             return bytes(h5.attrs[name]).decode()
-    raise ShardError(f"{path}: has no text attribute {name!r}; a codes file made by `dhh encode` is expected")
+    raise ShardError(
+        f"{path}: an HDF5 file, but not a codes file (no text attribute {name!r}); name one made by `dhh encode`"
+    )
 
 
 def _number(path: Path, h5: Any, name: str) -> int:
@@ -210,7 +219,7 @@ def _number(path: Path, h5: Any, name: str) -> int:
         attribute = h5.attrs.get_id(name)
         if attribute.shape == () and attribute.dtype.kind in "iu":
             return int(h5.attrs[name])
-    raise ShardError(f"{path}: has no number {name!r}; a codes file made by `dhh encode` is expected")
+    raise ShardError(f"{path}: not a whole codes file (no number {name!r}); name one made by `dhh encode`")
 
 
 def _span(path: Path, h5: Any, name: str, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -253,5 +262,10 @@ def _consistent(tables: Tables) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    """An error's words on one line."""
+    """An error's words on one line; HDF5's own about a file that was cut short say it in numbers only."""
+    cut = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error))
+    if cut:
+        return f"cut short: {int(cut[1]):,} of {int(cut[2]):,} bytes"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return " ".join(str(error).split())[:200]

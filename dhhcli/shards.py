@@ -107,7 +107,7 @@ def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:
         folder.mkdir(exist_ok=True)
         sync_folder(home.parent)
     except OSError as error:
-        raise ShardError(f"{folder}: cannot be made ({error}); name another place for the codes") from error
+        raise ShardError(f"{folder}: cannot be made ({error.strerror}); name another place for the codes") from error
     write_file(_part_path(folder, path_bytes(unit, 0)), tag, [unit])
     if sum(not _is_pack(path) for path in _part_paths(folder)) >= MAX_PARTS:
         _fold(home, tag)
@@ -237,15 +237,17 @@ def lock(codes_path: Path) -> Iterator[None]:
     home = codes_path.resolve()
     try:
         file = home.with_name(home.name + ".lock").open("ab")
+    except FileNotFoundError as error:
+        raise ShardError(f"{codes_path}: there is no folder {home.parent}; make it, or name another place") from error
     except OSError as error:
-        raise ShardError(f"{codes_path}: cannot be written there ({error}); name another place") from error
+        raise ShardError(f"{codes_path}: cannot be written there ({error.strerror}); name another place") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ShardError(f"{codes_path}: another dhh is writing it; wait until it has finished") from error
         except OSError as error:
-            raise ShardError(f"{codes_path}: cannot be locked ({error}); choose a local disk") from error
+            raise ShardError(f"{codes_path}: cannot be locked ({error.strerror}); choose a local disk") from error
         yield
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from .choices import frame_choice
+from .edit.names import one_line
 from .encode import default_workers, encode
 from .errors import MissingPathError
 from .network import Network
@@ -67,7 +68,12 @@ def encode_watching(
         UsageError, ShardError: as ``encode``.
     """
     frame_choice(codes_path, network, frame_codes)  # what is wrong with it is said now, not when the first file comes
-    console.print(f"watching {', '.join(map(str, paths))}; Ctrl-C ends it", markup=False, highlight=False)
+    console.print(
+        one_line(f"watching {', '.join(map(str, paths))}; Ctrl-C ends it"),
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     before: dict[Path, State] = {}
     done: dict[Path, State] = {}
     while rounds is None or rounds > 0:
@@ -94,7 +100,7 @@ def encode_watching(
                 done = {path: done[path] for path in done if path in now}
             before = now
         except MissingPathError as error:
-            console.print(f"waiting: {error}", markup=False, highlight=False, soft_wrap=True)
+            console.print(one_line(f"waiting: {error}"), markup=False, highlight=False, soft_wrap=True)
         if rounds is not None:
             rounds -= 1
         time.sleep(every)

@@ -99,7 +99,10 @@ def load_weights(record_path: Path) -> Weights:
         tensors, network = files["safetensors"], files["onnx"]
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in shipped_folder().glob("*.json"))) or "none"
-        raise WeightsError(f"{record_path}: no such weights; shipped are: {known}") from None
+        name = record_path.stem if record_path.parent == shipped_folder() else record_path  # as it was typed
+        raise WeightsError(
+            f"{name}: no such weights; shipped are: {known}; others are named by the path of their record (.json)"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{record_path}: not a weights record ({_reason(error)}); train anew or reinstall") from None
     integers = files.get("int8")

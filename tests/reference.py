@@ -61,8 +61,9 @@ SEARCH = (
     "gpu",
     "index",
     "indexing",
-    "search",
+    "measures",
     "framesearch",
+    "search",
     "distinct",
 )
 QUESTIONS = (

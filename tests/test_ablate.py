@@ -177,7 +177,13 @@ def test_the_command_refuses_what_cannot_work(dhh: Callable[..., Result], tmp_pa
     for pack, data, protocol, code, message in (
         ("val.h5", "train.h5", "far.json", 1, "names row 8"),
         ("val.h5", "train.h5", "bare.json", 1, "names no sets"),
-        ("val.h5", "train.h5", "none.json", 1, "none.json: not a protocol file"),
+        (
+            "val.h5",
+            "train.h5",
+            "none.json",
+            1,
+            "none.json: cannot be read (No such file or directory); name a",
+        ),
         ("none.h5", "train.h5", "good.json", 1, "none.h5: no such face pack"),
         ("val.h5", "none.h5", "good.json", 1, "none.h5: no such face pack"),
         ("val.h5", "train.h5", "good.json", 2, "train.h5: a triplet needs two people"),

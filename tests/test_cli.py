@@ -19,6 +19,7 @@ from PIL import Image
 from synthetic import scene, truncate, write_audio, write_video
 from typer.testing import Result
 
+from dhhcli.cli import main
 from dhhcli.indexing import build
 from dhhcli.sample import SCRIPT, Sample
 
@@ -258,6 +259,15 @@ def test_bad_files_are_listed_and_do_not_harm_the_good_one(dhh: Run, tmp_path: P
     assert dhh("query", sample.photos[0]).exit_code == 0
 
 
+def test_a_name_of_several_lines_stays_on_one(dhh: Run, tmp_path: Path) -> None:
+    (tmp_path / "a\nb.mp4").write_text("this is not a film")
+    result = dhh("encode", "a\nb.mp4")
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == ["[1/1] a\\nb.mp4", "1 video", "skipped"]
+    one_line(dhh("query", "c\nd.jpg", "--codes", "e.h5"), 1, "e.h5")
+    one_line(dhh("query", "c.jpg", "--codes", "e\nf.h5"), 1, "e\\nf.h5: no such codes file")
+    one_line(dhh("pack", "g\nh", "--out", "p.h5"), 1, "g\\nh: no such folder")
+
+
 def test_only_bad_files_is_an_error(dhh: Run, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("this is not a film")
     result = dhh("encode", "a.mp4")
@@ -422,6 +432,16 @@ def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: P
         assert not shard.damaged_videos()
 
 
+def test_an_interrupt_before_a_command_begins_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dhhcli.cli.app", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 130
+
+
 # -------------------------------------------------------------------------------------------------- photos
 
 
@@ -523,9 +543,53 @@ def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "redirect", "code", "says"),
+    [
+        (["info", "CODES"], ">&-", 1, "dhh: error: Bad file descriptor\n"),
+        (["info", "CODES"], ">/dev/full", 1, "dhh: error: No space left on device\n"),
+        (["--version"], ">/dev/full", 1, "dhh: error: No space left on device\n"),
+        (["info", "CODES"], "<&-", 0, ""),
+        (["info", "CODES"], "2>&-", 0, ""),
+        (["info", "nowhere.h5"], "2>&-", 1, ""),
+        (["export", "-", "-f", "edl", "-c", "CODES"], "<&-", 3, "-: nobody was found, so there is nothing to export\n"),
+    ],
+)
+def test_streams_that_are_closed_or_full(encoded: Path, words: list[str], redirect: str, code: int, says: str) -> None:
+    given = [str(encoded) if word == "CODES" else word for word in words]
+    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" "$@" {redirect}'
+    command, root = ["bash", "-c", script, "bash", *given], Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert done.stderr.count("\n") == (says != "")
+    assert (done.stdout == "") == (redirect.startswith(">") or code != 0)
+
+
 def test_usage_errors_exit_with_2(dhh: Run) -> None:
     for words in (["query"], ["query", "a.jpg", "--nonsense"], ["encode"], ["index"], ["query", "a.jpg", "--top", "0"]):
         assert dhh(*words).exit_code == 2, words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["query", "a.jpg", "--merge", "nan"],
+        ["query", "a.jpg", "--merge", "inf"],
+        ["people", "c.h5", "--within", "nan"],
+        ["name", "c.h5", "1", "Ada", "--within", "nan"],
+        ["encode", "a.mp4", "--watch", "--every", "nan"],
+        ["encode", "a.mp4", "--watch", "--every", "1e300"],
+        ["calibrate", "p.h5", "--prior", "nan"],
+        ["index", "c.h5", "--seed", "-1"],
+        ["ablate", "p.h5", "-d", "q.h5", "--protocol", "p.json", "--seed", "-1"],
+    ],
+)
+def test_numbers_that_are_none_or_out_of_range_are_refused(dhh: Run, words: list[str]) -> None:
+    result = dhh(*words)
+    assert result.exit_code == 2, result.stderr
+    assert f"Invalid value for '{words[-2]}'" in result.stderr
+    assert result.stdout == ""
 
 
 def test_version_and_help(dhh: Run) -> None:

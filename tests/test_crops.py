@@ -241,8 +241,10 @@ def test_what_is_no_photo_is_one_line(tmp_path: Path) -> None:
             read_photo(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
-    for missing in (tmp_path / "none.jpg", tmp_path):
-        with pytest.raises(MissingPathError):
+        kind = "no picture of a known kind" if path != cut else "truncated"
+        assert kind in str(caught.value)
+    for missing, says in ((tmp_path / "none.jpg", "No such file"), (tmp_path, "a folder, where a photo is expected")):
+        with pytest.raises(MissingPathError, match=says):
             read_photo(missing)
 
 

@@ -1,5 +1,6 @@
 """folders.py, packfile.py: public domain portraits and small clips in every layout -> face packs; all that is bad."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,19 @@ def test_where_no_pack_can_be_written_is_said_at_once(tmp_path: Path) -> None:
     assert (tmp_path / "there.h5").read_bytes() == b"mine"
     with pytest.raises(PackError, match="cannot be made"):
         PackWriter(tmp_path / "no" / "folder.h5")
+
+
+def test_a_full_disk_leaves_nothing_and_says_so_in_the_systems_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, f"Unable to synchronously create file (write failed, {path}, 0x55f37c99)")
+
+    monkeypatch.setattr("dhhcli.packfile.h5py.File", full)
+    with pytest.raises(PackError, match=r"p\.h5: cannot be made \(No space left on device\); name another place"):
+        PackWriter(tmp_path / "p.h5")
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------------------------------------ open_faces

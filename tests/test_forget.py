@@ -430,12 +430,15 @@ def test_a_forgotten_video_is_not_encoded_again(mine: Path, sample: Sample, dhh:
 def test_forget_and_merge_refuse_in_one_line(mine: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
     one_line(dhh("forget", mine), 2, "name what to forget")
     one_line(dhh("forget", mine, "--photo", sample.photos[0]), 2, "--within")
+    one_line(dhh("forget", mine, "--photo", sample.photos[0], "--within", "129"), 2, "the codes have 128 bits")
     one_line(dhh("forget", mine, "--track", "6"), 1, "has tracks 0 to 5")
     one_line(dhh("forget", mine, "--video", "nowhere.mp4"), 1, "holds no video nowhere.mp4")
     one_line(dhh("forget", "nowhere.h5", "--track", "0"), 1, "nowhere.h5")
     one_line(dhh("merge", mine, "nowhere.h5", "--out", "c.h5"), 1, "nowhere.h5")
     one_line(dhh("merge", mine, "--out", "codes.h5"), 1, "is there already")
     assert not (tmp_path / "nowhere.h5.lock").exists()
+    assert not (tmp_path / "c.h5.lock").exists()
+    one_line(dhh("merge", mine, "--out", "no/c.h5"), 1, f"there is no folder {tmp_path / 'no'}; make it")
     done = dhh("merge", mine, mine, "--out", "c.h5")
     assert done.exit_code == 0
     assert done.stderr.splitlines() == [

@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
+from footage import TAG
 
 from dhhcli.errors import PackError
 from dhhcli.packs import Person, fingerprint, merge_packs, read_pack, read_protocol, take
+from dhhcli.shards import compact
 
 N = 5
 
@@ -106,6 +108,11 @@ def a_group_for_jpeg(path: Path) -> None:
         file.create_group("jpeg")
 
 
+def codes_instead(path: Path) -> None:
+    path.unlink()
+    compact(path, TAG)  # a codes file of nothing
+
+
 def newer(path: Path) -> None:
     with h5py.File(path, "a") as file:
         file.attrs["format_version"] = 2
@@ -115,7 +122,9 @@ def newer(path: Path) -> None:
     ("damage", "says"),
     [
         (Path.unlink, "no such face pack"),
-        (lambda path: path.write_bytes(b"not HDF5 at all"), "not a face pack"),
+        (lambda path: (path.unlink(), path.mkdir()), "a folder; a face pack .* is expected, dhh pack makes one"),
+        (lambda path: path.write_bytes(b"not HDF5 at all"), "not a face pack .not HDF5."),
+        (codes_instead, "holds 'dhh-codes'; a face pack is expected.*; figures of a codes file need --labels"),
         (truncate, "not a face pack"),
         (a_group_for_jpeg, "not a face pack"),
         (replace("jpeg", None), "jpeg"),
@@ -182,12 +191,19 @@ def test_reads_a_protocol(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "{", "[]", "{}", '{"people": [{}]}', '{"people": 3}', '{"people": [{"identity": "x"}]}'],
+    ["", "{", "[]", "{}", '{"people": [{}]}', '{"people": 3}', '{"people": [{"identity": "x"}]}'],
 )
-def test_a_protocol_of_another_form_is_refused_in_one_line(tmp_path: Path, text: str | None) -> None:
+def test_a_protocol_of_another_form_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "protocol.json"
-    if text is not None:
-        path.write_text(text)
+    path.write_text(text)
     with pytest.raises(PackError, match="not a protocol file") as caught:
         read_protocol(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_text_or_not_there_is_no_protocol(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match=r"none\.json: cannot be read \(No such file or directory\)"):
+        read_protocol(tmp_path / "none.json")
+    (tmp_path / "photo.json").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(PackError, match=r"photo\.json: not a protocol file \(no text\); expected JSON"):
+        read_protocol(tmp_path / "photo.json")

@@ -387,12 +387,21 @@ def test_the_faces_as_page_and_picture(dhh: Run, codes: Path, tmp_path: Path) ->
         (("name", "codes.h5", "1", "Ann", "Lee"), 2, "say whom to name and how"),
         (("name", "codes.h5", "Ann", "--remove", "Ann"), 2, "--remove takes a name away"),
         (("name", "codes.h5", "--remove", "Ann"), 1, "nobody is called 'Ann'; nobody is named"),
+        (("name", "codes.h5", "\u00b2", "Ann"), 1, "nobody is called '\u00b2'"),  # a digit, but not a number
         (("name", "none.h5", "1", "Ann"), 1, "none.h5: "),
     ],
 )
 def test_refusals(dhh: Run, codes: Path, words: tuple[str, ...], code: int, expected: str) -> None:
     one_line(dhh(*words), code, expected)
     assert not names_path(codes).exists()
+
+
+def test_nobody_is_named(dhh: Run, codes: Path) -> None:
+    result = dhh("name", codes)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == (
+        f"{codes}: nobody is named; say dhh name {codes} 1 'Ada Lovelace' with a number of dhh people\n"
+    )
 
 
 def test_nobody(dhh: Run, path: Path) -> None:

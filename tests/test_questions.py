@@ -302,6 +302,7 @@ def test_in_a_folder_or_file(ask: Run, archive: Path, collins: Path) -> None:
     ):
         assert {name for name, _ in shots(ask(collins, "--in", glob, "--json"))} == {"a.mp4"}, glob
     assert {name for name, _ in shots(ask(collins, "--in", "may", "--in", "b.*", "--json"))} == {"a.mp4", "b.mp4"}
+    one_line(ask(collins, "--in", ""), 2, "--in '': expected a file, a folder or a glob")
     for glob in ("/may", "ay", "a.mp", "MAY"):
         result = ask(collins, "--in", glob)
         assert result.exit_code == 3, glob

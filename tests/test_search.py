@@ -313,7 +313,7 @@ def test_chunks_make_no_difference(shard_path: Path, monkeypatch: pytest.MonkeyP
     with open_shard(shard_path) as shard:
         soft = soft_bits(np.random.default_rng(9), 2)
         whole = search(shard, soft, 40)
-        monkeypatch.setattr("dhhcli.search.CHUNK", 7)
+        monkeypatch.setattr("dhhcli.measures.CHUNK", 7)
         assert search(shard, soft, 40) == whole
 
 

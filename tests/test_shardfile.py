@@ -58,6 +58,7 @@ def test_truncated_anywhere(rng: np.random.Generator, path: Path) -> None:
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
         path.write_bytes(whole[:length])
         refused(path, "damaged|no HDF5 signature")
+    refused(path, f"cut short: {len(whole) - 1:,} of {len(whole):,} bytes.; restore it, or delete it and encode again")
 
 
 @pytest.mark.parametrize("tag", [TAG, FRAMES])

@@ -185,7 +185,8 @@ def test_a_missing_file_is_refused(tmp_path: Path, suffix: str) -> None:
 
 def test_a_missing_record_names_what_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
-    refused(tmp_path / "none.json", "no such weights; shipped are: none")
+    refused(tmp_path / "none.json", "none: no such weights; shipped are: none")  # as it was typed
+    refused(tmp_path / "runs" / "mine.json", "runs/mine.json: no such weights; .* by the path of their record")
     written(tmp_path)
     refused(tmp_path / "none.json", "no such weights; shipped are: tiny")
 

@@ -8,7 +8,7 @@ import typer
 
 from ..edit.formats import Device, Format, Fuse, Order, Way
 from ..errors import UsageError
-from .options import Codes, ColumnsOption, HandlesOption, Json, OrderOption, Out, SequenceOption, WeightsName
+from .options import Codes, ColumnsOption, HandlesOption, Json, OrderOption, Out, SequenceOption, WeightsName, finite
 
 
 def query(
@@ -83,7 +83,9 @@ def query(
     per_video: Annotated[int | None, typer.Option(min=1, help="At most so many shots of a video, the best.")] = None,
     merge: Annotated[
         float | None,
-        typer.Option(min=0, help="Join the shots shown that lie at most so many seconds apart in a video."),
+        typer.Option(
+            min=0, callback=finite, help="Join the shots shown that lie at most so many seconds apart in a video."
+        ),
     ] = None,
     json: Json = False,
     format: Annotated[
@@ -208,6 +210,8 @@ def export(
     wish = Wish(format, out, handles, order, sequence, parse_columns(columns))
     check_wish(wish)
     rows = read_hits(hits)
+    if not rows:
+        print_notes([f"{hits}: nobody was found, so there is nothing to export"])
     print_notes(deliver(rows, saved_videos(codes, rows), wish, "dhh" if str(hits) == "-" else hits.stem))
     raise typer.Exit(0 if rows else 3)
 
@@ -225,7 +229,9 @@ def people(
     within: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Bits that tracks of one person may be apart on average; default: by the calibration."
+            min=0,
+            callback=finite,
+            help="Bits that tracks of one person may be apart on average; default: by the calibration.",
         ),
     ] = None,
     json: Json = False,
@@ -266,7 +272,7 @@ def name(
     remove: Annotated[
         str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")
     ] = None,
-    within: Annotated[float | None, typer.Option(min=0, help="As it was for dhh people.")] = None,
+    within: Annotated[float | None, typer.Option(min=0, callback=finite, help="As it was for dhh people.")] = None,
     json: Json = False,
     weights: WeightsName = None,
 ) -> None:
@@ -288,4 +294,8 @@ def name(
     else:
         listed = list_names(codes)
         print_lines(listed, as_json=json)
+        if not listed:
+            print_notes(
+                [f"{codes}: nobody is named; say dhh name {codes} 1 'Ada Lovelace' with a number of dhh people"]
+            )
         raise typer.Exit(0 if listed else 3)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import Json, WeightsName
+from .options import Json, WeightsName, finite
 
 
 def encode(
@@ -39,7 +39,10 @@ def encode(
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
     ] = None,
-    every: Annotated[float | None, typer.Option(min=0.1, help="With --watch: seconds between two looks. [10]")] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=86_400, callback=finite, help="With --watch: seconds between two looks. [10]"),
+    ] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
     from ..encode import weights_for
@@ -91,7 +94,9 @@ def index(
     again: Annotated[
         bool, typer.Option("--again", help="Make the lists anew, also where old ones could serve.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the clustering's sample and of the recall measurement.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the clustering's sample and of the recall measurement.")
+    ] = 0,
 ) -> None:
     """Build an index beside a codes file, or bring it up to date; query uses it while it is fresh, or does without."""
     import numpy as np

@@ -9,6 +9,14 @@ import typer
 from ..completion import column_lists, weights_names
 from ..edit.formats import Layout, Order
 
+
+def finite(value: float | None) -> float | None:
+    """A number; typer's ranges let "nan" through, which no comparison finds too large or too small."""
+    if value is not None and not abs(value) < float("inf"):
+        raise typer.BadParameter(f"{value} is not a number that can be used.")
+    return value
+
+
 Codes = Annotated[Path, typer.Option("--codes", "-c", envvar="DHH_CODES", help="Codes file made by encode.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File for --format; standard output if not given.")]
 HandlesOption = Annotated[

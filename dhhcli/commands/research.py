@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageError
 from ..layouts import Layout
-from .options import Json, Method, Recipe, Search, WeightsName, WeightsNames
+from .options import Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 
 
 def train(
@@ -219,7 +219,7 @@ def ablate(
     bits: Annotated[int, typer.Option(min=8, max=512, help="Length of the codes.")] = 48,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of every variant.")] = 300,
     people: Annotated[int, typer.Option(min=2, help="How many people to train on, at most.")] = 400,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     json: Json = False,
 ) -> None:
     """What the parts of the method are worth: hash layers without one or another, on the features of some weights."""
@@ -238,7 +238,10 @@ def calibrate(
     pack: Annotated[Path, typer.Argument(help="Face pack (HDF5) of people the network was not trained on.")],
     weights: WeightsNames = None,
     prior: Annotated[
-        float, typer.Option(min=1e-9, max=0.5, help="Share of the footage's face tracks that are of the person.")
+        float,
+        typer.Option(
+            min=1e-9, max=0.5, callback=finite, help="Share of the footage's face tracks that are of the person."
+        ),
     ] = 0.01,
     plot: Annotated[Path | None, typer.Option(help="Also draw what was promised against what came (.png).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the imitated tracks and of the halves.")] = 0,

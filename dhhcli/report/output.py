@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..edit.names import one_line
 from .columns import COLUMNS, SHOWN
 from .rows import Row
 from .text import tsv
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """Words for the person at the keyboard, one line each."""
+    """Words for the person at the keyboard, one line each, whatever a file in them is called."""
     for note in notes:
-        sys.stderr.write(f"{note}\n")
+        sys.stderr.write(f"{one_line(note)}\n")
     sys.stderr.flush()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..edit.names import one_line
 from ..folders import Missed, Packed
 from ..layouts import Layout, Listing
 from .progress import LISTED, QUIET_SECONDS
@@ -64,7 +65,7 @@ class PackProgress:
         return 4 if self._missed or self._warned else 0
 
     def _console_line(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _contents(listing: Listing) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from ..edit.names import one_line
 from ..encode import Encoded, Step
 from ..sources import VideoList, is_photo
 from ..upkeep import Forgotten, Gone, Relinked, Skipped, Unchanged
@@ -202,7 +203,7 @@ class EncodeProgress:
         return f", about {_span(seconds)} left"
 
     def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _gone(event: Gone) -> str:
