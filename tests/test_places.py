@@ -72,15 +72,15 @@ def test_a_glob_is_also_taken_from_the_current_folder(tmp_path: Path, monkeypatc
         "day1/../day2": "c",
         "./day1/*.mov": "ab",
         "./*/c.mov": "c",
-        "./day1/[bc].mov": "",  # of this folder itself: no ...
+        "./day1/[bc].mov": "",
         "./day1/sub/[bc].mov": "b",
         ".": "abc",
         "./": "abc",
         "..": "abcde",
         "../*/day1": "abde",
         "../a [1]": "abc",  # there by this very name, so brackets are brackets
-        "../a [1]/day[12]": "",  # no ... the folder of brackets is not looked for behind a wildcard
-        str(here): "abc",
+        "../a [1]/day[12]": "d",  # a glob, so [1] is a 1
+        str(here): "abcd",  # by this very name, and as a glob
         "link/": "e",
         str(here / "link"): "e",
         "link/day?": "e",

@@ -115,9 +115,8 @@ class EncodeProgress:
         self.summary.seconds = time.monotonic() - self._began
         if kind is KeyboardInterrupt:
             done = len(self.summary.inputs) - len(self.summary.skipped)
-            self._say(
-                f"interrupted; {counted(done, 'finished video')} {'is' if done == 1 else 'are'} safe, run the same line again for the rest"
-            )
+            safe = f"{counted(done, 'finished video')} {'is' if done == 1 else 'are'} safe"
+            self._say(f"interrupted; {safe}, run the same line again for the rest")
 
     def plan(self, waiting: set[Path]) -> None:
         """Which files will be encoded, as far as can be known before they are looked into."""
