@@ -42,16 +42,17 @@ from ..rivals import FITTED
 from ..weights import Weights, load_hash_layers, load_weights, resolve_weights, write_weights
 from .backbone import Backbone
 from .bank import extract
-from .checkpoint import read_tensors
+from .checkpoint import read_tensors, save_stage
 from .deephash import train_deep
 from .devices import Devices, open_devices
 from .export import hash_safetensors, read_backbone, to_onnx
 from .featurehash import FeatureSettings, Layer, train_layers
 from .fitted import PAPERS as FITTED_PAPERS
 from .fitted import FittedSettings, fit_layers
+from .log import Log
 from .plot import plot_log
 from .stillhash import PAPERS, StillSettings, train_stills
-from .train import Log, Validation, save_stage
+from .validation import Validation
 
 METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
 Settings = StillSettings | FeatureSettings | FittedSettings
