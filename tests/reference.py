@@ -176,6 +176,8 @@ LEARNING = (
     "featurehash",
     "deephash",
     "fitted",
+    "codefigures",
+    "written",
     "methods",
     "extracted",
     "ablate",
