@@ -17,6 +17,8 @@ PACKAGE = Path(__file__).parent.parent / "dhhcli"
 FILM = (
     "sources",
     "video",
+    "container",
+    "frame",
     "recorded",
     "prefetch",
     "shots",
