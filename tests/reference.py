@@ -178,6 +178,8 @@ LEARNING = (
     "featurehash",
     "deephash",
     "fitted",
+    "codefigures",
+    "written",
     "methods",
     "extracted",
     "ablate",
