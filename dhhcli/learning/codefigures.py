@@ -15,7 +15,7 @@ from ..imitation import centre
 from ..metrics import mean_average_precision
 from ..packs import Person
 from .bank import extract
-from .train import Validation
+from .validation import Validation
 
 
 def code_maps(

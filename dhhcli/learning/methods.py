@@ -36,7 +36,7 @@ from ..rivals import FITTED
 from ..weights import load_weights, resolve_weights
 from .backbone import Backbone
 from .bank import LOOKS, few_of_each, look_twice
-from .checkpoint import read_tensors
+from .checkpoint import read_tensors, save_stage
 from .codefigures import code_maps
 from .deephash import train_deep
 from .devices import Devices, open_devices
@@ -44,9 +44,10 @@ from .export import read_backbone, to_onnx
 from .featurehash import FeatureSettings, Layer, train_layers
 from .fitted import PAPERS as FITTED_PAPERS
 from .fitted import FittedSettings, fit_layers
+from .log import Log
 from .plot import plot_log
 from .stillhash import StillSettings, train_stills
-from .train import Log, Validation, save_stage
+from .validation import Validation
 from .written import export_network, layer_record, write_layers
 
 METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)

@@ -19,7 +19,7 @@ from ..hashing import HashLayers
 from ..weights import Weights, load_hash_layers, load_weights, write_weights
 from .export import hash_safetensors, to_onnx
 from .stillhash import PAPERS, StillSettings
-from .train import Validation
+from .validation import Validation
 
 INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"}
 MEASURE = "mean average precision, ties by expectation"
