@@ -13,11 +13,12 @@ from fractions import Fraction
 
 from .crops import SIZE, align, sharpness, surroundings
 from .faces import FaceDetector
+from .frame import Frame
 from .looks import LONGEST, Looks
 from .prefetch import prefetch
 from .shots import Shot, ShotDetector
 from .tracks import FaceTrack, FaceTracker, Observation
-from .video import Frame, Video
+from .video import Video
 
 DECODE_AHEAD = 12  # frames the decoder may be ahead of the detector: it need not wait for one look
 

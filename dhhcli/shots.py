@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .video import Frame, Picture
+from .frame import Frame, Picture
 
 Grey = npt.NDArray[np.float32]
 

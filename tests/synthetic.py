@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
+from dhhcli.frame import Frame, Scaler
 from dhhcli.packs import FacePack
-from dhhcli.video import Frame, _Scaler
 
 Picture = npt.NDArray[np.uint8]
 
@@ -132,7 +132,7 @@ def frame_of(picture: Picture, index: int, pts: int | None = None, duration: int
     height, width = picture.shape[:2]
     pts = index if pts is None else pts
     coded = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
-    return Frame(index, pts, Fraction(pts, 25), duration, coded, _Scaler(0, width, height))
+    return Frame(index, pts, Fraction(pts, 25), duration, coded, Scaler(0, width, height))
 
 
 def astronaut() -> Picture:

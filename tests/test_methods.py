@@ -17,8 +17,9 @@ from dhhcli.features import FeatureExtractor, still_features
 from dhhcli.figures import Loaded
 from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
 from dhhcli.imitation import centre
+from dhhcli.learning.bank import few_of_each
+from dhhcli.learning.codefigures import values_of
 from dhhcli.learning.devices import Devices
-from dhhcli.learning.methods import few_of_each, values_of
 from dhhcli.learning.stillhash import StillSettings, train_stills
 from dhhcli.packs import FacePack, read_pack, take
 from dhhcli.rivals import FITTED, FRAMEWISE

@@ -46,7 +46,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
     ("package", "homes"),
     [
         ("torch", {"learning/", "rivals/mm_nn.py"}),
-        ("av", {"video.py", "sample.py"}),
+        ("av", {"video.py", "frame.py", "container.py", "sample.py"}),
         ("faiss", {"faissbinary.py"}),
         ("h5py", {"shardfile.py", "skeleton.py", "packs.py", "packfile.py", "sessions.py"}),
         ("scenedetect", set()),

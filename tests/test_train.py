@@ -28,7 +28,8 @@ from dhhcli.learning.checkpoint import read_averaged
 from dhhcli.learning.hashtrain import HashSettings, train_hash
 from dhhcli.learning.model import HashModel
 from dhhcli.learning.pretrain import PretrainSettings, pretrain
-from dhhcli.learning.train import Plan, Validation, few_photos, run
+from dhhcli.learning.train import Plan, few_photos, run
+from dhhcli.learning.validation import Validation
 from dhhcli.packs import read_pack
 from dhhcli.weights import load_hash_layers, load_weights
 

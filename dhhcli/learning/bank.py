@@ -13,10 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ..imitation import imitate_frames
-from ..packs import FacePack
+from ..imitation import centre, imitate_frames
+from ..packs import FacePack, take
 from .backbone import to_input
 from .batches import Pair
+
+LOOKS = 2  # of a photo by ``look_twice``
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,3 +96,19 @@ def pad(tracks: list[Tensor], frames: int) -> tuple[Tensor, Tensor]:
     for row, track in enumerate(tracks):
         padded[row, : len(track)] = track
     return padded, torch.tensor([len(track) for track in tracks], device=padded.device)
+
+
+def few_of_each(faces: FacePack, most: int, seed: int) -> FacePack:
+    """At most so many pictures of every person, drawn."""
+    turn = np.random.default_rng([seed, 17]).permutation(len(faces))
+    order = np.lexsort((turn, faces.identity))
+    first = np.searchsorted(faces.identity[order], faces.identity[order])
+    return take(faces, np.sort(order[np.arange(len(faces)) - first < most]))
+
+
+def look_twice(pictures: npt.NDArray[np.uint8], first: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Pictures (n, 80, 80, 3), numbered from ``first`` -> crops (2 n, 64, 64, 3): each as it is, then as film."""
+    crops = []
+    for number, picture in enumerate(pictures, start=first):
+        crops += [centre(picture)[None], imitate_frames(picture, 1, np.random.default_rng([seed, 16, number]))]
+    return np.concatenate(crops)

@@ -93,6 +93,12 @@ def read_tensors(path: Path, settings: dict[str, Any]) -> dict[str, Tensor] | No
     return tensors
 
 
+def save_stage(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Tensors as ``read_tensors`` takes them back under the same settings."""
+    data = save({k: v.contiguous() for k, v in tensors.items()}, {"settings": json.dumps(settings, sort_keys=True)})
+    write_atomically(path, data)
+
+
 def read_averaged(path: Path) -> dict[str, Tensor]:
     """The averaged weights in a checkpoint, whatever it was made with.
 

@@ -17,45 +17,42 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .. import __version__
-from ..calibrate import calibrated_if_enough
 from ..closed import closed_set
-from ..codes import binarise, hamming, pack
 from ..errors import TrainingError, UsageError
-from ..evaluate import all_scores, protocol_features
 from ..features import FeatureExtractor
 from ..folders import open_faces
 from ..hashing import HashLayers
-from ..imitation import centre, imitate_frames
-from ..metrics import mean_average_precision
-from ..packs import FacePack, Person, fingerprint, merge_packs, take
+from ..packs import FacePack, fingerprint, merge_packs, take
 from ..rivals import FITTED
-from ..weights import Weights, load_hash_layers, load_weights, resolve_weights, write_weights
+from ..weights import load_weights, resolve_weights
 from .backbone import Backbone
-from .bank import extract
-from .checkpoint import read_tensors
+from .bank import LOOKS, few_of_each, look_twice
+from .checkpoint import read_tensors, save_stage
+from .codefigures import code_maps
 from .deephash import train_deep
 from .devices import Devices, open_devices
-from .export import hash_safetensors, read_backbone, to_onnx
+from .export import read_backbone, to_onnx
 from .featurehash import FeatureSettings, Layer, train_layers
 from .fitted import PAPERS as FITTED_PAPERS
 from .fitted import FittedSettings, fit_layers
+from .log import Log
 from .plot import plot_log
-from .stillhash import PAPERS, StillSettings, train_stills
-from .train import Log, Validation, save_stage
+from .stillhash import StillSettings, train_stills
+from .validation import Validation
+from .written import export_network, layer_record, write_layers
 
 METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
 Settings = StillSettings | FeatureSettings | FittedSettings
-LOOKS = 2  # of every picture whose features are cached: as it is, and once imitated as film
+
 FEATURE_PAPERS = {
     "dnnh": "Lai et al., Simultaneous Feature Learning and Hash Coding with Deep Neural Networks, CVPR 2015",
     "dsh": "Liu et al., Deep Supervised Hashing for Fast Image Retrieval, CVPR 2016",
@@ -178,43 +175,10 @@ def _own_network(
             continue
         final = copy.deepcopy(network).cpu().eval()
         if report.losses:
-            figures = _figures(final, settings.lengths, validation, settings.size)
+            figures = code_maps(final, settings.lengths, validation, settings.size)
             yield log.write(report.stage, report.step, report.steps, report.losses | figures)
     if final is not None:
         yield from export_network(final, settings, out, stem, training, validation)
-
-
-def export_network(
-    final: nn.Module,
-    settings: StillSettings,
-    out: Path,
-    stem: str,
-    training: dict[str, Any],
-    validation: Validation | None,
-) -> Iterator[str]:
-    """Weights of every length from a network in evaluation mode, on the CPU."""
-    total = sum(settings.lengths)
-    onnx = to_onnx(final, settings.size)
-    layers = {
-        K: HashLayers(  # the network's outputs are the hash values: a length's layer picks its own
-            np.eye(total, dtype=np.float32)[settings.rows(K)],
-            np.zeros(K, np.float32),
-            np.empty((K, 0), np.float32),
-            np.zeros(K, np.float32),
-            framewise=True,
-        )
-        for K in settings.lengths
-    }
-    model = {
-        "backbone": settings.method,
-        "features": total,
-        "tracks": "majority",
-        "homogeneous": False,
-        "mirror": False,
-        "paper": PAPERS[settings.method],
-    }
-    record = {"input": _INPUT, "model": model, "training": training, "metrics": {}}
-    yield from _write(out, stem, layers, onnx, record, validation)
 
 
 def _on_features(
@@ -258,7 +222,7 @@ def _on_features(
         for report, network in train_deep(faces, backbone, layers, settings, out, stamp, devices):
             final = copy.deepcopy(network).cpu().eval() if devices.first else network
             if devices.first and report.losses:
-                figures = _figures(final, settings.lengths, validation)
+                figures = code_maps(final, settings.lengths, validation)
                 yield log.write(report.stage, report.step, report.steps, report.losses | figures)
         if devices.first:
             found, onnx = {K: final.linear(K) for K in settings.lengths}, to_onnx(final.backbone)
@@ -267,27 +231,8 @@ def _on_features(
         for K, (weight, bias) in found.items():
             padded, none = np.pad(weight, ((0, 0), (0, int(homogeneous)))), np.empty((K, 0), np.float32)
             hashes[K] = HashLayers(padded, bias, none, np.zeros(K, np.float32), framewise=True)
-        record = _record(weights, FEATURE_PAPERS[settings.method], training, hashes[settings.lengths[0]])
-        yield from _write(out, stem, hashes, onnx, record, validation)
-
-
-def _figures(
-    network: nn.Module, lengths: Sequence[int], validation: Validation | None, size: int = 64
-) -> dict[str, float]:
-    """What every length of code reaches on other people, where there are some."""
-    if not validation:
-        return {}
-    values = values_of(network, validation.faces.pictures, size)
-    found: dict[str, float] = {}
-    for K, rows in rows_of(lengths).items():
-        found |= code_figures(values, rows, validation.people, K)
-    return found
-
-
-def rows_of(lengths: Sequence[int]) -> dict[int, slice]:
-    """Where the codes of every length lie among the outputs of a network for all of them."""
-    ends = accumulate(lengths)
-    return {K: slice(end - K, end) for K, end in zip(lengths, ends, strict=True)}
+        record = layer_record(weights, FEATURE_PAPERS[settings.method], training, hashes[settings.lengths[0]])
+        yield from write_layers(out, stem, hashes, onnx, record, validation)
 
 
 def _fitted(
@@ -301,104 +246,5 @@ def _fitted(
 ) -> Iterator[str]:
     weights = load_weights(resolve_weights(features_of))
     layers = {one.bits: one for one in fit_layers(faces, weights, settings, out, torch.get_num_threads())}
-    record = _record(weights, FITTED_PAPERS[settings.method], training, next(iter(layers.values())))
-    yield from _write(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
-
-
-def _record(weights: Weights, paper: str, training: dict[str, Any], layers: HashLayers) -> dict[str, Any]:
-    """What a layer's record says: most of it is that of the weights whose features it hashes."""
-    kept = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
-    bent = {"still": layers.still_expansion, "track": layers.track_expansion}
-    expansions = {of: one.kind for of, one in bent.items() if one}
-    how = {"tracks": "majority"} if layers.framewise else {"eps": layers.eps, "divide": layers.divide}
-    model = (
-        kept
-        | how
-        | ({"expansions": expansions} if expansions else {})
-        | {
-            "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
-            "mirror": weights.mirror,
-            "paper": paper,
-        }
-    )
-    training = training | {"features_of": weights.name}
-    return {"input": weights.record.get("input", _INPUT), "model": model, "training": training, "metrics": {}}
-
-
-_INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"}
-
-
-def few_of_each(faces: FacePack, most: int, seed: int) -> FacePack:
-    """At most so many pictures of every person, drawn."""
-    turn = np.random.default_rng([seed, 17]).permutation(len(faces))
-    order = np.lexsort((turn, faces.identity))
-    first = np.searchsorted(faces.identity[order], faces.identity[order])
-    return take(faces, np.sort(order[np.arange(len(faces)) - first < most]))
-
-
-def look_twice(pictures: npt.NDArray[np.uint8], first: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Pictures (n, 80, 80, 3), numbered from ``first`` -> crops (2 n, 64, 64, 3): each as it is, then as film."""
-    crops = []
-    for number, picture in enumerate(pictures, start=first):
-        crops += [centre(picture)[None], imitate_frames(picture, 1, np.random.default_rng([seed, 16, number]))]
-    return np.concatenate(crops)
-
-
-def values_of(network: nn.Module, pictures: npt.NDArray[np.uint8], size: int) -> Tensor:
-    """Hash values (n, sum of all K) of untouched pictures (n, 80, 80, 3)."""
-    return extract(network, np.stack([centre(picture, size) for picture in pictures]), bf16=False)
-
-
-def code_figures(values: Tensor, rows: slice, people: Sequence[Person], bits: int) -> dict[str, float]:
-    """mAP still -> still and still -> set of a protocol, the sets by majority; ``values`` of the whole pack."""
-    ones = values.numpy()[:, rows] >= 0
-    stills = [(row, person.identity) for person in people for row in person.queries]
-    sets = [(list(photos), person.identity) for person in people for photos in person.sets]
-    codes = pack(ones[[row for row, _ in stills]])
-    majority = pack(binarise(np.stack([ones[photos].mean(axis=0) for photos, _ in sets])))
-    who = np.array([identity for _, identity in stills])
-    same = who[:, None] == np.array([identity for _, identity in sets])[None]
-    alike, others = who[:, None] == who[None], ~np.eye(len(who), dtype=bool)
-    return {
-        f"map_{bits}_still_set": mean_average_precision(hamming(codes, majority), same),
-        f"map_{bits}_still_still": mean_average_precision(hamming(codes, codes), alike, others),
-    }
-
-
-def _write(
-    out: Path,
-    stem: str,
-    layers: dict[int, HashLayers],
-    onnx: bytes,
-    record: dict[str, Any],
-    validation: Validation | None,
-) -> Iterator[str]:
-    """Write every length, measure what was written, calibrate it."""
-    paths = []
-    features = None
-    for K, own in layers.items():
-        name = f"{stem}-{K}"
-
-        def write(record: dict[str, Any], name: str = name, own: HashLayers = own) -> Path:
-            data = hash_safetensors(own, onnx)
-            return write_weights(out, name, bits=own.bits, safetensors=data, onnx=onnx, record=record, network=stem)
-
-        path = write(record)
-        if validation:
-            weights = load_weights(path)
-            if features is None:
-                run = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
-                features = protocol_features(validation.faces, validation.people, run, mirror=weights.mirror)
-            scores = all_scores(features, load_hash_layers(weights), homogeneous=record["model"]["homogeneous"])
-            figures = [asdict(score) for score in scores]
-            measured = {"data": validation.pack_path.name, "measure": _MEASURE, "figures": figures}
-            path = write(record | {"metrics": measured})
-            for score in scores:
-                yield f"{name}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
-        yield f"wrote {path}"
-        paths.append(path)
-    if validation:
-        yield from calibrated_if_enough(validation.pack_path, paths)
-
-
-_MEASURE = "mean average precision, ties by expectation"
+    record = layer_record(weights, FITTED_PAPERS[settings.method], training, next(iter(layers.values())))
+    yield from write_layers(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)

@@ -23,11 +23,13 @@ from .backbone import Backbone
 from .devices import open_devices
 from .export import backbone_safetensors, hash_safetensors, to_onnx
 from .hashtrain import HashSettings
+from .log import Log
 from .methods import run_method, settings_of
 from .model import HashModel
 from .paper import PaperSettings, train_paper
 from .plot import plot_log
-from .train import Log, Plan, Validation, run
+from .train import Plan, run
+from .validation import Validation
 
 Settings = TypeVar("Settings")
 

@@ -5,52 +5,41 @@
 3. ``hash.safetensors``: the hash layers on the bank (hashtrain.py);
 4. ``joint.safetensors``: everything jointly (joint.py);
 
-then the weights (weights.py): NAME.onnx, the backbone, and for each length of code NAME-BITS.json and
+then the weights (finish.py, weights.py): NAME.onnx, the backbone, and for each length of code NAME-BITS.json and
 NAME-BITS.safetensors, with the figures reached on ``validate``. Every stage's file says which settings and data it was
 made with, and goes on with no others. Every report is one JSON object in ``log.jsonl``; ``training.png`` plots them.
 """
 
 import hashlib
-import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
-from torch import Tensor, nn
 
 from .. import __version__
-from ..calibrate import calibrated_if_enough
-from ..codes import binarise, hamming, pack
 from ..errors import PackError, TrainingError, UsageError
-from ..evaluate import ProtocolFeatures, all_scores, protocol_features
-from ..features import FeatureExtractor
-from ..files import write_atomically
 from ..folders import open_faces
-from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
-from ..metrics import cosine_distances, mean_average_precision
-from ..packs import FacePack, Person, check_protocol, fingerprint, merge_packs, read_pack, read_protocol, take
-from ..weights import load_hash_layers, load_weights, write_weights
+from ..packs import FacePack, fingerprint, merge_packs, take
 from .bank import FeatureBank, empty_bank, extract, fill_bank
 from .batches import rows_by_person
-from .checkpoint import read_tensors
+from .checkpoint import read_tensors, save_stage
 from .condition import Conditioned, layout
 from .devices import Devices, open_devices
 from .earlystop import EarlyStop
-from .export import backbone_safetensors, hash_safetensors, to_onnx
+from .finish import finish
 from .hashtrain import HashSettings, train_hash
 from .joint import Whole, train_joint
+from .log import Log
 from .model import HashModel
 from .plot import plot_log
 from .pretrain import PretrainSettings, pretrain
-from .quantise import backbone_to_int8
+from .validation import Validation
 
 
 @dataclass(frozen=True)
@@ -83,70 +72,6 @@ class Plan:
                 joint_steps=hashed.joint_steps if joint_steps is None else joint_steps,
             ),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Validation:
-    """People who are never trained on."""
-
-    pack_path: Path
-    protocol_path: Path
-    faces: FacePack
-    people: tuple[Person, ...]
-
-    @classmethod
-    def read(cls, pack_path: Path, protocol_path: Path) -> "Validation":
-        """Read both files.
-
-        Raises:
-            PackError: one of them cannot be read, or they do not belong together.
-        """
-        faces, people = read_pack(pack_path), read_protocol(protocol_path)
-        check_protocol(protocol_path, faces, people)
-        return cls(pack_path, protocol_path, faces, people)
-
-    def figures(
-        self,
-        network: nn.Module,
-        size: int = 64,
-        model: HashModel | None = None,
-        settings: HashSettings | None = None,
-    ) -> dict[str, float]:
-        """mAP still -> set and still -> still on untouched photos of some size: features, and codes of ``model``."""
-        stills = [(row, person.identity) for person in self.people for row in person.queries]
-        sets = [(photos, person.identity) for person in self.people for photos in person.sets]
-        rows = sorted({row for row, _ in stills} | {row for photos, _ in sets for row in photos})
-        crops = np.stack([centre(self.faces.pictures[row], size) for row in rows])
-        place = {row: i for i, row in enumerate(rows)}
-        features = extract(network, crops).numpy()
-        queries = features[[place[row] for row, _ in stills]]
-        tracks = [features[[place[row] for row in photos]] for photos, _ in sets]
-        who = np.array([identity for _, identity in stills])
-        same = who[:, None] == np.array([identity for _, identity in sets])[None]
-        others = ~np.eye(len(who), dtype=bool)
-        mean = features.mean(axis=0)
-        centred, means = queries - mean, np.stack([track.mean(axis=0) for track in tracks]) - mean
-        found = {
-            "map_still_set": mean_average_precision(cosine_distances(centred, means), same),
-            "map_still_still": mean_average_precision(
-                cosine_distances(centred, centred), who[:, None] == who[None], others
-            ),
-        }
-        if model is not None and settings is not None:
-            soft_stills, soft_tracks = hash_stills(model.layers(), queries), hash_tracks(model.layers(), tracks)
-            for length in settings.lengths:
-                still_codes = pack(binarise(soft_stills[:, settings.rows(length)]))
-                track_codes = pack(binarise(soft_tracks[:, settings.rows(length)]))
-                found[f"map_{length}_still_set"] = mean_average_precision(hamming(still_codes, track_codes), same)
-                found[f"map_{length}_still_still"] = mean_average_precision(
-                    hamming(still_codes, still_codes), who[:, None] == who[None], others
-                )
-        return found
-
-    def features(self, onnx: Path) -> ProtocolFeatures:
-        """Features of the whole protocol by the network as it ships."""
-        extract = FeatureExtractor(onnx, threads=torch.get_num_threads())
-        return protocol_features(self.faces, self.people, extract, mirror=True)
 
 
 def run(
@@ -310,95 +235,3 @@ def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
     rng = np.random.default_rng([settings.seed, 6])
     turns = [(turn, rng.random(), row) for rows in people for turn, row in enumerate(rng.permutation(rows).tolist())]
     return take(faces, np.array(sorted(row for _, _, row in sorted(turns)[: settings.photos])))
-
-
-def finish(
-    final: Whole,
-    faces: FacePack,
-    settings: HashSettings,
-    out: Path,
-    name: str,
-    training: dict[str, Any],
-    validation: Validation | None,
-) -> Iterator[str]:
-    """Export every length, measure and calibrate what was exported, write its record.
-
-    faces: the training crops, which set the ranges of the backbone in integers.
-    """
-    backbone = final.network.folded()
-    onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
-    int8 = backbone_to_int8(onnx, faces, np.random.default_rng([settings.seed, 8]))
-    features: ProtocolFeatures | None = None  # the same for every length
-    paths: list[Path] = []
-    for length in settings.lengths:
-        layers = final.model.layers(settings.rows(length))
-        record: dict[str, Any] = {
-            "input": {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"},
-            "model": {
-                "backbone": "table2",
-                "features": settings.features,
-                "eps": layers.eps,
-                "divide": layers.divide,
-                "homogeneous": True,
-                "mirror": True,
-                "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
-            },
-            "training": training,
-            "metrics": {},
-        }
-        stem = f"{name}-{length}"
-
-        write = partial(
-            write_weights,
-            out,
-            stem,
-            bits=length,
-            safetensors=hash_safetensors(layers, onnx),
-            onnx=onnx,
-            network=name,
-            backbone=tensors,
-            int8=int8,
-        )
-        path = write(record=record)
-        if validation:
-            features = features or validation.features(path.with_name(f"{name}.onnx"))
-            scores = all_scores(features, load_hash_layers(load_weights(path)), homogeneous=True)
-            record["metrics"] = {
-                "data": validation.pack_path.name,
-                "measure": "mean average precision, ties by expectation",
-                "figures": [asdict(score) for score in scores],
-            }
-            path = write(record=record)
-            for score in scores:
-                yield f"{stem}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
-        yield f"wrote {path}"
-        paths.append(path)
-    if validation:
-        yield from calibrated_if_enough(validation.pack_path, paths)
-
-
-class Log:
-    """One JSON object a report, appended; a line of words back."""
-
-    def __init__(self, path: Path, *, kept: bool = True) -> None:
-        self.path, self.kept, self.began = path, kept, time.monotonic()
-
-    def write(self, stage: str, step: int, steps: int, values: dict[str, float]) -> str:
-        """Append a report and put it into words."""
-        entry = {
-            "stage": stage,
-            "step": step,
-            "steps": steps,
-            "seconds": round(time.monotonic() - self.began, 1),
-        }
-        if self.kept:  # of several processes, by the first
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry | values) + "\n")
-        words = ", ".join(f"{key} {value:.4f}" for key, value in values.items())
-        return f"{stage} {step}/{steps}: {words}"
-
-
-def save_stage(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
-    """Tensors as ``read_tensors`` takes them back under the same settings."""
-    data = save({k: v.contiguous() for k, v in tensors.items()}, {"settings": json.dumps(settings, sort_keys=True)})
-    write_atomically(path, data)
