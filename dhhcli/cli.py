@@ -38,6 +38,10 @@ def _errors_as_words() -> Iterator[None]:
     except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
         raise typer.Exit(0) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich's way to say so, with an exit code of 1
+            raise typer.Exit(0) from None
+        raise
     except OSError as error:  # a full disk, a file taken away: the machine's fault, so words and no traceback
         where = f"{error.filename}: " if error.filename else ""
         _say(f"{where}{error.strerror or error}")

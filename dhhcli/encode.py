@@ -1,13 +1,13 @@
 """encode: video file -> EncodedVideo (shots, tracks, one code a track), streaming; many files -> one codes file.
 
 The chain: frames -> shots and, some times a second, faces -> tracks as they end (scan.py, in a thread of its own) -> at
-most 30 crops a track -> features -> log-covariance -> code. What a film leaves behind is a row, a code and a small
-picture for each track; crops are gone when their track is coded. Several films at once: crew.py. Weights that hash
-pictures only may also leave the codes of all these crops (`frame_choice`).
+most 30 crops a track -> features -> log-covariance -> code (trackcodes.py). What a film leaves behind is a row, a code
+and a small picture for each track; crops are gone when their track is coded. Several films at once: crew.py. Weights
+that hash pictures only may also leave the codes of all these crops (`frame_choice`).
 """
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,10 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .choices import frame_choice
-from .codes import binarise, code_bytes, pack
-from .crops import jpeg
+from .codes import code_bytes
 from .errors import DhhError, MissingPathError
-from .hashing import hash_stills, hash_tracks, share_of_frames
 from .network import Network
 from .prefetch import prefetch
 from .records import EncodedVideo, VideoRecord, content_fingerprint
@@ -32,7 +30,7 @@ from .sources import is_photo
 from .stills import encode_still
 from .tables import SHOT_DTYPE, TRACK_DTYPE
 from .tombstones import without_forgotten
-from .tracks import FaceTrack, sample
+from .trackcodes import Coded, code_tracks
 from .upkeep import (
     Forgotten,
     Gone,
@@ -51,8 +49,6 @@ from .upkeep import (
 from .video import open_video
 from .weights import shipped_as
 
-FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30, one code a track
-CROPS_AT_ONCE = 96  # crops of several tracks that go to the network together: a GPU wants many
 SCAN_AHEAD = 48  # tracks, shots and looks that may wait for the network
 
 
@@ -86,85 +82,6 @@ class Job:
 
 Decided = Unchanged | Relinked | Forgotten | Skipped  # about a file that is not
 Result = EncodedVideo | Decided
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Coded:
-    """What remains of a track. order: key within its shot. row: TRACK_DTYPE, less its first two fields. code: (B,).
-
-    frames: codes (m, B) of its m crops, None where its features are hashed together.
-    """
-
-    order: tuple[float, ...]
-    row: tuple[Any, ...]
-    code: npt.NDArray[np.uint8]
-    thumbnail: bytes
-    frames: npt.NDArray[np.uint8] | None
-
-
-def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) -> Iterator[Looked | Coded | Shot]:
-    """Tracks become coded ones, in the same order; some wait to be coded together, and their shots with them."""
-    held: list[FaceTrack | Shot] = []
-    crops = 0
-    for item in items:
-        if isinstance(item, Looked):
-            yield item
-            continue
-        held.append(item)
-        if isinstance(item, FaceTrack):
-            crops += min(len(item.observations), FRAMES_A_CODE)
-        if crops >= CROPS_AT_ONCE:
-            yield from _coded(held, network)
-            held, crops = [], 0
-    yield from _coded(held, network)
-
-
-def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Coded | Shot]:
-    tracks = [item for item in items if isinstance(item, FaceTrack)]
-    codes = zip(*track_and_frame_codes(tracks, network), strict=True)
-    for item in items:
-        if isinstance(item, Shot):
-            yield item
-            continue
-        best = item.best
-        row = (
-            item.first_frame,
-            item.last_frame + 1,
-            item.first_pts,
-            item.last_pts,
-            best.frame,
-            best.pts,
-            best.face.box,
-            best.face.score,
-            best.face.size,
-            best.sharpness,
-            len(sample(item, FRAMES_A_CODE)),
-        )
-        code, frames = next(codes)
-        thumbnail = b"" if best.surroundings is None else jpeg(best.surroundings)
-        yield Coded(item.order(), row, code, thumbnail, frames)
-
-
-def track_codes(tracks: Sequence[FaceTrack], network: Network) -> npt.NDArray[np.uint8]:
-    """One code (t, B) per track: features of at most 30 crops each, log-covariance, hash layer, sign."""
-    return track_and_frame_codes(tracks, network)[0]
-
-
-def track_and_frame_codes(
-    tracks: Sequence[FaceTrack], network: Network
-) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[np.uint8] | None]]:
-    """The same, and the codes (m, B) of each track's crops; None by layers that hash all of them together."""
-    sampled = [sample(track, FRAMES_A_CODE) for track in tracks]
-    if not sampled:
-        return np.empty((0, code_bytes(network.layers.bits)), np.uint8), []
-    crops = np.stack([observation.crop for frames in sampled for observation in frames])
-    features = network.film_extract(crops)
-    ends = np.cumsum([len(frames) for frames in sampled])
-    if network.layers.framewise:
-        own = [hash_stills(network.layers, D) for D in np.split(features, ends[:-1])]
-        return pack(binarise(np.stack([share_of_frames(soft) for soft in own]))), [pack(binarise(soft)) for soft in own]
-    soft = hash_tracks(network.layers, np.split(features, ends[:-1]))
-    return pack(binarise(soft)), [None] * len(sampled)
 
 
 def encode_video(

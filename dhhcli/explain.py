@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from .calibration import WORDS, Calibration
 from .codes import binarise, hamming, pack, unpack
 from .edit.formats import Way
-from .encode import FRAMES_A_CODE, track_codes
 from .errors import DhhError
 from .network import Network
 from .question import Asked
@@ -21,6 +20,7 @@ from .scan import scan
 from .search import Hit
 from .shards import Shard
 from .timecode import source_timecode
+from .trackcodes import FRAMES_A_CODE, track_codes
 from .tracks import FaceTrack, sample
 
 CHUNK = 1 << 20  # codes compared at once

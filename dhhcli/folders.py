@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from .crops import align, read_photo
-from .encode import FRAMES_A_CODE
 from .errors import DhhError, PackError
 from .faces import Face, FaceDetector
 from .layouts import Item, Layout, Listing, list_people
@@ -27,6 +26,7 @@ from .packfile import PackWriter, Row, skipped
 from .packs import MARGIN, FacePack, read_pack
 from .prefetch import prefetch
 from .scan import shot_tracks
+from .trackcodes import FRAMES_A_CODE
 from .tracks import FaceTrack, sample
 from .video import open_video
 

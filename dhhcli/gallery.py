@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .crops import align, read_photo
-from .encode import FRAMES_A_CODE
 from .errors import DhhError, MissingPathError, PackError
 from .faces import FaceDetector
 from .photos import largest_first
 from .scan import shot_tracks
 from .sources import VIDEO_SUFFIXES
+from .trackcodes import FRAMES_A_CODE
 from .tracks import sample
 from .video import open_video
 

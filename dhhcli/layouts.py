@@ -28,7 +28,7 @@ from . import __version__
 from .errors import MissingPathError, PackError
 from .sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_files
 
-FRAMES_A_TRACK = 30  # as many as encode.py makes a code of
+FRAMES_A_TRACK = 30  # as many as trackcodes.py makes a code of
 
 CLIP = re.compile(r"\d+_\d+_\d+_(?P<person>[^\d].*)\.avi", re.IGNORECASE)
 BOX_COLUMNS = ("FACE_X", "FACE_Y", "FACE_WIDTH", "FACE_HEIGHT")

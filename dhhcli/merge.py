@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from .edit.names import counted
 from .errors import ShardError
 from .names import names_path, places_of, read_names, rows_of, united_names, write_names
 from .pieces import other_model
@@ -28,11 +29,12 @@ class Merged:
 
     def lines(self, out: Path) -> list[str]:
         """Totals, then what was left out."""
-        lost = f"; {self.forgotten} forgotten tracks left out" if self.forgotten else ""
-        named = f", {self.names} names" if self.names else ""
-        two = [f"{self.two_names} tracks have another name in a later file"] if self.two_names else []
+        lost = f"; {counted(self.forgotten, 'forgotten track')} left out" if self.forgotten else ""
+        named = f", {counted(self.names, 'name')}" if self.names else ""
+        has = "has" if self.two_names == 1 else "have"
+        two = [f"{counted(self.two_names, 'track')} {has} another name in a later file"] if self.two_names else []
         return [
-            f"{out}: {self.videos} videos, {self.tracks} tracks{named}{lost}",
+            f"{out}: {counted(self.videos, 'video')}, {counted(self.tracks, 'track')}{named}{lost}",
             *(f"left out: {words}" for words in [*self.twice, *two]),
         ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .edit.names import counted
 from .errors import NamesError, UsageError
 from .names import (
     Place,
@@ -90,7 +91,7 @@ def give_name(
                 number = people_numbers(codes_path, shard, all_tracks, rows, within=within, weights=weights)
                 own = _person(codes_path, int(who), number, rows, new)
             places = places_of(shard, own)
-            what = f"{new}: {len(own)} tracks"
+            what = f"{new}: {counted(len(own), 'track')}"
         after = with_name(names, new, places)
         _check_one_person(shard, all_tracks, np.union1d(own, rows.get(new, own)), new)
         write_names(codes_path, after)

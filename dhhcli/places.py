@@ -1,5 +1,6 @@
 """places: words about files (name, glob, dates) + Shard -> its videos, shots and ranges of tracks (r, 2)."""
 
+import glob as globs_of
 import os
 import re
 from dataclasses import dataclass
@@ -72,9 +73,27 @@ def matches(path: str, glob: str) -> bool:
     return any(fnmatchcase(path, f"{head}{glob.rstrip('/')}{tail}") for head in heads for tail in ("", "/*"))
 
 
+def from_here(glob: str) -> str:
+    """The real path that a glob names from where the user stands: ``./day1/*`` -> ``/films/day1/*``.
+
+    Codes files hold real paths. What is there by this very name, brackets and all, is meant itself; else the parts
+    before the first wildcard are a folder.
+    """
+    parts = glob.split("/")
+    wild = next((number for number, part in enumerate(parts) if re.search(r"[*?[]", part)), len(parts))
+    if os.path.lexists(glob):
+        wild = len(parts)
+    head = os.path.realpath("/".join(parts[:wild]) or ("/" if glob.startswith("/") else "."))
+    return "/".join([globs_of.escape(head).rstrip("/"), *parts[wild:]]) or "/"
+
+
 def tracks_where(shard: Shard, where: Where) -> Ints:
-    """Ranges of tracks [first, last) (r, 2) of the videos that are meant, rising and apart."""
-    chosen = np.array([any(matches(path, glob) for glob in where.globs) for path in paths_of(shard)], np.bool_)
+    """Ranges of tracks [first, last) (r, 2) of the videos that are meant, rising and apart.
+
+    A glob is taken both as it is, anywhere in a path, and from the current folder.
+    """
+    globs = dict.fromkeys((*where.globs, *map(from_here, where.globs)))
+    chosen = np.array([any(matches(path, glob) for glob in globs) for path in paths_of(shard)], np.bool_)
     if not where.globs:
         chosen[:] = True
     if where.after is not None or where.before is not None:

@@ -218,8 +218,8 @@ def _nth(number: int, first: str, by: str) -> str:
 def _of_film(path: Path, shard: Shard, network: Network, face: int) -> _Look:
     """A track of a video file: the one seen in most looks, of equals the larger face."""
     from .crops import thumbnail
-    from .encode import FRAMES_A_CODE
     from .scan import shot_tracks
+    from .trackcodes import FRAMES_A_CODE
     from .tracks import sample
     from .video import open_video
 

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from .errors import DhhError
+from .files import write_atomically, write_stream_atomically
 
 Picture = npt.NDArray[np.uint8]
 
@@ -126,13 +128,13 @@ def paste(picture: Picture, portrait: Picture, person: Appearance, t: float) -> 
     cv2.warpAffine(lit, matrix, (WIDTH, HEIGHT), dst=picture, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT)
 
 
-def write_film(path: Path, pictures: Iterator[Picture], rate: Fraction) -> None:
-    """Encode pictures (h, w, 3) as H.264, or MPEG-4 where FFmpeg was built without an encoder for it."""
+def write_film(file: IO[bytes], pictures: Iterator[Picture], rate: Fraction) -> None:
+    """Encode pictures (h, w, 3) into an MP4 as H.264, or MPEG-4 where FFmpeg was built without an encoder for it."""
     import av
     from av.video.stream import VideoStream
 
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with av.open(str(path), "w") as container:
+    with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -154,9 +156,10 @@ def write_sample(folder: Path) -> Sample:
         for name, picture in people.items():
             photos.append(folder / f"{name}.jpg")
             _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
-            photos[-1].write_bytes(data.tobytes())
+            write_atomically(photos[-1], data.tobytes())
         film = folder / "film.mp4"
-        write_film(film, (picture for scene in SCRIPT for picture in frames(scene, people)), RATE)
+        pictures = (picture for scene in SCRIPT for picture in frames(scene, people))
+        write_stream_atomically(film, lambda file: write_film(file, pictures, RATE))
     except OSError as error:
         raise DhhError(f"{folder}: cannot be written ({error.strerror or error}); name another folder") from None
     return Sample(film, tuple(photos))

@@ -25,7 +25,7 @@ from .metrics import cosine_distances
 from .packs import FacePack
 
 DATASETS = ("live", "session", "frame")
-FRAMES_A_CODE = 30  # encode.py
+FRAMES_A_CODE = 30  # trackcodes.py
 COUNTS = (1, 2, 5, 10, 20, 30, None)  # frames of a track; None: all
 DIRECTIONS = (("still", "session"), ("session", "still"))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .edit.names import counted
 from .errors import MissingPathError, NoVideoError
 
 # fmt: off
@@ -109,10 +110,10 @@ def require_videos(paths: Iterable[Path], *, photos: bool = False) -> VideoList:
     paths = list(paths)
     found = find_videos(paths, photos=photos)
     if not found.videos:
-        names = ", ".join(str(path) for path in paths)
+        names, others = ", ".join(str(path) for path in paths), counted(len(found.ignored), "file")
         barred = f" ({len(found.unreadable)} folders cannot be read)" if found.unreadable else ""
         raise NoVideoError(
-            f"{names}: no video{' or photo' if photos else ''} found among {len(found.ignored)} files{barred}; "
+            f"{names}: no video{' or photo' if photos else ''} found among {others}{barred}; "
             "expected suffixes like .mp4, .mov, .mxf, .mkv"
         )
     return found

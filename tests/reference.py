@@ -35,6 +35,7 @@ FILM = (
     "codes",
     "weights",
     "network",
+    "trackcodes",
     "stills",
     "photos",
 )

@@ -215,11 +215,32 @@ def test_encode_says_what_it_did(sample: Sample, dhh: Run) -> None:
     assert rest[0].startswith("codes.h5: ")
 
 
+@pytest.mark.parametrize("limit", [4096, 150_000])  # smaller than a photo; larger than both, smaller than the film
+def test_a_sample_that_does_not_fit_leaves_no_half_file(tmp_path: Path, limit: int, sample: Sample) -> None:
+    sizes = [path.stat().st_size for path in (*sample.photos, sample.film)]
+    fits = [name for name, size in zip(("collins.jpg", "hopper.jpg", "film.mp4"), sizes, strict=True) if size < limit]
+    assert len(fits) == (0 if limit == 4096 else 2)
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from dhhcli.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "sample", str(tmp_path / "try")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"dhh: error: {tmp_path / 'try'}: cannot be written (File too large); name another folder\n"
+    assert sorted(path.name for path in (tmp_path / "try").iterdir()) == fits
+
+
 def test_a_second_run_encodes_nothing_and_changes_nothing(encoded: Path, sample: Sample, dhh: Run) -> None:
     before = encoded.read_bytes()
     result = dhh("encode", sample.film, "--out", encoded)
     assert result.exit_code == 0
-    assert "0 encoded, 1 unchanged" in result.stderr
+    size = f"{encoded.stat().st_size:,} bytes"
+    assert result.stderr.splitlines() == [
+        f"[1/1] {sample.film}: unchanged, encoded before",
+        "1 video: 0 encoded, 1 unchanged, 0 skipped; nothing new",
+        f"{encoded}: {size}",
+    ]
     assert encoded.read_bytes() == before
 
 
@@ -532,6 +553,14 @@ def test_query_refuses_other_weights(encoded: Path, sample: Sample, dhh: Run, ot
 
 
 # --------------------------------------------------------------------------------------------- being a good program
+
+
+@pytest.mark.parametrize("words", [["--help"], ["query", "--help"], ["--version"]])
+def test_help_into_a_closed_pipe_is_no_error(words: list[str]) -> None:
+    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" "$@" | true'
+    command, root = ["bash", "-o", "pipefail", "-c", script, "bash", *words], Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:

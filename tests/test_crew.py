@@ -17,13 +17,14 @@ from synthetic import astronaut, moving_face, write_video
 from typer.testing import Result
 
 from dhhcli import crew
-from dhhcli.encode import Coded, Job, code_tracks, encode_video
+from dhhcli.encode import Job, encode_video
 from dhhcli.faces import FaceDetector
 from dhhcli.network import Network, load_network
 from dhhcli.records import EncodedVideo
 from dhhcli.sample import Sample
 from dhhcli.scan import Looked, scan, shot_tracks
 from dhhcli.shots import Shot
+from dhhcli.trackcodes import Coded, code_tracks
 from dhhcli.tracks import FaceTrack
 from dhhcli.upkeep import Skipped
 from dhhcli.video import open_video

@@ -259,7 +259,7 @@ def test_what_one_file_forgot_no_merged_file_holds(rng: np.random.Generator, pat
     forget(b, Request(videos=(two.video.path,), tracks=(1,)))
     result = merge([a, b], c)
     assert (result.videos, result.tracks, result.forgotten) == (1, 4, 6)
-    assert f"{c}: 1 videos, 4 tracks; 6 forgotten tracks left out" == result.lines(c)[0]
+    assert f"{c}: 1 video, 4 tracks; 6 forgotten tracks left out" == result.lines(c)[0]
     assert one.codes[1].tobytes()[:6] not in c.read_bytes()
     assert open_shard(c).tombstones.tobytes() == open_shard(b).tombstones.tobytes()
 
@@ -372,7 +372,7 @@ def test_info_finds_damage(mine: Path, dhh: Run) -> None:
     mine.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     result = dhh("info", "--check")
     assert result.exit_code == 1
-    assert result.stderr == "codes.h5: 1 videos are damaged in it; encode them again to a new file\n"
+    assert result.stderr == "codes.h5: 1 video is damaged in it; encode it again to a new file\n"
     one_line(dhh("info", "nowhere.h5"), 1, "nowhere.h5", "dhh encode")
 
 
@@ -414,7 +414,7 @@ def test_a_forgotten_video_is_not_encoded_again(mine: Path, sample: Sample, dhh:
     header, *lines = result.stdout.splitlines()
     assert header == "video\tfingerprint\twhole\tshot\tstart\tend\tbox\tdistance\ttrack"
     assert len(lines) == 6
-    assert result.stderr == f"{mine}: 6 tracks removed, among them all of 1 whole videos\n"
+    assert result.stderr == f"{mine}: 6 tracks removed, among them all of 1 whole video\n"
     (tmp_path / "copy.mp4").write_bytes(sample.film.read_bytes())
     again = dhh("encode", sample.film, "copy.mp4")
     assert again.exit_code == 0
@@ -442,7 +442,7 @@ def test_forget_and_merge_refuse_in_one_line(mine: Path, sample: Sample, dhh: Ru
     done = dhh("merge", mine, mine, "--out", "c.h5")
     assert done.exit_code == 0
     assert done.stderr.splitlines() == [
-        "c.h5: 1 videos, 6 tracks",
+        "c.h5: 1 video, 6 tracks",
         f"left out: {mine}: {sample.film}: same content as in {mine}",
     ]
     assert (tmp_path / "c.h5").read_bytes() == mine.read_bytes()

@@ -19,7 +19,7 @@ from typer.testing import Result
 from dhhcli import shardfile
 from dhhcli.choices import frame_choice
 from dhhcli.codes import pack, unpack
-from dhhcli.encode import encode, track_and_frame_codes, track_codes
+from dhhcli.encode import encode
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.forget import Request, forget
 from dhhcli.hashing import HashLayers
@@ -29,6 +29,7 @@ from dhhcli.sample import Sample
 from dhhcli.shardfile import read_file
 from dhhcli.shards import EncodedVideo, ModelTag, commit, compact, open_shard
 from dhhcli.tombstones import forgotten_tracks
+from dhhcli.trackcodes import track_and_frame_codes, track_codes
 
 Run = Callable[..., Result]
 
@@ -300,7 +301,7 @@ def test_codes_of_frames_are_each_crops_own_and_their_majority_the_tracks(monkey
     none = np.empty((5, 0), np.float32), np.zeros(5, np.float32)
     layers = HashLayers(rng.normal(size=(5, 3)).astype(np.float32), np.zeros(5, np.float32), *none, framewise=True)
     made: Any = SimpleNamespace(layers=layers, film_extract=lambda crops: features[crops[:, 0, 0, 0]])
-    monkeypatch.setattr("dhhcli.encode.sample", lambda track, most: track.observations[:most])
+    monkeypatch.setattr("dhhcli.trackcodes.sample", lambda track, most: track.observations[:most])
     tracks: Any = [
         SimpleNamespace(observations=[Observed(number) for number in numbers])
         for numbers in (range(1), range(1, 5), range(5, 40))

@@ -136,7 +136,7 @@ def test_names_follow_their_tracks(path: Path) -> None:
     assert [(n.name, n.tracks, n.videos, n.missing) for n in list_names(path)] == [("Ada Lovelace", 2, 1, 0)]
     assert give_name(path, "1", "Ada Lovelace", within=8) == ["Ada Lovelace: 3 tracks"]
     assert give_name(path, "ada lovelace", "Ada King") == ["Ada Lovelace is now called Ada King"]
-    assert give_name(path, None, "Ada King", tracks=[3]) == ["Ada King: 1 tracks, 4 tracks have this name"]
+    assert give_name(path, None, "Ada King", tracks=[3]) == ["Ada King: 1 track, 4 tracks have this name"]
     assert take_name(path, "Ada King", tracks=[3, 1]) == ["Ada King: 2 tracks have no name now"]
     remove_videos(path, [Path("/films/m.mov")])
     assert [(n.tracks, n.missing) for n in list_names(path)] == [(0, 2)]
@@ -234,7 +234,7 @@ def test_merged_files_keep_their_names(tmp_path: Path) -> None:
     assert done.lines(out) == [
         f"{out}: 2 videos, 3 tracks, 3 names",
         f"left out: {other}: /films/a.mov: same content as in {one}",
-        "left out: 1 tracks have another name in a later file",
+        "left out: 1 track has another name in a later file",
     ]
     assert [(n.name, n.tracks, n.missing) for n in list_names(out)] == [("Ann", 1, 0), ("Anna", 1, 0), ("Cleo", 1, 0)]
     out.unlink()

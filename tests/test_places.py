@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_report import ROW
 
 from dhhcli.errors import ShardError, UsageError
-from dhhcli.places import Where, extents, matches, moment, paths_of, shot_tracks_of, tracks_where, video_row
+from dhhcli.places import Where, extents, from_here, matches, moment, paths_of, shot_tracks_of, tracks_where, video_row
 from dhhcli.report.joined import joined
 from dhhcli.report.rows import Row
 from dhhcli.shards import commit, compact, open_shard
@@ -53,6 +53,48 @@ def test_a_glob_matches_whole_parts_of_a_path(names: list[str], glob: str) -> No
         runs += ["/" + "/".join(names[:end]) for end in range(1, len(names) + 1)]  # * may stand for the first slash
     expected = any(fnmatchcase(run, wanted) for run in runs)
     assert matches(path, glob) == expected or not wanted
+
+
+def test_a_glob_is_also_taken_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    for folder in ("a [1]/day1/sub", "a [1]/day2", "a 1/day1", "elsewhere/day1"):
+        (tmp_path / folder).mkdir(parents=True)
+    names = ("a [1]/day1/a.mov", "a [1]/day1/sub/b.mov", "a [1]/day2/c.mov", "a 1/day1/d.mov", "elsewhere/day1/e.mov")
+    for name in names:
+        commit(tmp_path / "codes.h5", TAG, encoded_video(rng, tmp_path.resolve() / name, tracks=1))
+    here = tmp_path / "a [1]"
+    (here / "link").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.chdir(here)
+    inside = {
+        "./day1": "ab",
+        "./day1/": "ab",
+        ".//day1/./": "ab",
+        "day1/../day2": "c",
+        "./day1/*.mov": "ab",
+        "./*/c.mov": "c",
+        "./day1/[bc].mov": "",
+        "./day1/sub/[bc].mov": "b",
+        ".": "abc",
+        "./": "abc",
+        "..": "abcde",
+        "../*/day1": "abde",
+        "../a [1]": "abc",  # there by this very name, so brackets are brackets
+        "../a [1]/day[12]": "d",  # a glob, so [1] is a 1
+        str(here): "abcd",  # by this very name, and as a glob
+        "link/": "e",
+        str(here / "link"): "e",
+        "link/day?": "e",
+        "day1/": "abde",  # anywhere
+        "./nothing": "",
+    }
+    with open_shard(tmp_path / "codes.h5") as shard:
+        letters = [Path(path).stem for path in paths_of(shard)]
+        for glob, expected in inside.items():
+            ranges = tracks_where(shard, Where((glob,)))
+            found = "".join(sorted(letters[row] for first, last in ranges.tolist() for row in range(first, last)))
+            assert found == expected, glob
+    monkeypatch.chdir("/")
+    assert [from_here(glob) for glob in (".", "/", "./*.mov", "/*", "x/")] == ["/", "/", "/*.mov", "/*", "/x"]
 
 
 @given(

@@ -82,7 +82,7 @@ def test_a_photo_is_found_by_a_photo(encoded: Path, sample: Sample, dhh: Run, tm
 def test_photos_in_folders_can_be_left_out(dhh: Run, tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     cv2.imwrite(str(tmp_path / "films" / "cover.jpg"), scene(1, 320, 240))
-    one_line(dhh("encode", "films", "--no-photos"), 1, "no video found among 1 files")
+    one_line(dhh("encode", "films", "--no-photos"), 1, "no video found among 1 file;")
     alone = dhh("encode", "films")
     assert alone.exit_code == 0
     assert alone.stderr.splitlines()[1].startswith("1 photo: 1 encoded, 0 unchanged, 0 skipped")

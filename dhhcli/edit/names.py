@@ -19,6 +19,11 @@ def one_line(text: str) -> str:
     return "".join(c if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") else _escaped(c) for c in text)
 
 
+def counted(number: int, what: str) -> str:
+    """``1 video``, ``2 videos``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def xml_text(text: str) -> str:
     """Text of characters that XML 1.0 allows (section 2.2); the markup characters are the XML writer's to escape."""
     return "".join(c if c not in "\ufffe\uffff" else _escaped(c) for c in one_line(text))

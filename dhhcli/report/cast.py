@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ..edit.names import counted
 from ..errors import DhhError
 from ..files import write_atomically
 from ..people import FACES, People, Person
-from .page import asset, escaped, picture_tag, policy_hash
+from .page import asset, document, escaped, picture_tag
 from .sheet import ABSENT, INK, PAPER, PICTURES, check_sheet
 
 CELL = 112  # pixels
@@ -68,22 +69,10 @@ def cast_sheet(found: People) -> npt.NDArray[np.uint8]:
 def cast_page(found: People) -> str:
     """The page: a card for each person. Nothing is loaded, and there are no scripts."""
     style = asset("sheet.css") + STYLE
-    policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}"
     cards = "\n".join(_card(person, jpegs) for person, (_, jpegs) in zip(found.people, found.faces, strict=True))
     count = f"{len(found.people)} {'person' if len(found.people) == 1 else 'people'}"
     notes = "".join(f"<p>{escaped(note)}</p>" for note in found.notes)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{count}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <div class="head">
 <h1>{count}</h1>
 <p>Most screen time first. Of each the clearest face, then others from the most to the least typical.</p>
@@ -93,9 +82,8 @@ def cast_page(found: People) -> str:
 <main>
 {cards}
 </main>
-</body>
-</html>
 """
+    return document(count, style, body)
 
 
 def _card(person: Person, jpegs: Sequence[bytes]) -> str:
@@ -115,11 +103,8 @@ def _card(person: Person, jpegs: Sequence[bytes]) -> str:
 
 
 def _amounts(person: Person) -> str:
-    def count(number: int, what: str) -> str:
-        return f"{number} {what}{'' if number == 1 else 's'}"
-
     minutes, seconds = divmod(round(person.seconds), 60)
     return (
-        f"{minutes}:{seconds:02d} min, {count(person.tracks, 'track')} in {count(person.shots, 'shot')} "
-        f"of {count(person.videos, 'file')}"
+        f"{minutes}:{seconds:02d} min, {counted(person.tracks, 'track')} in {counted(person.shots, 'shot')} "
+        f"of {counted(person.videos, 'file')}"
     )

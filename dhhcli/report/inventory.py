@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..edit.names import counted
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -48,11 +50,15 @@ def print_lines(lines: "Sequence[DataclassInstance]", *, as_json: bool) -> None:
 def inventory_notes(taken: "Inventory") -> int:
     """Say what should not be overlooked; the exit code: 1 when something is damaged."""
     if taken.parts:
+        belong = "belongs" if taken.parts == 1 else "belong"
         sys.stderr.write(
-            f"{taken.path}: {taken.parts} files in {taken.path}.parts belong to it; copy or move both together\n"
+            f"{taken.path}: {counted(taken.parts, 'file')} in {taken.path}.parts {belong} to it; "
+            "copy or move both together\n"
         )
     if taken.damaged:
-        sys.stderr.write(f"{taken.path}: {taken.damaged} videos are damaged in it; encode them again to a new file\n")
+        are, them = ("is", "it") if taken.damaged == 1 else ("are", "them")
+        words = f"{counted(taken.damaged, 'video')} {are} damaged in it; encode {them}"
+        sys.stderr.write(f"{taken.path}: {words} again to a new file\n")
     return 1 if taken.damaged else 0
 
 
@@ -63,7 +69,7 @@ def removal_note(removed: "Sequence[Removed]", codes_path: Path, *, dry_run: boo
     if not removed:
         return f"{codes_path}: nothing found, nothing removed"
     did = "would be removed" if dry_run else "removed"
-    return f"{codes_path}: {tracks} tracks {did}, among them all of {videos} whole videos"
+    return f"{codes_path}: {counted(tracks, 'track')} {did}, among them all of {counted(videos, 'whole video')}"
 
 
 def _object(line: "DataclassInstance") -> str:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..edit.names import one_line
+from ..edit.names import counted, one_line
 from .rows import Row
 from .stills import Stills
 
@@ -33,8 +33,6 @@ def page(
     why: "Explanation | None" = None,
 ) -> str:
     """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row; why: of one row."""
-    style, script = asset("sheet.css"), asset("sheet.js")
-    policy = f"default-src 'none'; img-src data:; style-src {policy_hash(style)}; script-src {policy_hash(script)}"
     query = photos[0][1] if photos else b""
     reason = _why(why) if why else ""
     cards = "\n".join(
@@ -46,19 +44,8 @@ def page(
         f"<figcaption><bdi>{escaped(path.name)}</bdi></figcaption></figure>"
         for path, picture in photos
     )
-    count = f"{len(rows)} shot{'' if len(rows) == 1 else 's'}"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{escaped(title)}: {count}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
+    count = counted(len(rows), "shot")
+    body = f"""<header>
 <div class="asked">{asked}</div>
 <div class="head">
 <h1><bdi>{escaped(title)}</bdi></h1>
@@ -73,8 +60,31 @@ def page(
 <p id="none" hidden>No shot is left: the filter is too strict.</p>
 <dialog id="large" aria-label="Enlarged pictures"><div id="enlarged"></div><button type="button">Close</button></dialog>
 <p id="said" role="status" aria-live="polite"></p>
-<script>{script}</script>
-</body>
+"""
+    return document(f"{title}: {count}", asset("sheet.css"), body, asset("sheet.js"))
+
+
+def document(title: str, style: str, body: str, script: str = "") -> str:
+    """An HTML file of a body's markup, which may load nothing and run no other style and script than these.
+
+    The title is escaped here; what else comes from outside was escaped where it was put into the markup.
+    """
+    policy = f"default-src 'none'; img-src data:; style-src {_policy_hash(style)}"
+    if script:
+        policy += f"; script-src {_policy_hash(script)}"
+        body += f"<script>{script}</script>\n"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{escaped(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}</body>
 </html>
 """
 
@@ -166,6 +176,6 @@ def asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def policy_hash(text: str) -> str:
+def _policy_hash(text: str) -> str:
     """What a Content-Security-Policy allows a style or script by."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

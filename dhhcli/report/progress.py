@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from ..edit.names import one_line
+from ..edit.names import counted, one_line
 from ..encode import Encoded, Step
 from ..sources import VideoList, is_photo
 from ..upkeep import Forgotten, Gone, Relinked, Skipped, Unchanged
@@ -49,19 +49,21 @@ class Summary:
         speed = f", {film / self.seconds:.1f}x real time" if self.seconds > 0 and film else ""
         photos = sum(is_photo(event.path) for event in self.inputs)
         videos = len(self.inputs) - photos
-        kinds = [
-            f"{n} {_plural(n, word)}" for n, word in ((videos, "video"), (photos, "photo")) if n or word == "video"
-        ]
+        kinds = [counted(n, word) for n, word in ((videos, "video"), (photos, "photo")) if n or word == "video"]
         rare = {
             "moved": sum(event.moved for event in self.relinked),
             "copied": sum(not event.moved for event in self.relinked),
             "forgotten": len(self.forgotten),
         }
+        new = "nothing new"
+        if self.encoded:
+            tracks, shots = sum(e.tracks for e in self.encoded), sum(e.shots for e in self.encoded)
+            seconds = f"{film:.1f} s of film in {self.seconds:.1f} s{speed}"
+            new = f"{counted(tracks, 'face track')} in {counted(shots, 'shot')}, {seconds}"
         lines = [
             f"{' and '.join(kinds if videos else kinds[-1:])}: {len(self.encoded)} encoded, "
             f"{len(self.unchanged)} unchanged, {''.join(f'{n} {word}, ' for word, n in rare.items() if n)}"
-            f"{len(self.skipped)} skipped; {sum(e.tracks for e in self.encoded)} face tracks in "
-            f"{sum(e.shots for e in self.encoded)} shots, {film:.1f} s of film in {self.seconds:.1f} s{speed}"
+            f"{len(self.skipped)} skipped; {new}"
         ]
         lines += [f"without faces: {event.path}" for event in self.encoded if not event.tracks]
         lines += [f"incomplete: {event.path}: {note}" for event in self.incomplete for note in event.warnings]
@@ -113,7 +115,8 @@ class EncodeProgress:
         self.summary.seconds = time.monotonic() - self._began
         if kind is KeyboardInterrupt:
             done = len(self.summary.inputs) - len(self.summary.skipped)
-            self._say(f"interrupted; {done} finished videos are safe, run the same line again for the rest")
+            safe = f"{counted(done, 'finished video')} {'is' if done == 1 else 'are'} safe"
+            self._say(f"interrupted; {safe}, run the same line again for the rest")
 
     def plan(self, waiting: set[Path]) -> None:
         """Which files will be encoded, as far as can be known before they are looked into."""
@@ -150,12 +153,12 @@ class EncodeProgress:
         match event:
             case Encoded() if is_photo(event.path):
                 self.summary.encoded.append(event)
-                words = f"photo, {event.tracks} {_plural(event.tracks, 'face')}{self._left(0)}"
+                words = f"photo, {counted(event.tracks, 'face')}{self._left(0)}"
             case Encoded():
                 self.summary.encoded.append(event)
                 words = (
-                    f"{event.seconds:.1f} s, {event.shots} {_plural(event.shots, 'shot')}, "
-                    f"{event.tracks} face {_plural(event.tracks, 'track')}, "
+                    f"{event.seconds:.1f} s, {counted(event.shots, 'shot')}, "
+                    f"{counted(event.tracks, 'face track')}, "
                     f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left(0)}"
                 )
             case Unchanged():
@@ -181,7 +184,9 @@ class EncodeProgress:
         for path in self._ignored[:LISTED]:
             self._say(f"ignored: {path}: hidden or not the suffix of a video")
         if len(self._ignored) > LISTED:
-            self._say(f"ignored: {len(self._ignored) - LISTED} more files, hidden or not of a video's suffix")
+            self._say(
+                f"ignored: {counted(len(self._ignored) - LISTED, 'more file')}, hidden or not of a video's suffix"
+            )
         for path in self._unreadable:
             self._say(f"unreadable: {path}: folder cannot be read, what is in it was left out")
         if codes_path.exists():
@@ -210,10 +215,6 @@ def _gone(event: Gone) -> str:
     if event.now:
         return f"{event.path}: its content is at {event.now}; dropped"
     return f"{event.path}{': dropped' if event.dropped else ''}"
-
-
-def _plural(n: int, word: str) -> str:
-    return word if n == 1 else f"{word}s"
 
 
 def _span(seconds: float) -> str:
