@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import typer
 from conftest import python
 from PIL import Image
 from synthetic import scene, truncate, write_audio, write_video
 from typer.testing import Result
 
-from dhhcli.cli import main
+from dhhcli.cli import app, main
 from dhhcli.indexing import build
 from dhhcli.sample import SCRIPT, Sample
 
@@ -692,3 +693,45 @@ def test_exactly_one_opencv_wheel_is_installed() -> None:
 def test_nothing_is_written_outside_the_named_files(sample: Sample, dhh: Run, tmp_path: Path) -> None:
     assert dhh("encode", sample.film, "--out", "codes.h5").exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.h5", "codes.h5.lock"]
+
+
+# ---------------------------------------------------------------------------------------------- JSON lines
+
+
+def strict(line: str) -> dict[str, object]:
+    """A line as any JSON reader takes it: Python's own also reads NaN and Infinity."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    found = json.loads(line, parse_constant=refuse)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_command_that_says_json_prints_lines_of_it(encoded: Path, sample: Sample, dhh: Run) -> None:
+    Path("codes.h5").write_bytes(encoded.read_bytes())
+    assert dhh("name", "codes.h5", "1", 'A "quoted" name').exit_code == 0
+    photo = sample.photos[0]
+    cases: list[tuple[tuple[str | Path, ...], int]] = [
+        (("query", photo), 5),
+        (("query", photo, sample.photos[1], "--each", "--top", "2"), 4),
+        (("query", photo, "--explain", "1"), 1),
+        (("info",), 1),
+        (("info", "--list"), 1),
+        (("people",), 2),
+        (("people", "--together"), 1),
+        (("name", "codes.h5"), 1),
+        (("forget", "codes.h5", "--track", "0", "--dry-run"), 1),
+    ]
+    for words, count in cases:
+        result = dhh(*words, "--json")
+        assert result.exit_code == 0, result.stderr
+        lines = [strict(line) for line in result.stdout.splitlines()]
+        assert len(lines) == count, words
+        assert all(line.keys() == lines[0].keys() for line in lines)
+    tested = {str(words[0]) for words, _ in cases} | {"evaluate", "ablate", "calibrate"}  # these in their own files
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    commands = group.commands.items()
+    assert {name for name, one in commands if any("--json" in option.opts for option in one.params)} == tested

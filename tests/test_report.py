@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,11 +18,13 @@ from dhhcli.errors import DhhError
 from dhhcli.folders import Missed, Packed
 from dhhcli.layouts import Item, Layout, Listing
 from dhhcli.report.columns import COLUMNS
+from dhhcli.report.inventory import print_lines, print_pairs
+from dhhcli.report.output import print_scores
 from dhhcli.report.packing import PackProgress
 from dhhcli.report.progress import EncodeProgress, Summary
 from dhhcli.report.rows import Row
 from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
-from dhhcli.report.table import result_table
+from dhhcli.report.table import print_result, result_table
 from dhhcli.report.text import json_lines, tsv
 from dhhcli.sources import VideoList
 from dhhcli.upkeep import Skipped, Unchanged
@@ -132,6 +135,57 @@ def test_sheet_begins_with_what_was_asked_with() -> None:
     assert int(sheet[CELL + CAPTION + CELL // 2, CELL // 2, 0]) == pytest.approx(220, abs=3)
     assert (sheet[2, 3 : CELL - 3] == sheet[2, 3]).all()  # the frame
     assert sheet[2, 3, 0] < 60 < sheet[CELL + CAPTION + 2, 3, 0]
+
+
+@pytest.mark.parametrize("width", [20, 40, 67, 74, 75, 80, 81, 82, 200])
+def test_nothing_is_cut_on_a_narrow_terminal(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_result(console, [ROW, dataclasses.replace(ROW, rank=2)])
+    header = ("rank", "distance", "confidence", "shot", "start", "end", "face at", "video")
+    cells = ["1", "7/48", "0.42 unsure", "3", "01:00:04:00", "01:00:06:10", "01:00:04:11", "/films/a b.mp4"]
+    shown = words(console)
+    if width < 75:  # 60 for what is never broken, 8 for the path, 7 between them
+        first = [f"{name}: {cell}" for name, cell in zip(header, cells, strict=True)]
+        assert shown == [*first, "", "rank: 2", *first[1:]]  # whole: the terminal breaks what is too long for it
+    else:
+        assert max(map(len, shown)) <= width
+        assert shown[0].split() == " ".join(header).split()
+        assert shown[1].split()[:8] == " ".join(cells[:-1]).split()
+        path = shown[0].index("video")
+        folded = shown[1 : len(shown) // 2 + 1]
+        assert "".join(line[path:].rstrip() for line in folded).replace(" ", "") == "/films/ab.mp4"
+
+
+def test_a_narrow_terminal_gets_whole_people_pairs_and_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Line:
+        protocol: str
+        video: str
+        map: float
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    line = Line("still to set", "/films/" + "long" * 12 + ".mp4", 0.25)
+    monkeypatch.setenv("NO_COLOR", "1")
+    for width in ("40", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        print_scores([line], as_json=False)
+        print_lines([line], as_json=False)
+        print_pairs(line, as_json=False)
+        assert isinstance(sys.stdout, Terminal)
+        text = sys.stdout.getvalue()
+        assert "\x1b[3" not in text  # a colour
+        shown = text.splitlines()
+        if width == "40":
+            assert shown[:3] == ["protocol: still to set", f"video: {line.video}", "map: 0.2500"]
+            pairs = shown[-4:]
+            assert "".join(part.removeprefix("video").strip() for part in pairs[1:3]) == line.video
+            assert all(len(part) <= 40 for part in pairs)
+        else:
+            assert shown[1].split() == ["still", "to", "set", line.video, "0.2500"]
 
 
 def test_sheet_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

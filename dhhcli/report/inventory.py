@@ -92,13 +92,24 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=bool(names))
+    from .table import NARROW, print_cells
+
+    rows = [["".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in cell) for cell in row] for row in rows]
+    if not names:  # a pair a line: a value goes on in the next line
+        pairs = Table(box=None, pad_edge=False, show_header=False)
+        pairs.add_column(no_wrap=True)
+        pairs.add_column(overflow="fold")
+        for row in rows:
+            pairs.add_row(*map(Text, row))
+        Console().print(pairs)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         long = name in ("path", "video", "problems")
-        table.add_column(name, no_wrap=not long, overflow="fold", min_width=20 if long else None)
+        table.add_column(name, no_wrap=not long, overflow="fold", min_width=NARROW if long else None)
     for row in rows:
-        table.add_row(*(Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in cell)) for cell in row))
-    Console().print(table)
+        table.add_row(*map(Text, row))
+    print_cells(Console(), names, rows, table, ("path", "video", "problems"))
 
 
 def _write(lines: Iterable[str]) -> None:

@@ -35,9 +35,9 @@ def print_rows(
         if rows:
             from rich.console import Console
 
-            from .table import result_table
+            from .table import print_result
 
-            Console().print(result_table(rows, columns or (*SHOWN, *extras)))
+            print_result(Console(), rows, columns or (*SHOWN, *extras))
     else:
         _write(tsv(rows, columns or (*COLUMNS, *extras)))
 
@@ -84,11 +84,14 @@ def _print_cells(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
+
+        from .table import print_cells
 
         table = Table(*names, box=None, pad_edge=False)
         for row in cells:
-            table.add_row(*row)
-        Console().print(table)
+            table.add_row(*map(Text, row))
+        print_cells(Console(), names, cells, table, ())
     else:
         _write("\t".join(row) for row in [names, *cells])
 

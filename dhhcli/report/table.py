@@ -1,8 +1,10 @@
-"""table: rows + names of columns -> a table for the terminal; a path is folded where it is too long."""
+"""table: rows + names of columns -> a table for the terminal; a path is folded, and too wide a table is a list."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +13,42 @@ from .rows import Row
 from .text import cell
 
 LEFT = ("confidence", "start", "end", "face_at", "video", "question", "box")  # the others are numbers
+
+
+NARROW = 8  # columns of a terminal that a folded path needs at least
+GAPS = (2, 1)  # between two columns: as rich has it, and where that is too wide
+
+
+def print_cells(
+    console: Console, names: Sequence[str], rows: Sequence[Sequence[str]], table: Table, folded: Sequence[str]
+) -> None:
+    """Print a table, or where the terminal is too narrow for it, a line for every cell and an empty one after a row.
+
+    Cutting its columns would leave numbers that look whole and are not. ``folded``: columns
+    that go on in a second line.
+    """
+    widths = [
+        max(NARROW if name in folded else max((cell_len(row[at]) for row in rows), default=0), cell_len(name))
+        for at, name in enumerate(names)
+    ]
+    for gap in GAPS:
+        if sum(widths) + gap * (len(names) - 1) <= console.width:
+            if gap == 1:
+                table.padding = (0, 1, 0, 0)
+            console.print(table)
+            return
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for name, words in zip(names, row, strict=True):
+            console.print(Text(f"{name}: {words}"), soft_wrap=True)
+
+
+def print_result(console: Console, rows: Sequence[Row], columns: Sequence[str] = SHOWN) -> None:
+    """The answer of a query, as ``result_table`` has it."""
+    cells = [[_shown(row, name) for name in columns] for row in rows]
+    names = [name.replace("_", " ") for name in columns]
+    print_cells(console, names, cells, result_table(rows, columns), ("video", "question"))
 
 
 def result_table(rows: Sequence[Row], columns: Sequence[str] = SHOWN) -> Table:
