@@ -8,9 +8,14 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before faiss is imported: spinning threads starve each other
 
 import pytest
+from hypothesis import settings
 from typer.testing import CliRunner, Result
 
 from dhhcli.sample import Sample, write_sample
+
+# a machine that does something else for a moment says nothing about a property
+settings.register_profile("dhh", deadline=None)
+settings.load_profile("dhh")
 
 
 @pytest.fixture
