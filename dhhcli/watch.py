@@ -59,10 +59,11 @@ def encode_watching(
     workers: int | None = None,
     every: float = 10.0,
     rounds: int | None = None,
-) -> None:
+) -> int:
     """Look every ``every`` seconds and encode what is new or has changed and is whole; ends by KeyboardInterrupt.
 
-    A folder that is away for a while (a network share) is waited for. ``rounds``: end after so many looks.
+    A folder that is away for a while (a network share) is waited for. ``rounds``: end after so many looks, with exit
+    code 0.
 
     Raises:
         UsageError, ShardError: as ``encode``.
@@ -104,6 +105,7 @@ def encode_watching(
         if rounds is not None:
             rounds -= 1
         time.sleep(every)
+    return 0
 
 
 def _encode(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before faiss is imported: spinning threads starve each other
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from typer.testing import CliRunner, Result
@@ -27,6 +28,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A stream of its own for every test."""
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a codes file may be made."""
+    return tmp_path / "codes.h5"
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +102,6 @@ def full_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The still branch of dhh-48 alone, for frames too: weights that hash pictures only, and find people."""
     from dataclasses import replace
-
-    import numpy as np
 
     from dhhcli.learning.export import hash_safetensors
     from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, write_weights

@@ -180,7 +180,6 @@ LEARNING = (
     "deephash",
     "fitted",
     "codefigures",
-    "written",
     "methods",
     "extracted",
     "ablate",

@@ -34,16 +34,6 @@ from dhhcli.trackcodes import track_and_frame_codes, track_codes
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "codes.h5"
-
-
 # --------------------------------------------------------------------------------------------------- the file
 
 

@@ -65,7 +65,7 @@ def test_each_heavy_package_has_its_home(package: str, homes: set[str]) -> None:
 
 @pytest.mark.parametrize("path", [PACKAGE / "cli.py", *(PACKAGE / "commands").glob("*.py")], ids=lambda path: path.stem)
 def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
-    light = {"collections", "contextlib", "enum", "os", "sys", "pathlib", "typing", "typer"}
+    light = {"collections", "contextlib", "enum", "functools", "os", "sys", "pathlib", "typing", "typer"}
     assert imports(path, everywhere=False) <= light
 
 

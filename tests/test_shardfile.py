@@ -16,16 +16,6 @@ from dhhcli.shards import (
 )
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "codes.h5"
-
-
 def refused(path: Path, match: str) -> None:
     with pytest.raises(ShardError, match=match) as caught:
         open_shard(path)

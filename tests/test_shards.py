@@ -37,16 +37,6 @@ from dhhcli.tables import Tables, cut, joined, names_of, view
 KINDS = [pytest.param(TAG, id="majority"), pytest.param(FRAMES, id="frames")]
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "codes.h5"
-
-
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is killed loses nothing that it has written; only a power cut does."""

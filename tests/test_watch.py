@@ -19,7 +19,8 @@ import pytest
 from footage import TAG, contents, encoded_video
 from rich.console import Console
 from synthetic import scene, write_video
-from test_cli import INTERRUPTIBLE, one_line, rows_of
+from test_cli import one_line, rows_of
+from test_program import INTERRUPTIBLE
 from typer.testing import Result
 
 from dhhcli import encode as encoding

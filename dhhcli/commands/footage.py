@@ -1,5 +1,6 @@
 """footage: videos and photos -> codes files, and what is done to those: encode, index, info, merge, forget, sample."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -53,21 +54,9 @@ def encode(
     if every is not None and not watch:
         raise UsageError("--every says how often --watch looks; add --watch")
     network = load_network(weights_for(out, weights), film=True)
-    if watch:
-        encode_watching(
-            videos,
-            out,
-            network,
-            stderr_console(),
-            thumbnails=thumbnails,
-            frame_codes=frame_codes,
-            photos=photos,
-            prune=prune,
-            workers=workers,
-            every=every or 10.0,
-        )
+    run = partial(encode_watching, every=every or 10.0) if watch else encode_once
     raise typer.Exit(
-        encode_once(
+        run(
             videos,
             out,
             network,

@@ -1,81 +1,144 @@
-"""finish: trained network and hash layers -> weights for each length of code, measured and calibrated, with records."""
+"""finish: hash layers of every length + a network (ONNX) -> weights on disk, measured on other people, calibrated.
 
-from collections.abc import Iterator
+How every training ends: ours (train.py), the paper's recipe (recipes.py), and all rivals (methods.py).
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from ..calibrate import calibrated_if_enough
 from ..evaluate import ProtocolFeatures, all_scores
-from ..packs import FacePack
-from ..weights import load_hash_layers, load_weights, write_weights
-from .export import backbone_safetensors, hash_safetensors, to_onnx
-from .hashtrain import HashSettings
-from .joint import Whole
-from .quantise import backbone_to_int8
+from ..hashing import HashLayers
+from ..weights import Weights, load_hash_layers, load_weights, write_weights
+from .export import hash_safetensors, to_onnx
+from .stillhash import PAPERS, StillSettings
 from .validation import Validation
 
+INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"}
+MEASURE = "mean average precision, ties by expectation"
 
-def finish(
-    final: Whole,
-    faces: FacePack,
-    settings: HashSettings,
+
+def export_network(
+    final: nn.Module,
+    settings: StillSettings,
     out: Path,
-    name: str,
+    stem: str,
     training: dict[str, Any],
     validation: Validation | None,
 ) -> Iterator[str]:
-    """Export every length, measure and calibrate what was exported, write its record.
+    """Weights of every length from a network in evaluation mode, on the CPU."""
+    total = sum(settings.lengths)
+    onnx = to_onnx(final, settings.size)
+    layers = {
+        K: HashLayers(  # the network's outputs are the hash values: a length's layer picks its own
+            np.eye(total, dtype=np.float32)[settings.rows(K)],
+            np.zeros(K, np.float32),
+            np.empty((K, 0), np.float32),
+            np.zeros(K, np.float32),
+            framewise=True,
+        )
+        for K in settings.lengths
+    }
+    model = {
+        "backbone": settings.method,
+        "features": total,
+        "tracks": "majority",
+        "homogeneous": False,
+        "mirror": False,
+        "paper": PAPERS[settings.method],
+    }
+    record = {"input": INPUT, "model": model, "training": training, "metrics": {}}
+    yield from write_layers(out, stem, layers, onnx, record, validation)
 
-    faces: the training crops, which set the ranges of the backbone in integers.
-    """
-    backbone = final.network.folded()
-    onnx, tensors = to_onnx(backbone), backbone_safetensors(backbone)
-    int8 = backbone_to_int8(onnx, faces, np.random.default_rng([settings.seed, 8]))
-    features: ProtocolFeatures | None = None  # the same for every length
-    paths: list[Path] = []
-    for length in settings.lengths:
-        layers = final.model.layers(settings.rows(length))
-        record: dict[str, Any] = {
-            "input": {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"},
-            "model": {
-                "backbone": "table2",
-                "features": settings.features,
-                "eps": layers.eps,
-                "divide": layers.divide,
-                "homogeneous": True,
-                "mirror": True,
-                "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
-            },
-            "training": training,
-            "metrics": {},
+
+def dhh_record(layers: HashLayers, training: dict[str, Any], *, homogeneous: bool, mirror: bool) -> dict[str, Any]:
+    """What the record of DHH's weights says; every length of code has its own layers and the same record."""
+    model = {
+        "backbone": "table2",
+        "features": layers.still_weight.shape[1],
+        "eps": layers.eps,
+        "divide": layers.divide,
+        "homogeneous": homogeneous,
+        "mirror": mirror,
+        "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
+    }
+    return {"input": INPUT, "model": model, "training": training, "metrics": {}}
+
+
+def layer_record(weights: Weights, paper: str, training: dict[str, Any], layers: HashLayers) -> dict[str, Any]:
+    """What a layer's record says: most of it is that of the weights whose features it hashes."""
+    kept = {key: weights.record["model"][key] for key in ("backbone", "features") if key in weights.record["model"]}
+    bent = {"still": layers.still_expansion, "track": layers.track_expansion}
+    expansions = {of: one.kind for of, one in bent.items() if one}
+    how = {"tracks": "majority"} if layers.framewise else {"eps": layers.eps, "divide": layers.divide}
+    model = (
+        kept
+        | how
+        | ({"expansions": expansions} if expansions else {})
+        | {
+            "homogeneous": bool(weights.record["model"].get("homogeneous", False)),
+            "mirror": weights.mirror,
+            "paper": paper,
         }
-        stem = f"{name}-{length}"
+    )
+    training = training | {"features_of": weights.name}
+    return {"input": weights.record.get("input", INPUT), "model": model, "training": training, "metrics": {}}
 
+
+def write_layers(
+    out: Path,
+    name: str,
+    layers: Mapping[int, HashLayers],
+    onnx: bytes,
+    record: dict[str, Any],
+    validation: Validation | None,
+    *,
+    network: str | None = None,
+    backbone: bytes | None = None,
+    int8: bytes | None = None,
+) -> Iterator[str]:
+    """Write NAME-BITS of every length, measure what was written, calibrate it; yields a line for every figure.
+
+    Args:
+        out: folder.
+        name: of the weights.
+        layers: length of code -> its hash layers.
+        onnx: the network that they share.
+        record: what the records say beside files and figures.
+        validation: people to measure on; None: no figures, no calibration.
+        network: stem of the network's files; default ``name``.
+        backbone: the network as safetensors, where it can be trained on.
+        int8: the network in integers, where there is one.
+    """
+    paths = []
+    features: ProtocolFeatures | None = None  # the same for every length
+    for K, own in layers.items():
+        stem = f"{name}-{K}"
         write = partial(
             write_weights,
             out,
             stem,
-            bits=length,
-            safetensors=hash_safetensors(layers, onnx),
+            bits=K,
+            safetensors=hash_safetensors(own, onnx),
             onnx=onnx,
-            network=name,
-            backbone=tensors,
+            network=network or name,
+            backbone=backbone,
             int8=int8,
         )
         path = write(record=record)
         if validation:
-            features = features or validation.features(path.with_name(f"{name}.onnx"))
-            scores = all_scores(features, load_hash_layers(load_weights(path)), homogeneous=True)
-            record["metrics"] = {
-                "data": validation.pack_path.name,
-                "measure": "mean average precision, ties by expectation",
-                "figures": [asdict(score) for score in scores],
-            }
-            path = write(record=record)
+            weights = load_weights(path)
+            features = features or validation.features(weights)
+            scores = all_scores(features, load_hash_layers(weights), homogeneous=record["model"]["homogeneous"])
+            figures = [asdict(score) for score in scores]
+            measured = {"data": validation.pack_path.name, "measure": MEASURE, "figures": figures}
+            path = write(record=record | {"metrics": measured})
             for score in scores:
                 yield f"{stem}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
         yield f"wrote {path}"

@@ -42,13 +42,13 @@ from .deephash import train_deep
 from .devices import Devices, open_devices
 from .export import read_backbone, to_onnx
 from .featurehash import FeatureSettings, Layer, train_layers
+from .finish import export_network, layer_record, write_layers
 from .fitted import PAPERS as FITTED_PAPERS
 from .fitted import FittedSettings, fit_layers
 from .log import Log
 from .plot import plot_log
 from .stillhash import StillSettings, train_stills
 from .validation import Validation
-from .written import export_network, layer_record, write_layers
 
 METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
 Settings = StillSettings | FeatureSettings | FittedSettings

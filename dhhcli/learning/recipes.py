@@ -5,7 +5,6 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,19 +12,15 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..calibrate import calibrated_if_enough
 from ..errors import TrainingError, UsageError
-from ..evaluate import evaluate
 from ..folders import open_faces
 from ..packs import merge_packs
-from ..weights import write_weights
-from .backbone import Backbone
 from .devices import open_devices
-from .export import backbone_safetensors, hash_safetensors, to_onnx
+from .export import backbone_safetensors, to_onnx
+from .finish import dhh_record, write_layers
 from .hashtrain import HashSettings
 from .log import Log
 from .methods import run_method, settings_of
-from .model import HashModel
 from .paper import PaperSettings, train_paper
 from .plot import plot_log
 from .train import Plan, run
@@ -204,58 +199,17 @@ def run_paper(
                 if report.losses:
                     yield log.write(report.stage, report.step, report.steps, report.losses | figures)
             if devices.first:
-                stem = f"{name}-{settings.bits}"
-                yield from export_paper(*final, settings, out, stem, training, validation)
+                folded, layers = final[0], final[1].layers()
+                record = dhh_record(layers, training | {"settings": asdict(settings)}, homogeneous=False, mirror=False)
+                yield from write_layers(
+                    out,
+                    name,
+                    {settings.bits: layers},
+                    to_onnx(folded),
+                    record,
+                    validation,
+                    network=f"{name}-{settings.bits}-backbone",
+                    backbone=backbone_safetensors(folded),
+                )
         if devices.first and log.path.is_file():
             plot_log(log.path, out / "training.png")
-
-
-def export_paper(
-    backbone: Backbone,
-    model: HashModel,
-    settings: PaperSettings,
-    out: Path,
-    stem: str,
-    training: dict[str, Any],
-    validation: Validation | None,
-) -> Iterator[str]:
-    """Write the weights that encode, query and evaluate use, measure them, write their record."""
-    record: dict[str, Any] = {
-        "input": {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"},
-        "model": {
-            "backbone": "table2",
-            "features": model.still.in_features,
-            "eps": model.eps,
-            "divide": model.divide,
-            "homogeneous": False,
-            "mirror": False,
-            "paper": "Qiao et al., Deep Heterogeneous Hashing for Face Video Retrieval, IEEE TIP 2019",
-        },
-        "training": training | {"settings": asdict(settings)},
-        "metrics": {},
-    }
-    onnx = to_onnx(backbone)
-    write = partial(
-        write_weights,
-        out,
-        stem,
-        bits=settings.bits,
-        safetensors=hash_safetensors(model.layers(), onnx),
-        onnx=onnx,
-        network=f"{stem}-backbone",
-        backbone=backbone_safetensors(backbone),
-    )
-    path = write(record=record)
-    if validation:
-        scores = evaluate(validation.pack_path, validation.protocol_path, str(path))
-        record["metrics"] = {
-            "data": validation.pack_path.name,
-            "measure": "mean average precision, ties by expectation",
-            "figures": [asdict(score) for score in scores],
-        }
-        path = write(record=record)
-        for score in scores:
-            yield f"{stem}: {score.representation} {score.query} -> {score.database}: mAP {score.mean_ap:.4f}"
-    yield f"wrote {path}"
-    if validation:
-        yield from calibrated_if_enough(validation.pack_path, [path])

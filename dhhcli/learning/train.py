@@ -32,13 +32,15 @@ from .checkpoint import read_tensors, save_stage
 from .condition import Conditioned, layout
 from .devices import Devices, open_devices
 from .earlystop import EarlyStop
-from .finish import finish
+from .export import backbone_safetensors, to_onnx
+from .finish import dhh_record, write_layers
 from .hashtrain import HashSettings, train_hash
 from .joint import Whole, train_joint
 from .log import Log
 from .model import HashModel
 from .plot import plot_log
 from .pretrain import PretrainSettings, pretrain
+from .quantise import backbone_to_int8
 from .validation import Validation
 
 
@@ -226,7 +228,13 @@ def _train(
         "torch": str(torch.__version__),
         "machine": f"{platform.machine()}, {devices.words()}",
     }
-    yield from finish(final, faces, plan.hash, out, name, training, validation)
+    backbone = final.network.folded()
+    layers = {K: final.model.layers(plan.hash.rows(K)) for K in plan.hash.lengths}
+    record = dhh_record(layers[plan.hash.lengths[0]], training, homogeneous=True, mirror=True)
+    onnx = to_onnx(backbone)
+    int8 = backbone_to_int8(onnx, faces, np.random.default_rng([plan.hash.seed, 8]))  # ranged on the training crops
+    tensors = backbone_safetensors(backbone)
+    yield from write_layers(out, name, layers, onnx, record, validation, backbone=tensors, int8=int8)
 
 
 def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:

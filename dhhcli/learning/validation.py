@@ -14,6 +14,7 @@ from ..hashing import hash_stills, hash_tracks
 from ..imitation import centre
 from ..metrics import cosine_distances, mean_average_precision
 from ..packs import FacePack, Person, check_protocol, read_pack, read_protocol
+from ..weights import Weights
 from .bank import extract
 from .hashtrain import HashSettings
 from .model import HashModel
@@ -77,7 +78,7 @@ class Validation:
                 )
         return found
 
-    def features(self, onnx: Path) -> ProtocolFeatures:
+    def features(self, weights: Weights) -> ProtocolFeatures:
         """Features of the whole protocol by the network as it ships."""
-        extract = FeatureExtractor(onnx, threads=torch.get_num_threads())
-        return protocol_features(self.faces, self.people, extract, mirror=True)
+        extract = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
+        return protocol_features(self.faces, self.people, extract, mirror=weights.mirror)
