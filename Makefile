@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 	$(DHH) query $(DEMO)/hopper.jpg --codes $(DEMO)/codes.h5 --sheet $(DEMO)/hopper.png
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto
 
 # every export format, thousands of answers each, read back by other people's readers; some minutes
 exact: $(VENV)/installed
@@ -34,9 +34,10 @@ check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/installed
-	PYTHONPATH=tests $(VENV)/bin/cog -r README.md
+	PYTHONPATH=tests $(VENV)/bin/cog -r README.md docs/architecture.md
 
 clean:
 	rm -rf $(VENV) $(DEMO)

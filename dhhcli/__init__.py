@@ -1,3 +1,5 @@
 """dhh: find a person in your footage by a photo (deep heterogeneous hashing of face tracks)."""
 
-__version__ = "0.1.0"
+from dhhcli.base.version import __version__
+
+__all__ = ["__version__"]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner, Result
 
-from dhhcli.sample import Sample, write_sample
+from dhhcli.media.sample import Sample, write_sample
 
 # a machine that does something else for a moment says nothing about a property
 settings.register_profile("dhh", deadline=None)
@@ -53,10 +53,10 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of 32 bits: a network like any other, whose codes no other network's compare with."""
     import torch
 
-    from dhhcli.learning.backbone import Backbone, fold_batch_norm
-    from dhhcli.learning.export import hash_safetensors, to_onnx
-    from dhhcli.learning.model import HashModel
-    from dhhcli.weights import write_weights
+    from dhhcli.models.weights import write_weights
+    from dhhcli.research.training.export import hash_safetensors, to_onnx
+    from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm
+    from dhhcli.research.training.networks.hash_model import HashModel
 
     torch.manual_seed(0)
     backbone, model = fold_batch_norm(Backbone().eval()), HashModel(32)
@@ -76,10 +76,10 @@ def full_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights whose backbone can be trained on; ``full-32.json``, 127 features and the constant one."""
     import torch
 
-    from dhhcli.learning.backbone import Backbone, append_linear, fold_batch_norm
-    from dhhcli.learning.export import backbone_safetensors, hash_safetensors, to_onnx
-    from dhhcli.learning.model import HashModel
-    from dhhcli.weights import write_weights
+    from dhhcli.models.weights import write_weights
+    from dhhcli.research.training.export import backbone_safetensors, hash_safetensors, to_onnx
+    from dhhcli.research.training.networks.backbone import Backbone, append_linear, fold_batch_norm
+    from dhhcli.research.training.networks.hash_model import HashModel
 
     torch.manual_seed(0)
     matrix, offset = torch.randn(128, 320) / 18, torch.zeros(128)
@@ -103,8 +103,8 @@ def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The still branch of dhh-48 alone, for frames too: weights that hash pictures only, and find people."""
     from dataclasses import replace
 
-    from dhhcli.learning.export import hash_safetensors
-    from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, write_weights
+    from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights, write_weights
+    from dhhcli.research.training.export import hash_safetensors
 
     weights = load_weights(resolve_weights("dhh-48"))
     layers = replace(load_hash_layers(weights), track_weight=np.empty((48, 0), np.float32), framewise=True)
@@ -126,7 +126,7 @@ def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def dhh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Run the command line in an empty folder; output and words come apart (``stdout``, ``stderr``)."""
-    from dhhcli.cli import app
+    from dhhcli.cli.app import app
 
     monkeypatch.chdir(tmp_path)
     for name in ("DHH_CODES", "DHH_WEIGHTS"):
@@ -141,7 +141,7 @@ def dhh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
 @pytest.fixture(scope="session")
 def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The film's codes, made by the command line with the shipped weights."""
-    from dhhcli.cli import app
+    from dhhcli.cli.app import app
 
     codes = tmp_path_factory.mktemp("encoded") / "codes.h5"
     result = CliRunner().invoke(app, ["encode", str(sample.film), "--out", str(codes)])
@@ -152,7 +152,7 @@ def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def with_frames(sample: Sample, picture_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Codes of the film and the two photos by weights that hash pictures only, with codes of frames."""
-    from dhhcli.cli import app
+    from dhhcli.cli.app import app
 
     codes = tmp_path_factory.mktemp("frames") / "codes.h5"
     words = ["encode", sample.film, *sample.photos, "--out", codes, "--weights", picture_weights, "--frame-codes"]

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from lxml import etree
 from timecode import Timecode
 
-from dhhcli.edit.cuts import Handles
-from dhhcli.edit.export import export
-from dhhcli.edit.formats import Format, Layout, Order
-from dhhcli.pieces import Shard
-from dhhcli.records import EncodedVideo, VideoRecord, to_tables
-from dhhcli.report.rows import Row, result_rows
-from dhhcli.search import Hit
-from dhhcli.tables import NO_TOMBSTONES, SHOT_DTYPE, TRACK_DTYPE
+from dhhcli.output.formats import Format, Layout, Order
+from dhhcli.output.timelines.cuts import Handles
+from dhhcli.output.timelines.export import export
+from dhhcli.search.ranking import Hit
+from dhhcli.search.result import Row, result_rows
+from dhhcli.storage.record import EncodedVideo, VideoRecord, to_tables
+from dhhcli.storage.schema import NO_TOMBSTONES, SHOT_DTYPE, TRACK_DTYPE
+from dhhcli.storage.shard import Shard
 
 NTSC = Fraction(1000, 1001)
 COUNTINGS = {  # rate and drop-frame

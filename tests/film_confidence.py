@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.calibration import Calibration, from_record
-from dhhcli.encode import encode
+from dhhcli.encoding.query_photo import photo_code
+from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
-from dhhcli.network import Network, load_network
-from dhhcli.photos import photo_code
-from dhhcli.question import kind_of, photo_rows
-from dhhcli.search import search
-from dhhcli.shards import Shard, open_shard
+from dhhcli.models.calibration import Calibration, from_record
+from dhhcli.models.network import Network, load_network
+from dhhcli.search.probe import kind_of, photo_rows
+from dhhcli.search.ranking import search
+from dhhcli.storage.codes_file import Shard, open_shard
 
 FILM = Path(__file__).parent.parent.parent / "shared" / "data" / "film"
 BOY, OTHER, THIRD, LAST = "02_the_boy_in_the_plastic", "02", "03_the_boy_in_the_plastic", "08"

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
-from dhhcli.edit.formats import Way
-from dhhcli.encode import encode
+from dhhcli.encoding.query_photo import photo_code
+from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
-from dhhcli.network import Network, load_network
-from dhhcli.photos import photo_code
-from dhhcli.question import photo_rows
-from dhhcli.search import search
-from dhhcli.shards import Shard, open_shard
+from dhhcli.models.network import Network, load_network
+from dhhcli.search.options import Way
+from dhhcli.search.probe import photo_rows
+from dhhcli.search.ranking import search
+from dhhcli.storage.codes_file import Shard, open_shard
 
 TOP = 10
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dhhcli.codes import code_bytes, pack
-from dhhcli.shards import (
+from dhhcli.models.binary_codes import code_bytes, pack
+from dhhcli.storage.codes_file import (
     SHOT_DTYPE,
     TRACK_DTYPE,
     EncodedVideo,

@@ -17,21 +17,21 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
-from dhhcli.calibration import PRIOR, Calibration
-from dhhcli.codes import binarise, soft_distance, unpack
-from dhhcli.curvefit import fit_curve, how_alike, person_weights
-from dhhcli.edit.formats import Fuse
-from dhhcli.encode import encode
-from dhhcli.evaluate import SHOT_FRAMES, read_both
-from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
-from dhhcli.heldout import reliability
-from dhhcli.imitation import centre, imitate_frames
-from dhhcli.metrics import mean_average_precision
-from dhhcli.network import Network, load_network
-from dhhcli.packs import read_pack
-from dhhcli.pairs import DRAWS, Material, Pairs, all_pairs, material, nearest_of
-from dhhcli.photos import largest_first
-from dhhcli.shards import open_shard
+from dhhcli.encoding.query_photo import largest_first
+from dhhcli.encoding.run import encode
+from dhhcli.models.binary_codes import binarise, soft_distance, unpack
+from dhhcli.models.calibration import PRIOR, Calibration
+from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.models.network import Network, load_network
+from dhhcli.research.calibration.curve_fit import fit_curve, how_alike, person_weights
+from dhhcli.research.calibration.held_out import reliability
+from dhhcli.research.calibration.pairs import DRAWS, Material, Pairs, all_pairs, material, nearest_of
+from dhhcli.research.datasets.augmentation import centre, imitate_frames
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.evaluation.metrics import mean_average_precision
+from dhhcli.research.evaluation.protocol import SHOT_FRAMES, read_both
+from dhhcli.search.options import Fuse
+from dhhcli.storage.codes_file import open_shard
 
 DATA = FILM.parent
 PHOTOS = (1, 2, 3, 6)
@@ -118,7 +118,8 @@ def on_val(networks: list[Network]) -> None:
 
 def photo_looks(network: Network, actor: str) -> Looks:
     """Of every photo of an actor that shows a face."""
-    from dhhcli.crops import align, read_photo
+    from dhhcli.faces.alignment import align
+    from dhhcli.media.photo import read_photo
 
     crops = []
     for path in sorted((FILM / "photos" / actor).glob("*.jpg")):

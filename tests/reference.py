@@ -8,235 +8,38 @@ from typing import Any
 
 import typer.main
 
-from dhhcli.cli import app
-from dhhcli.codes import code_bytes
+from dhhcli.cli.app import app
+from dhhcli.models.binary_codes import code_bytes
 
 PACKAGE = Path(__file__).parent.parent / "dhhcli"
 
-# the way of the data, stage by stage
-FILM = (
-    "sources",
-    "video",
-    "container",
-    "frame",
-    "recorded",
-    "prefetch",
-    "shots",
-    "providers",
-    "faces",
-    "crops",
-    "looks",
-    "tracks",
-    "scan",
-    "features",
-    "covariance",
-    "expansion",
-    "hashing",
-    "codes",
-    "weights",
-    "network",
-    "trackcodes",
-    "stills",
-    "photos",
-)
-FILES = (
-    "records",
-    "tables",
-    "pieces",
-    "skeleton",
-    "shardfile",
-    "shards",
-    "choices",
-    "encode",
-    "crew",
-    "watch",
-    "inventory",
-    "merge",
-    "tombstones",
-    "forget",
-    "upkeep",
-)
-SEARCH = (
-    "flat",
-    "faissbinary",
-    "lists",
-    "ivf",
-    "gpu",
-    "index",
-    "indexing",
-    "measures",
-    "framesearch",
-    "search",
-    "distinct",
-)
-QUESTIONS = (
-    "words",
-    "question",
-    "places",
-    "limits",
-    "timecode",
-    "calibration",
-    "explain",
-    "query",
-)
-PEOPLE = (
-    "grouping",
-    "names",
-    "people",
-    "naming",
-)
-DATA = (
-    "layouts",
-    "folders",
-    "packfile",
-    "packs",
-    "closed",
-    "imitation",
-)
-FIGURES = (
-    "packfigures",
-    "sessions",
-    "gallery",
-    "labels",
-    "baselines",
-    "itq",
-    "directions",
-    "metrics",
-    "verification",
-    "figures",
-    "evaluate",
-    "evaluation",
-    "pairs",
-    "curvefit",
-    "heldout",
-    "calibrate",
-)
-GROUND = (
-    "sample",
-    "files",
-    "errors",
-    "completion",
-    "cli",
-)
-EDIT = (
-    "formats",
-    "media",
-    "cuts",
-    "names",
-    "edl",
-    "otio",
-    "fcpxml",
-    "fcp7",
-    "markers",
-    "captions",
-    "ffconcat",
-    "export",
-)
-REPORT = (
-    "rows",
-    "joined",
-    "columns",
-    "table",
-    "text",
-    "reading",
-    "delivery",
-    "sheet",
-    "page",
-    "stills",
-    "why",
-    "cast",
-    "curves",
-    "comparison",
-    "reliability",
-    "progress",
-    "packing",
-    "inventory",
-    "output",
-)
-LEARNING = (
-    "backbone",
-    "logcov",
-    "model",
-    "losses",
-    "batches",
-    "devices",
-    "checkpoint",
-    "earlystop",
-    "loop",
-    "pretrain",
-    "condition",
-    "bank",
-    "hashtrain",
-    "joint",
-    "paper",
-    "ddah",
-    "dcbh",
-    "dmh",
-    "stillhash",
-    "dnnh",
-    "dsh",
-    "hashnet",
-    "featurehash",
-    "deephash",
-    "fitted",
-    "codefigures",
-    "methods",
-    "extracted",
-    "ablate",
-    "validation",
-    "log",
-    "train",
-    "finish",
-    "recipes",
-    "export",
-    "plot",
-    "quantise",
-)
-COMMANDS = ("options", "footage", "asking", "research")
-RIVALS = (
-    "protocol",
-    "store",
-    "split",
-    "measure",
-    "pickles",
-    "data",
-    "compare",
-    "own",
-    "summary",
-    "samples",
-    "layer",
-    "machines",
-    "lsh",
-    "sh",
-    "itq",
-    "ssh",
-    "dbc",
-    "ksh",
-    "spaces",
-    "views",
-    "cvh",
-    "cmssh",
-    "pdh",
-    "mlbe",
-    "mm_nn",
-    "plmh",
-    "her",
-    "trained",
-)
+# the way of the data, a package a stage, then what stands beside it and what carries it
 STAGES = (
-    ("Film and photos to codes", "", FILM),
-    ("Codes files", "", FILES),
-    ("Search", "", SEARCH),
-    ("Questions", "", QUESTIONS),
-    ("Who is who", "", PEOPLE),
-    ("Answers to look at", "report/", REPORT),
-    ("Answers in the edit", "edit/", EDIT),
-    ("People to learn from", "", DATA),
-    ("Training", "learning/", LEARNING),
-    ("Figures", "", FIGURES),
-    ("Rivals", "rivals/", RIVALS),
-    ("Under all of it", "", GROUND),
-    ("The command line", "commands/", COMMANDS),
+    ("Film", ("media",)),
+    ("Faces", ("faces",)),
+    ("Networks and codes", ("models",)),
+    ("Files of codes", ("storage",)),
+    ("Film and photos to codes", ("encoding",)),
+    ("Index", ("index",)),
+    ("Search", ("search",)),
+    ("Who is who", ("people",)),
+    ("Answers to look at", ("output", "output/sheets")),
+    ("Answers in the edit", ("output/timelines",)),
+    ("The command line", ("cli",)),
+    ("Under all of it", ("base", "")),
+    ("People to learn from", ("research/datasets",)),
+    ("Figures", ("research/evaluation", "research/calibration")),
+    ("Training", ("research", "research/training", "research/training/engine", "research/training/networks")),
+    (
+        "Rivals",
+        (
+            "research/baselines",
+            "research/baselines/image",
+            "research/baselines/cross_modal",
+            "research/baselines/deep",
+            "research/baselines/comparison",
+        ),
+    ),
 )
 
 
@@ -287,23 +90,25 @@ def figures() -> Iterator[str]:
 
 
 def file_map() -> Iterator[str]:
-    """Every module with the first line of its docstring, in the order of the data."""
-    for title, folder, names in STAGES:
-        yield f"**{title}**"
+    """Every module with the first line of its docstring, package by package in the order of the data."""
+    for title, folders in STAGES:
+        yield f"## {title}"
         yield ""
-        for name in names:
-            path = PACKAGE / folder / f"{name}.py"
-            docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            paragraph = " ".join(docstring.split("\n\n")[0].split())
-            yield f"- `{folder}{name}.py` {paragraph.partition(': ')[2]}"
+        for folder in folders:
+            for path in sorted((PACKAGE / folder).glob("*.py")):
+                if path.stem == "__init__":
+                    continue
+                docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+                paragraph = " ".join(docstring.split("\n\n")[0].split())
+                yield f"- `{path.relative_to(PACKAGE)}` {paragraph.partition(': ')[2]}"
         yield ""
 
 
 def unlisted() -> set[str]:
-    """Modules that the map leaves out; there must be none."""
-    listed = {f"{folder}{name}" for _, folder, names in STAGES for name in names}
-    there = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
-    return {name for name in there - listed if not name.endswith("__init__")}
+    """Packages that the map leaves out; there must be none."""
+    listed = {folder for _, folders in STAGES for folder in folders}
+    there = {path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.stem != "__init__"}
+    return {str(path.parent).removeprefix(".") for path in there} - listed
 
 
 def formats() -> Iterator[str]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.metrics import mean_average_precision
-from dhhcli.rivals.protocol import Bits, Covariance, Looks, Training
+from dhhcli.research.baselines.base import Bits, Covariance, Looks, Training
+from dhhcli.research.evaluation.metrics import mean_average_precision
 
 D = 20
 

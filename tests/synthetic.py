@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
-from dhhcli.frame import Frame, Scaler
-from dhhcli.packs import FacePack
+from dhhcli.media.frame import Frame, Scaler
+from dhhcli.research.datasets.pack import FacePack
 
 Picture = npt.NDArray[np.uint8]
 

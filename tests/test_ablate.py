@@ -1,4 +1,4 @@
-"""learning/ablate.py: what each variant sees, that variants differ in nothing else, and the table on small packs."""
+"""ablation.py: what each variant sees, that variants differ in nothing else, and the table on small packs."""
 
 import json
 from collections.abc import Callable
@@ -12,10 +12,23 @@ import torch
 from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
-from dhhcli.covariance import EPS, log_covariance
-from dhhcli.learning.ablate import AblationSettings, Variant, describe, measure, train_variant, variants
-from dhhcli.learning.extracted import LOOKS, SHOT_FRAMES, TRAIN_FRAMES, Bank, Held, hold_out, make_bank
-from dhhcli.packs import Person
+from dhhcli.models.log_covariance import EPS, log_covariance
+from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.training.ablation import (
+    LOOKS,
+    SHOT_FRAMES,
+    TRAIN_FRAMES,
+    AblationSettings,
+    Bank,
+    Held,
+    Variant,
+    describe,
+    hold_out,
+    make_bank,
+    measure,
+    train_variant,
+    variants,
+)
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -144,7 +157,7 @@ def test_features_are_those_of_the_pictures_named() -> None:
 def test_the_command_prints_a_table(
     dhh: Callable[..., Result], tmp_path: Path, other_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dhhcli.learning.ablate.variants", lambda bits: variants(bits)[3:5])
+    monkeypatch.setattr("dhhcli.research.training.ablation.variants", lambda bits: variants(bits)[3:5])
     write_pack(tmp_path / "train.h5", 3, 2, seed=0)
     write_pack(tmp_path / "val.h5", 2, 4, seed=1)
     people = [

@@ -1,11 +1,18 @@
-"""learning/backbone.py: the paper's Table II, and two rewritings that must not change the function."""
+"""training/networks/backbone.py: the paper's Table II, and two rewritings that must not change the function."""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from dhhcli.learning.backbone import BLOCKS, FEATURES, Backbone, append_linear, fold_batch_norm, to_input
+from dhhcli.research.training.networks.backbone import (
+    BLOCKS,
+    FEATURES,
+    Backbone,
+    append_linear,
+    fold_batch_norm,
+    to_input,
+)
 
 
 def crops(n: int = 4, size: int = 64) -> Tensor:

@@ -1,10 +1,10 @@
-"""baselines.py against loops over frames."""
+"""evaluation/frame_distances.py against loops over frames."""
 
 import numpy as np
 import pytest
 
-from dhhcli.baselines import Frames, evenly, frame_distances
-from dhhcli.codes import pack
+from dhhcli.models.binary_codes import pack
+from dhhcli.research.evaluation.frame_distances import Frames, evenly, frame_distances
 
 COUNTS = ([1, 3, 2], [4, 1])
 

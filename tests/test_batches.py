@@ -1,4 +1,4 @@
-"""learning/batches.py: who is drawn, and that a still is never part of its own track."""
+"""research/training/sampler.py: who is drawn, and that a still is never part of its own track."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.imitation import centre
-from dhhcli.learning.batches import REAL_STRENGTH, Pair, draw_frames, draw_pairs, rows_by_person, takes
-from dhhcli.packs import FacePack
+from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.pack import FacePack
+from dhhcli.research.training.sampler import REAL_STRENGTH, Pair, draw_frames, draw_pairs, rows_by_person, takes
 
 Identity = npt.NDArray[np.int64]
 
@@ -112,7 +112,7 @@ def test_pictures_come_from_the_pairs_own_rows(monkeypatch: pytest.MonkeyPatch) 
     def untouched(picture: npt.NDArray[np.uint8], m: int, _: object, **__: object) -> npt.NDArray[np.uint8]:
         return np.stack([centre(picture)] * m)
 
-    monkeypatch.setattr("dhhcli.learning.batches.imitate_frames", untouched)
+    monkeypatch.setattr("dhhcli.research.training.sampler.imitate_frames", untouched)
     still, track = draw_frames(pack, Pair(1, 5, (4, 7)), 3, np.random.default_rng(0))
     assert still[0, 0, 0] == 60
     assert track[:, 0, 0, 0].tolist() == [50, 80]
@@ -197,7 +197,7 @@ def test_a_real_track_is_developed_mildly_and_as_one(monkeypatch: pytest.MonkeyP
         seen.append((pictures[:, 0, 0, 0].tolist(), size, strength))
         return pictures[:, 8:72, 8:72]
 
-    monkeypatch.setattr("dhhcli.learning.batches.imitate_shot", note)
+    monkeypatch.setattr("dhhcli.research.training.sampler.imitate_shot", note)
     _, track = draw_frames(pack, Pair(0, 0, (1, 2, 3), real=True), 9, np.random.default_rng(0))
     assert track.shape == (3, 64, 64, 3)
     assert seen == [([20, 30, 40], 64, REAL_STRENGTH)]

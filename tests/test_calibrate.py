@@ -11,14 +11,14 @@ import pytest
 from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
-from dhhcli.calibrate import calibrated_if_enough
-from dhhcli.calibration import KINDS
-from dhhcli.codes import binarise
 from dhhcli.errors import PackError
-from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
-from dhhcli.packs import FacePack
-from dhhcli.pairs import TRACKS, all_pairs, material
-from dhhcli.weights import load_hash_layers, load_weights
+from dhhcli.models.binary_codes import binarise
+from dhhcli.models.calibration import KINDS
+from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.models.weights import load_hash_layers, load_weights
+from dhhcli.research.calibration.fit import calibrated_if_enough
+from dhhcli.research.calibration.pairs import TRACKS, all_pairs, material
+from dhhcli.research.datasets.pack import FacePack
 
 Run = Callable[..., Result]
 

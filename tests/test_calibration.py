@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhhcli.calibration import (
+from dhhcli.errors import WeightsError
+from dhhcli.models.binary_codes import binarise
+from dhhcli.models.calibration import (
     KINDS,
     Calibration,
     Curve,
@@ -22,8 +24,6 @@ from dhhcli.calibration import (
     sigmoid,
     to_record,
 )
-from dhhcli.codes import binarise
-from dhhcli.errors import WeightsError
 
 BITS = 8
 

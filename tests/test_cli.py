@@ -15,7 +15,7 @@ from PIL import Image
 from synthetic import scene, truncate, write_audio, write_video
 from typer.testing import Result
 
-from dhhcli.sample import SCRIPT, Sample
+from dhhcli.media.sample import SCRIPT, Sample
 
 Run = Callable[..., Result]
 
@@ -211,7 +211,7 @@ def test_a_sample_that_does_not_fit_leaves_no_half_file(tmp_path: Path, limit: i
     assert len(fits) == (0 if limit == 4096 else 2)
     code = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "from dhhcli.cli import main; main()"
+        "from dhhcli.cli.app import main; main()"
     )
     command = [sys.executable, "-c", code, "sample", str(tmp_path / "try")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

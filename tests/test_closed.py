@@ -1,12 +1,12 @@
-"""closed.py: whom it holds out, and that nothing of them is trained on."""
+"""research/datasets/splits.py: whom it holds out, and that nothing of them is trained on."""
 
 from dataclasses import replace
 
 import numpy as np
 from synthetic import toy_pack
 
-from dhhcli.closed import closed_set
-from dhhcli.packs import FacePack
+from dhhcli.research.datasets.pack import FacePack
+from dhhcli.research.datasets.splits import closed_set
 
 
 def uneven() -> FacePack:

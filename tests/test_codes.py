@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dhhcli.codes import WIDTHS, binarise, code_bytes, hamming, pack, soft_distance, unpack
+from dhhcli.models.binary_codes import WIDTHS, binarise, code_bytes, hamming, pack, soft_distance, unpack
 
 bit_arrays = st.tuples(st.integers(0, 9), st.integers(1, 512)).flatmap(lambda shape: hnp.arrays(bool, shape))
 

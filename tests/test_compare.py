@@ -14,20 +14,21 @@ from test_evaluation import one_line, write_people
 from test_sessions import write_sessions
 from typer.testing import Result
 
-from dhhcli.directions import Line
-from dhhcli.directions import Result as Found
 from dhhcli.errors import UsageError, WeightsError
-from dhhcli.metrics import Ranking, cosine_distances, mean_average_precision
-from dhhcli.packs import Person, read_pack
-from dhhcli.report.comparison import csv_text, latex
-from dhhcli.rivals import source_of
-from dhhcli.rivals.compare import Cell, Plan, compare, named, plan, read_cell, write_cell
-from dhhcli.rivals.measure import Asked, code_results, feature_results
-from dhhcli.rivals.protocol import Covariance, Looks, Videowise, featurewise
-from dhhcli.rivals.split import PHOTOS, closed_split, draw, looks_of, protocol_split, training_of
-from dhhcli.rivals.store import FeatureStore
-from dhhcli.rivals.summary import grids, summarise
-from dhhcli.weights import load_weights, write_weights
+from dhhcli.models.weights import load_weights, write_weights
+from dhhcli.research.baselines.base import Covariance, Looks, Videowise, featurewise
+from dhhcli.research.baselines.comparison.measure import Asked, code_results, feature_results
+from dhhcli.research.baselines.comparison.run import Cell, Plan, compare, named, plan, read_cell, write_cell
+from dhhcli.research.baselines.comparison.summary import grids, summarise
+from dhhcli.research.baselines.comparison.write_results import csv_text, latex
+from dhhcli.research.baselines.feature_cache import FeatureStore
+from dhhcli.research.baselines.registry import source_of
+from dhhcli.research.baselines.split import PHOTOS, closed_split, draw, looks_of, protocol_split, training_of
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.evaluation.metrics import Ranking, cosine_distances, mean_average_precision
+from dhhcli.research.evaluation.tasks import Line
+from dhhcli.research.evaluation.tasks import Result as Found
 
 Run = Callable[..., Result]
 
@@ -49,8 +50,8 @@ def asked_pack(tmp_path: Path) -> tuple[Path, Path]:
 
 def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shots of two frames: the network takes most of the time."""
-    monkeypatch.setattr("dhhcli.rivals.split.shots_of.__defaults__", (2,))
-    monkeypatch.setattr("dhhcli.rivals.split.TRAIN_FRAMES", 2)
+    monkeypatch.setattr("dhhcli.research.baselines.split.shots_of.__defaults__", (2,))
+    monkeypatch.setattr("dhhcli.research.baselines.split.TRAIN_FRAMES", 2)
 
 
 def test_the_paper_s_tables_and_going_on(
@@ -85,15 +86,18 @@ def test_the_paper_s_tables_and_going_on(
     assert {row["search"] for row in rows if row["method"] == "itq"} == {"average", "minimum", "majority", "mean"}
     assert (folder / "rivals.tex").read_text().startswith("\\begin{tabular}{llrrrr}\n\\hline\nimage to video &  &")
     # again: nothing is computed; a cell that was lost or cut is
-    monkeypatch.setattr("dhhcli.rivals.cvh.directions", None)
+    monkeypatch.setattr("dhhcli.research.baselines.cross_modal.cvh.directions", None)
     assert dhh(*words).stdout == result.stdout
     lost = next((folder / "cells").glob("itq-12-1-*.json"))
     lost.write_text(lost.read_text()[:100])
-    monkeypatch.setattr("dhhcli.rivals.store.FeatureExtractor", None)  # features are there
+    monkeypatch.setattr("dhhcli.research.baselines.feature_cache.FeatureExtractor", None)  # features are there
     assert dhh(*words).stdout == result.stdout
     # what another form of the method gave is not its figure
     with monkeypatch.context() as changed:
-        changed.setattr("dhhcli.rivals.compare.source_of", lambda name: "new" if name == "itq" else source_of(name))
+        changed.setattr(
+            "dhhcli.research.baselines.comparison.run.source_of",
+            lambda name: "new" if name == "itq" else source_of(name),
+        )
         assert dhh(*words).stdout == result.stdout
     assert len(list((folder / "cells").iterdir())) == 11 + 4
     # others are searched for in the same cells

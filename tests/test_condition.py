@@ -1,4 +1,4 @@
-"""learning/condition.py: what each of the features is after conditioning."""
+"""training/feature_layout.py: what each of the features is after conditioning."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from dhhcli.learning.backbone import FEATURES, Backbone, to_input
-from dhhcli.learning.condition import Conditioned, layout
+from dhhcli.research.training.feature_layout import Conditioned, layout
+from dhhcli.research.training.networks.backbone import FEATURES, Backbone, to_input
 
 SHRINK, POWER = 0.7, 0.4
 

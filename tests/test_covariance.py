@@ -1,4 +1,4 @@
-"""covariance.py against scipy's matrix logarithm and closed forms."""
+"""models/log_covariance.py against scipy's matrix logarithm and closed forms."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.covariance import EPS, log_covariance, spectral, triangle
+from dhhcli.models.log_covariance import EPS, log_covariance, spectral, triangle
 
 Matrix = npt.NDArray[np.float64]
 

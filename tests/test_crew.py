@@ -16,18 +16,18 @@ import pytest
 from synthetic import astronaut, moving_face, write_video
 from typer.testing import Result
 
-from dhhcli import crew
-from dhhcli.encode import Job, encode_video
-from dhhcli.faces import FaceDetector
-from dhhcli.network import Network, load_network
-from dhhcli.records import EncodedVideo
-from dhhcli.sample import Sample
-from dhhcli.scan import Looked, scan, shot_tracks
-from dhhcli.shots import Shot
-from dhhcli.trackcodes import Coded, code_tracks
-from dhhcli.tracks import FaceTrack
-from dhhcli.upkeep import Skipped
-from dhhcli.video import open_video
+from dhhcli.encoding import workers
+from dhhcli.encoding.events import Skipped
+from dhhcli.encoding.track_codes import Coded, code_tracks
+from dhhcli.encoding.video import Job, encode_video
+from dhhcli.faces.detector import FaceDetector
+from dhhcli.faces.scan import Looked, scan, shot_tracks
+from dhhcli.faces.tracker import FaceTrack
+from dhhcli.media.sample import Sample
+from dhhcli.media.shots import Shot
+from dhhcli.media.video import open_video
+from dhhcli.models.network import Network, load_network
+from dhhcli.storage.record import EncodedVideo
 
 Run = Callable[..., Result]
 
@@ -98,8 +98,8 @@ def test_workers_change_no_byte(dhh: Run, sample: Sample, coming_and_going: Path
     shutil.copy(sample.film, films / "a.mp4")
     shutil.copy(coming_and_going, films / "b.mp4")
     (films / "c.mp4").write_bytes(b"no video " * 100)
-    for name, workers in (("one.h5", "1"), ("two.h5", "2")):
-        done = dhh("encode", films, "--out", tmp_path / name, "--workers", workers)
+    for name, count in (("one.h5", "1"), ("two.h5", "2")):
+        done = dhh("encode", films, "--out", tmp_path / name, "--workers", count)
         assert done.exit_code == 4, done.stderr
         assert "3 videos: 2 encoded, 0 unchanged, 1 skipped" in done.stderr
         assert f"skipped: {films / 'c.mp4'}: cannot be opened as video" in done.stderr
@@ -119,11 +119,11 @@ def die(connection: Connection, record: str, kept: tuple[bool, bool], threads: i
 
 
 def test_a_crash_takes_one_file_down(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
-    monkeypatch.setattr(crew, "work", die)
+    monkeypatch.setattr(workers, "work", die)
     jobs = [Job(Path(name), "f") for name in ("a.mp4", "bad.mp4", "b.mp4", "c.mp4", "bad.mp4", "d.mp4")]
     passed = Skipped(Path("pipe"), "not a regular file")
     items: Iterator[Job | Skipped] = iter([jobs[0], passed, *jobs[1:]])
-    found = list(crew.in_parallel(items, network, (True, False), 2, lambda _: None))
+    found = list(workers.in_parallel(items, network, (True, False), 2, lambda _: None))
     reasons = sorted((path.name, result.reason) for path, result in found if isinstance(result, Skipped))
     crashed = "the process that encoded it ended (signal 9): damaged file, or out of memory"
     assert reasons == sorted(
@@ -138,12 +138,12 @@ def test_nobody_is_waited_for_when_nothing_is_left_to_do(monkeypatch: pytest.Mon
         assert connections, "this would wait for ever"
         return wait(connections)
 
-    monkeypatch.setattr(crew, "work", die)
-    monkeypatch.setattr(crew, "wait", patient)
+    monkeypatch.setattr(workers, "work", die)
+    monkeypatch.setattr(workers, "wait", patient)
     passed = Skipped(Path("pipe"), "not a regular file")
     for before in ([], [Job(Path("a.mp4"), "f"), Job(Path("b.mp4"), "f"), Job(Path("c.mp4"), "f")]):
         items: list[Job | Skipped] = [*before, passed, passed]
-        found = list(crew.in_parallel(iter(items), network, (True, False), 2, lambda _: None))
+        found = list(workers.in_parallel(iter(items), network, (True, False), 2, lambda _: None))
         assert sorted(str(path) for path, _ in found) == sorted(str(item.path) for item in items)
 
 

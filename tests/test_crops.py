@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dhhcli.crops import TEMPLATE, align, least_squares, read_photo, sharpness, shrink, similarity, thumbnail
 from dhhcli.errors import MissingPathError, PhotoError
+from dhhcli.faces.alignment import TEMPLATE, align, least_squares, sharpness, similarity
+from dhhcli.faces.thumbnail import thumbnail
+from dhhcli.media.photo import read_photo, shrink
 
 Points = npt.NDArray[np.float64]
 
@@ -249,7 +251,7 @@ def test_what_is_no_photo_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_photo_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.crops.MAX_PIXELS", 1000)
+    monkeypatch.setattr("dhhcli.media.photo.MAX_PIXELS", 1000)
     Image.fromarray(COLOURS).save(tmp_path / "a.png")
     with pytest.raises(PhotoError, match="60 x 40 pixels"):
         read_photo(tmp_path / "a.png")

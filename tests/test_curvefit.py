@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.calibration import STEPS_A_BIT, cells
-from dhhcli.curvefit import falling, fit_curve, how_alike
-from dhhcli.heldout import held_out, reliability
-from dhhcli.pairs import Pairs, nearest_of
+from dhhcli.models.calibration import STEPS_A_BIT, cells
+from dhhcli.research.calibration.curve_fit import falling, fit_curve, how_alike
+from dhhcli.research.calibration.held_out import held_out, reliability
+from dhhcli.research.calibration.pairs import Pairs, nearest_of
 
 BITS = 32
 

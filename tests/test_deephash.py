@@ -1,4 +1,4 @@
-"""learning/deephash.py: dnnh, dsh and hashnet train the backbone too: gradients, learning, resuming, what ships."""
+"""end_to_end.py: dnnh, dsh and hashnet train the backbone too: gradients, learning, resuming, what ships."""
 
 import json
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from synthetic import scene, toy_pack, write_pack
 from torch import Tensor
 from typer.testing import Result
 
-from dhhcli.codes import hamming, pack
 from dhhcli.errors import UsageError, WeightsError
-from dhhcli.features import FeatureExtractor
-from dhhcli.hashing import hash_stills
-from dhhcli.imitation import centre
-from dhhcli.learning.backbone import Backbone, fold_batch_norm, to_input
-from dhhcli.learning.bank import extract
-from dhhcli.learning.deephash import DeepHash, PeoplesPhotos, train_deep
-from dhhcli.learning.devices import Devices
-from dhhcli.learning.export import read_backbone
-from dhhcli.learning.featurehash import FeatureSettings, Layer, Name
-from dhhcli.metrics import mean_average_precision
-from dhhcli.packs import FacePack, read_pack
-from dhhcli.weights import load_hash_layers, load_weights
+from dhhcli.models.binary_codes import hamming, pack
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.hash_layers import hash_stills
+from dhhcli.models.weights import load_hash_layers, load_weights
+from dhhcli.research.baselines.deep.end_to_end import DeepHash, PeoplesPhotos, train_deep
+from dhhcli.research.baselines.deep.feature_layers import FeatureSettings, Layer, Name
+from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.pack import FacePack, read_pack
+from dhhcli.research.evaluation.metrics import mean_average_precision
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.export import read_backbone
+from dhhcli.research.training.feature_bank import extract
+from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm, to_input
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -87,7 +87,7 @@ def test_rates_fall() -> None:
 def test_it_learns_and_moves_the_backbone(
     method: Name, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 5)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 5)
     faces = murky(toy_pack(6, 4))
     batch = replace(SMALL, people=6, photos=4)
     settings = replace(batch, method=method, lengths=(16,), backbone_steps=steps, backbone_rate=3e-5)
@@ -118,7 +118,7 @@ def _map(network: DeepHash, faces: FacePack) -> float:
 
 
 def test_a_killed_run_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 1)
     faces = toy_pack(5, 3)
     whole = ends(faces, SMALL, tmp_path / "whole").state_dict()
     stopped = tmp_path / "stopped"

@@ -1,4 +1,4 @@
-"""learning/devices.py: shares, what torchrun's variables say, and two processes that train like one."""
+"""training/engine/distributed.py: shares, what torchrun's variables say, and two processes that train like one."""
 
 import json
 import os
@@ -15,7 +15,14 @@ from torch import nn
 from typer.testing import Result
 
 from dhhcli.errors import TrainingError, UsageError
-from dhhcli.learning.devices import Devices, average_gradients, gather, halves_pay, open_devices, pick_device
+from dhhcli.research.training.engine.distributed import (
+    Devices,
+    average_gradients,
+    gather,
+    halves_pay,
+    open_devices,
+    pick_device,
+)
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -66,7 +73,7 @@ def test_a_process_without_a_gpu_of_its_own_is_refused(monkeypatch: pytest.Monke
 
 def test_precision_is_measured_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = {False: 1.0, True: 0.5}
-    monkeypatch.setattr("dhhcli.learning.devices._seconds", lambda *_, bf16: times[bf16])
+    monkeypatch.setattr("dhhcli.research.training.engine.distributed._seconds", lambda *_, bf16: times[bf16])
     network, inputs, file = nn.Linear(1, 1), torch.zeros(1, 1), tmp_path / "precision.json"
     assert halves_pay(network, inputs, file, Devices(CPU))
     assert json.loads(file.read_text()) == {"float32": 1.0, "bfloat16": 0.5, "bf16": True}
@@ -95,8 +102,8 @@ sys.path.insert(0, sys.argv[2])
 from synthetic import toy_pack
 from test_paper import SMALL
 from dhhcli.errors import TrainingError
-from dhhcli.learning.devices import agree, average_gradients, gather, open_devices
-from dhhcli.learning.paper import train_paper
+from dhhcli.research.training.engine.distributed import agree, average_gradients, gather, open_devices
+from dhhcli.research.training.paper import train_paper
 from safetensors.torch import save_file
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
@@ -127,8 +134,8 @@ METHOD = """
 import os, sys
 from pathlib import Path
 from safetensors.torch import save_file
-from dhhcli.cli import main
-from dhhcli.learning import methods
+from dhhcli.cli.app import main
+from dhhcli.research.baselines.deep import train as methods
 ran = Path(f"ran{os.environ['RANK']}.safetensors")
 for name in ("train_stills", "train_deep"):
     def kept(*words, train=getattr(methods, name)):
@@ -146,7 +153,7 @@ def test_torchrun_trains_rivals(method: str, tmp_path: Path, dhh: Callable[..., 
     from safetensors.torch import load_file
     from synthetic import write_pack
 
-    from dhhcli.weights import load_hash_layers, load_weights
+    from dhhcli.models.weights import load_hash_layers, load_weights
 
     (tmp_path / "method.py").write_text(METHOD)
     write_pack(tmp_path / "train.h5", 6, 4, seed=0)
@@ -206,7 +213,7 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
     from synthetic import toy_pack
     from test_paper import ONE, SMALL
 
-    from dhhcli.learning.paper import train_paper
+    from dhhcli.research.training.paper import train_paper
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

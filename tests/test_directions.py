@@ -1,10 +1,10 @@
-"""directions.py on distances that can be counted by hand."""
+"""research/evaluation/tasks.py on distances that can be counted by hand."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dhhcli.directions import Group, directions, results
+from dhhcli.research.evaluation.tasks import Group, directions, results
 
 Vector = npt.NDArray[np.float64]
 

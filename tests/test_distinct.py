@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhhcli.distinct import distinct, distinct_with
+from dhhcli.search.unique import distinct, distinct_with
 
 
 @given(st.lists(st.integers(-5, 5), max_size=40), st.sampled_from(["i4", "i8"]))

@@ -1,4 +1,4 @@
-"""learning/earlystop.py: when it is over, and that the best weights come back, also after a kill."""
+"""training/engine/early_stopping.py: when it is over, and that the best weights come back, also after a kill."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dhhcli.errors import TrainingError
-from dhhcli.learning.earlystop import EarlyStop
+from dhhcli.research.training.engine.early_stopping import EarlyStop
 
 
 def layer(value: float) -> nn.Linear:

@@ -38,14 +38,15 @@ from edits import (
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dhhcli.edit.cuts import Handles, cuts, parse_handles
-from dhhcli.edit.export import export
-from dhhcli.edit.formats import Format, Layout, Order
-from dhhcli.edit.media import media_of
-from dhhcli.edit.names import one_line, reels, xml_text
+from dhhcli.base.text import one_line
 from dhhcli.errors import EditError, UsageError
-from dhhcli.report.columns import COLUMNS
-from dhhcli.report.text import csv_lines
+from dhhcli.output.columns import COLUMNS
+from dhhcli.output.delimited import csv_lines
+from dhhcli.output.formats import Format, Layout, Order
+from dhhcli.output.timelines.cuts import Handles, cuts, parse_handles
+from dhhcli.output.timelines.export import export
+from dhhcli.output.timelines.names import reels, xml_text
+from dhhcli.output.timelines.source_media import media_of
 
 few = settings(
     deadline=None,

@@ -13,10 +13,10 @@ from edits import answer
 from synthetic import numbered, read_number, write_video
 from typer.testing import Result
 
-from dhhcli.edit.cuts import Handles
-from dhhcli.edit.export import export
-from dhhcli.edit.formats import Format
-from dhhcli.sample import Sample, write_sample
+from dhhcli.media.sample import Sample, write_sample
+from dhhcli.output.formats import Format
+from dhhcli.output.timelines.cuts import Handles
+from dhhcli.output.timelines.export import export
 
 Run = Callable[..., Result]
 NTSC = Fraction(30_000, 1001)
@@ -47,7 +47,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, Path]:
     """The sample film with a start timecode, as a QuickTime file, and its codes."""
     from typer.testing import CliRunner
 
-    from dhhcli.cli import app
+    from dhhcli.cli.app import app
 
     folder = tmp_path_factory.mktemp("hour")
     sample = write_sample(folder)
@@ -194,7 +194,7 @@ def test_export_refuses_what_is_no_row(encoded: Path, sample: Sample, dhh: Run, 
 def test_export_reads_standard_input(encoded: Path, sample: Sample, dhh: Run) -> None:
     from typer.testing import CliRunner
 
-    from dhhcli.cli import app
+    from dhhcli.cli.app import app
 
     lines = dhh("query", sample.photos[0], "--codes", encoded, "--json").stdout
     result = CliRunner().invoke(app, ["export", "-", "--codes", str(encoded), "-f", "edl"], input=lines)

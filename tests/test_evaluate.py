@@ -1,4 +1,4 @@
-"""evaluate.py: figures that can be known beforehand."""
+"""research/evaluation/protocol.py: figures that can be known beforehand."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from dhhcli.errors import PackError
-from dhhcli.evaluate import (
+from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.research.datasets.augmentation import centre, imitate_frames
+from dhhcli.research.datasets.pack import FacePack
+from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.evaluation.protocol import (
     ProtocolFeatures,
     Score,
     code_scores,
@@ -17,9 +21,6 @@ from dhhcli.evaluate import (
     protocol_features,
     random_scores,
 )
-from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
-from dhhcli.imitation import centre, imitate_frames
-from dhhcli.packs import FacePack, Person
 
 PEOPLE, D = 12, 8
 

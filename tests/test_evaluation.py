@@ -15,11 +15,12 @@ from test_sessions import write_sessions
 from typer.testing import Result
 
 from dhhcli.errors import PackError
-from dhhcli.evaluate import evaluate
-from dhhcli.figures import Backbones, Evaluation, PairsLine, load_all, write_evaluation
-from dhhcli.packs import check_protocol, read_pack, read_protocol
-from dhhcli.sample import Sample
-from dhhcli.weights import load_weights
+from dhhcli.media.sample import Sample
+from dhhcli.models.weights import load_weights
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.datasets.protocol import check_protocol, read_protocol
+from dhhcli.research.evaluation.protocol import evaluate
+from dhhcli.research.evaluation.tables import Backbones, Evaluation, PairsLine, load_all, write_evaluation
 
 Run = Callable[..., Result]
 HEADER = [

@@ -1,4 +1,4 @@
-"""expansion.py: every kind against a slow twin, and out of arrays again."""
+"""models/feature_map.py: every kind against a slow twin, and out of arrays again."""
 
 import itertools
 import math
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.expansion import KINDS, Expansion, Kind, from_arrays, settle
+from dhhcli.models.feature_map import KINDS, Expansion, Kind, from_arrays, settle
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 N, R, Q, M = 7, 5, 3, 4

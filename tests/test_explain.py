@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from dhhcli.explain import Explanation, outlying
-from dhhcli.query import Request, find_person
-from dhhcli.report.why import explained
-from dhhcli.sample import Sample
-from dhhcli.shards import open_shard
-from dhhcli.words import File
+from dhhcli.media.sample import Sample
+from dhhcli.output.explanation import explained
+from dhhcli.search.explain import Explanation, outlying
+from dhhcli.search.query import Request, find_person
+from dhhcli.search.terms import File
+from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import ASTRONAUT_LANDMARKS, astronaut, grace_hopper
 
-from dhhcli.crops import TEMPLATE, align
-from dhhcli.faces import Face, FaceDetector, suppress
+from dhhcli.faces.alignment import TEMPLATE, align
+from dhhcli.faces.detector import Face, FaceDetector, suppress
 
 Picture = npt.NDArray[np.uint8]
 
@@ -95,7 +95,7 @@ def test_faces_larger_than_the_frame_are_found_by_looking_again(
     assert np.abs(face.landmarks / 10 + (left, top) - whole.landmarks).max() < 18  # of 116
     assert (face.box >= 0).all()
     assert (face.box[2:] <= (close.shape[1], close.shape[0])).all()
-    monkeypatch.setattr("dhhcli.faces.SURE", -1.0)
+    monkeypatch.setattr("dhhcli.faces.detector.SURE", -1.0)
     assert all(face.score < 0.5 for face in detector.detect(close))
 
 

@@ -1,4 +1,4 @@
-"""learning/dnnh.py, dsh.py, hashnet.py: losses against loops; featurehash.py: they learn, and are linear in the end."""
+"""dnnh.py, dsh.py, hashnet.py: losses against loops; feature_layers.py: they learn, and are linear in the end."""
 
 import math
 from dataclasses import replace
@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dhhcli.codes import hamming, pack
 from dhhcli.errors import UsageError
-from dhhcli.learning.devices import Devices
-from dhhcli.learning.dnnh import Dnnh, piecewise_threshold
-from dhhcli.learning.dsh import Dsh, pair_loss
-from dhhcli.learning.featurehash import FeatureSettings, Layer, Name, train_layers
-from dhhcli.learning.hashnet import Hashnet, beta_at, weighted_likelihood
-from dhhcli.metrics import mean_average_precision
+from dhhcli.models.binary_codes import hamming, pack
+from dhhcli.research.baselines.deep.dnnh import Dnnh, piecewise_threshold
+from dhhcli.research.baselines.deep.dsh import Dsh, pair_loss
+from dhhcli.research.baselines.deep.feature_layers import FeatureSettings, Layer, Name, train_layers
+from dhhcli.research.baselines.deep.hashnet import Hashnet, beta_at, weighted_likelihood
+from dhhcli.research.evaluation.metrics import mean_average_precision
+from dhhcli.research.training.engine.distributed import Devices
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -111,7 +111,7 @@ SMALL = FeatureSettings(lengths=(24,), people=6, photos=4, steps=150, rate=5e-3)
 
 @pytest.mark.parametrize("method", ["dnnh", "dsh", "hashnet"])
 def test_the_loss_falls_and_new_photos_are_found(method: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 10)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 10)
     features, identity = people()
     held = np.arange(len(identity)) % 6 >= 4
     settings = replace(SMALL, method=method)
@@ -156,7 +156,7 @@ def test_a_batch_is_some_photos_of_some_people() -> None:
 
 
 def test_a_killed_run_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 2)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 2)
     features, identity = people()
     settings = replace(SMALL, lengths=(8, 12), steps=4)
 

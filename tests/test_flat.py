@@ -9,9 +9,9 @@ from footage import random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli import flat
-from dhhcli.codes import WIDTHS, hamming
-from dhhcli.flat import Allowed, all_within, measurer, nearest, tile
+from dhhcli.index import flat
+from dhhcli.index.flat import Allowed, all_within, measurer, nearest, tile
+from dhhcli.models.binary_codes import WIDTHS, hamming
 
 FAR = 2**31 - 1
 

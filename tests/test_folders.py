@@ -1,4 +1,4 @@
-"""folders.py, packfile.py: public domain portraits and small clips in every layout -> face packs; all that is bad."""
+"""folders.py, writer.py: public domain portraits and small clips in every layout -> face packs; all that is bad."""
 
 import errno
 from collections.abc import Callable
@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pytest
 from synthetic import ASTRONAUT_LANDMARKS, astronaut, grace_hopper, moving_face, scene, truncate, write_video
 
-from dhhcli.crops import TEMPLATE, align
 from dhhcli.errors import MissingPathError, PackError
-from dhhcli.faces import Face, FaceDetector
-from dhhcli.folders import Missed, Packed, meant, open_faces, pack_folders
-from dhhcli.layouts import Layout, list_people
-from dhhcli.packfile import AT_ONCE, PackWriter, Row, skipped
-from dhhcli.packs import FacePack, read_pack
+from dhhcli.faces.alignment import TEMPLATE, align
+from dhhcli.faces.detector import Face, FaceDetector
+from dhhcli.research.datasets.folders import Missed, Packed, meant, open_faces, pack_folders
+from dhhcli.research.datasets.layouts import Layout, list_people
+from dhhcli.research.datasets.pack import FacePack, read_pack
+from dhhcli.research.datasets.writer import AT_ONCE, PackWriter, Row, skipped
 
 Picture = npt.NDArray[np.uint8]
 
@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_nothing_and_says_so_in_the_systems_words(
         path.touch()
         raise OSError(errno.ENOSPC, f"Unable to synchronously create file (write failed, {path}, 0x55f37c99)")
 
-    monkeypatch.setattr("dhhcli.packfile.h5py.File", full)
+    monkeypatch.setattr("dhhcli.research.datasets.writer.h5py.File", full)
     with pytest.raises(PackError, match=r"p\.h5: cannot be made \(No space left on device\); name another place"):
         PackWriter(tmp_path / "p.h5")
     assert not list(tmp_path.iterdir())

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from test_cli import one_line
 from typer.testing import Result
 
-from dhhcli import forget as forgetting
 from dhhcli.errors import ShardError, UsageError
-from dhhcli.forget import Request, forget
-from dhhcli.index import index_paths
-from dhhcli.inventory import list_entries, take_inventory
-from dhhcli.merge import merge
-from dhhcli.report.inventory import print_lines, print_pairs
-from dhhcli.sample import Sample
-from dhhcli.shards import ModelTag, commit, compact, open_shard
-from dhhcli.tables import TRACK_DTYPE
-from dhhcli.tombstones import forgotten, forgotten_tracks, of_tracks, of_video, united
+from dhhcli.index.lookup import index_paths
+from dhhcli.media.sample import Sample
+from dhhcli.output.inventory import print_lines, print_pairs
+from dhhcli.search import forget as forgetting
+from dhhcli.search.forget import Request, forget
+from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard
+from dhhcli.storage.inventory import list_entries, take_inventory
+from dhhcli.storage.merge import merge
+from dhhcli.storage.schema import TRACK_DTYPE
+from dhhcli.storage.tombstones import forgotten, forgotten_tracks, of_tracks, of_video, united
 
 Run = Callable[..., Result]
 

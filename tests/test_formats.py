@@ -14,8 +14,8 @@ import pytest
 from av.video.stream import VideoStream
 from synthetic import Picture, numbered, read_number, scene
 
-from dhhcli.frame import HLG, PQ, hdr_table, is_combed
-from dhhcli.video import open_video
+from dhhcli.media.frame import HLG, PQ, hdr_table, is_combed
+from dhhcli.media.video import open_video
 
 FRAMES = 10
 DNXHR = {"profile": "dnxhr_lb"}

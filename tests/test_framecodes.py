@@ -16,20 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from dhhcli import shardfile
-from dhhcli.choices import frame_choice
-from dhhcli.codes import pack, unpack
-from dhhcli.encode import encode
+from dhhcli.encoding.frame_codes import frame_choice
+from dhhcli.encoding.run import encode
+from dhhcli.encoding.track_codes import track_and_frame_codes, track_codes
 from dhhcli.errors import ShardError, UsageError
-from dhhcli.forget import Request, forget
-from dhhcli.hashing import HashLayers
-from dhhcli.inventory import take_inventory
-from dhhcli.merge import merge
-from dhhcli.sample import Sample
-from dhhcli.shardfile import read_file
-from dhhcli.shards import EncodedVideo, ModelTag, commit, compact, open_shard
-from dhhcli.tombstones import forgotten_tracks
-from dhhcli.trackcodes import track_and_frame_codes, track_codes
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import pack, unpack
+from dhhcli.models.hash_layers import HashLayers
+from dhhcli.search.forget import Request, forget
+from dhhcli.storage import hdf5_file
+from dhhcli.storage.codes_file import EncodedVideo, ModelTag, commit, compact, open_shard
+from dhhcli.storage.hdf5_file import read_file
+from dhhcli.storage.inventory import take_inventory
+from dhhcli.storage.merge import merge
+from dhhcli.storage.tombstones import forgotten_tracks
 
 Run = Callable[..., Result]
 
@@ -53,7 +53,7 @@ def test_an_older_dhh_refuses_a_file_with_them(
     make(rng, path, "a", tag=FRAMES)
     with h5py.File(path, "r") as h5:
         assert (int(h5.attrs["format_version"]), int(h5.attrs["frame_codes"]), len(h5)) == (3, 1, 10)
-    monkeypatch.setattr(shardfile, "READ_VERSIONS", (1, 2))
+    monkeypatch.setattr(hdf5_file, "READ_VERSIONS", (1, 2))
     with pytest.raises(ShardError, match="format version 3, this dhh reads 1 to 2; use the dhh that made it"):
         open_shard(path)
 
@@ -291,7 +291,7 @@ def test_codes_of_frames_are_each_crops_own_and_their_majority_the_tracks(monkey
     none = np.empty((5, 0), np.float32), np.zeros(5, np.float32)
     layers = HashLayers(rng.normal(size=(5, 3)).astype(np.float32), np.zeros(5, np.float32), *none, framewise=True)
     made: Any = SimpleNamespace(layers=layers, film_extract=lambda crops: features[crops[:, 0, 0, 0]])
-    monkeypatch.setattr("dhhcli.trackcodes.sample", lambda track, most: track.observations[:most])
+    monkeypatch.setattr("dhhcli.encoding.track_codes.sample", lambda track, most: track.observations[:most])
     tracks: Any = [
         SimpleNamespace(observations=[Observed(number) for number in numbers])
         for numbers in (range(1), range(1, 5), range(5, 40))

@@ -17,16 +17,16 @@ from test_cli import one_line, rows_of
 from test_search import Near, assert_same_hits, nearest_row, slow_search, soft_bits, some_rules
 from typer.testing import Result
 
-from dhhcli import framesearch
-from dhhcli.baselines import Frames, frame_distances
-from dhhcli.codes import binarise, hamming, pack, unpack
-from dhhcli.edit.formats import Way
 from dhhcli.errors import ShardError
-from dhhcli.explain import ByFrames, ranked_by
-from dhhcli.framesearch import track_distances
-from dhhcli.sample import Sample
-from dhhcli.search import NO_RULES, Rules, by_codes, search
-from dhhcli.shards import ModelTag, Shard, commit, compact, open_shard
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import binarise, hamming, pack, unpack
+from dhhcli.research.evaluation.frame_distances import Frames, frame_distances
+from dhhcli.search import frame_distances as framesearch
+from dhhcli.search.explain import ByFrames, ranked_by
+from dhhcli.search.frame_distances import track_distances
+from dhhcli.search.options import Way
+from dhhcli.search.ranking import NO_RULES, Rules, by_codes, search
+from dhhcli.storage.codes_file import ModelTag, Shard, commit, compact, open_shard
 
 Run = Callable[..., Result]
 WAYS = (Way.average, Way.minimum)
@@ -101,7 +101,7 @@ def test_search_is_what_sorting_everything_gives(
 
 @pytest.mark.parametrize("bits", [12, 48, 128, 256, 512])
 def test_distances_are_those_of_the_comparison(rng: np.random.Generator, bits: int, tmp_path: Path) -> None:
-    """Averages and minima as rivals/measure.py takes them, of all widths, in several threads and pieces."""
+    """Averages and minima as measure.py takes them, of all widths, in several threads and pieces."""
     tag = ModelTag(bits, "00" * 32, frame_codes=True)
     for name in "ab":
         commit(tmp_path / "codes.h5", tag, encoded_video(rng, f"/{name}.mov", tracks=40, bits=bits, frames=True))

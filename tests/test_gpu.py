@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from dhhcli import gpu
-from dhhcli.codes import hamming
 from dhhcli.errors import DeviceError
-from dhhcli.faissbinary import faiss
-from dhhcli.sample import Sample
+from dhhcli.index import gpu
+from dhhcli.index.faiss_backend import faiss
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import hamming
 
 
 class Device:

@@ -9,9 +9,9 @@ from agreement import agreement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.calibration import Curve, Spread
-from dhhcli.codes import hamming, pack
-from dhhcli.grouping import condensed, group_tracks, limit_of, linked, usual_distances
+from dhhcli.models.binary_codes import hamming, pack
+from dhhcli.models.calibration import Curve, Spread
+from dhhcli.people.clustering import condensed, group_tracks, limit_of, linked, usual_distances
 
 K = 48
 

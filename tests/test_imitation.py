@@ -1,10 +1,10 @@
-"""imitation.py: what a shot has in common, what drifts, and that nothing else happens."""
+"""research/datasets/augmentation.py: what a shot has in common, what drifts, and that nothing else happens."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dhhcli.imitation import centre, draw_look, imitate_frames, imitate_shot
+from dhhcli.research.datasets.augmentation import centre, draw_look, imitate_frames, imitate_shot
 
 Picture = npt.NDArray[np.uint8]
 

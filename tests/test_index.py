@@ -10,20 +10,11 @@ from footage import TAG, encoded_video, random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.codes import hamming
 from dhhcli.errors import IndexFileError, MissingPathError
-from dhhcli.index import (
-    Kind,
-    Source,
-    all_within,
-    fresh,
-    index_paths,
-    nearest,
-    open_index,
-    remove_index,
-)
-from dhhcli.indexing import build
-from dhhcli.shards import commit, compact, open_shard
+from dhhcli.index.build import build
+from dhhcli.index.lookup import Kind, Source, all_within, fresh, index_paths, nearest, open_index, remove_index
+from dhhcli.models.binary_codes import hamming
+from dhhcli.storage.codes_file import commit, compact, open_shard
 
 
 @pytest.fixture
@@ -155,7 +146,7 @@ def test_killed_between_index_and_record(rng: np.random.Generator, path: Path, m
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dhhcli.indexing.write_stream_atomically", die)
+    monkeypatch.setattr("dhhcli.index.build.write_stream_atomically", die)
     with pytest.raises(KeyboardInterrupt):
         build(path, "ivf", rng)
     assert fresh(path, open_shard(path)) == "missing"
@@ -165,7 +156,7 @@ def test_no_space(rng: np.random.Generator, path: Path, monkeypatch: pytest.Monk
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dhhcli.indexing.write_stream_atomically", no_space)
+    monkeypatch.setattr("dhhcli.index.build.write_stream_atomically", no_space)
     with pytest.raises(IndexFileError, match="No space left"):
         build(path, "flat", rng)
 

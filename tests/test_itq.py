@@ -1,11 +1,11 @@
-"""itq.py against what can be checked by looking everywhere."""
+"""research/training/networks/itq.py against what can be checked by looking everywhere."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from dhhcli.itq import Matrix, itq, random_rotations, rotation
+from dhhcli.research.training.networks.itq import Matrix, itq, random_rotations, rotation
 
 
 def loss(

@@ -1,4 +1,4 @@
-"""layouts.py: small folders in every layout; empty files will do, nothing is opened but tables."""
+"""research/datasets/layouts.py: small folders in every layout; empty files will do, nothing is opened but tables."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dhhcli.errors import MissingPathError, PackError
-from dhhcli.layouts import FRAMES_A_TRACK, Item, Layout, list_people
+from dhhcli.research.datasets.layouts import FRAMES_A_TRACK, Item, Layout, list_people
 
 HEADER = "SUBJECT_ID,FILE,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT,PITCH,YAW,ROLL"
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.calibration import Calibration, from_record
-from dhhcli.edit.formats import Fuse
-from dhhcli.hashing import hash_tracks
-from dhhcli.limits import Limits, Worth, nobody
-from dhhcli.question import Asked, kind_of, photo_rows
-from dhhcli.report.rows import Chance
-from dhhcli.search import Claim, Hit
-from dhhcli.weights import load_hash_layers, load_weights, resolve_weights
+from dhhcli.models.calibration import Calibration, from_record
+from dhhcli.models.hash_layers import hash_tracks
+from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
+from dhhcli.search.confidence import Limits, Worth, nobody
+from dhhcli.search.options import Fuse
+from dhhcli.search.probe import Asked, kind_of, photo_rows
+from dhhcli.search.ranking import Claim, Hit
+from dhhcli.search.result import Chance
 
 K = 128
 

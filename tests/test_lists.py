@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from dhhcli import ivf, lists
-from dhhcli.codes import WIDTHS, hamming
 from dhhcli.errors import IndexFileError
-from dhhcli.faissbinary import faiss
-from dhhcli.index import all_within, index_paths, nearest, open_index
-from dhhcli.indexing import build
-from dhhcli.lists import VIDEO, Lists, owners_of, read_lists, write_lists
-from dhhcli.shards import commit, compact, open_shard, remove_videos
+from dhhcli.index import ivf, ivf_file
+from dhhcli.index.build import build
+from dhhcli.index.faiss_backend import faiss
+from dhhcli.index.ivf_file import VIDEO, Lists, owners_of, read_lists, write_lists
+from dhhcli.index.lookup import all_within, index_paths, nearest, open_index
+from dhhcli.models.binary_codes import WIDTHS, hamming
+from dhhcli.storage.codes_file import commit, compact, open_shard, remove_videos
 
 FAR = 2**31 - 1
 NUMBERS = (0, 1, 2**31, 2**63 - 1, 2**64 - 1, 12 << 30)
@@ -69,7 +69,7 @@ def test_ranks_are_those_of_sorting_the_probed_lists(
     codes, owners, data = some_lists(rng, n, width, count, probed)
     there = opened(data)
     queries = random_codes(rng, 3, 8 * width, 13)
-    distances, ids = lists.nearest(there, queries, k)
+    distances, ids = ivf_file.nearest(there, queries, k)
     for row, query in enumerate(queries):
         to_centres = hamming(query[None], there.centres)[0].tolist()
         looked = sorted(range(count), key=lambda c: (to_centres[c], c))[:probed]
@@ -77,7 +77,7 @@ def test_ranks_are_those_of_sorting_the_probed_lists(
         ranked = sorted((to_codes[i], i) for i in range(n) if owners[i] in looked)
         padded = ranked[:k] + [(FAR, -1)] * (k - len(ranked[:k]))
         assert list(zip(distances[row].tolist(), ids[row].tolist(), strict=True)) == padded
-        found, near = lists.all_within(there, query, 5)
+        found, near = ivf_file.all_within(there, query, 5)
         assert list(zip(found.tolist(), near.tolist(), strict=True)) == sorted((i, d) for d, i in ranked if d <= 5)
 
 
@@ -92,14 +92,14 @@ def test_faiss_reads_the_file_and_finds_the_same(tmp_path: Path, width: int) -> 
     full = opened(some_lists(np.random.default_rng(width), 2000, width, 30, 30)[2])
     queries = random_codes(rng, 5, 8 * width)
     distances, _ = theirs.search(queries, 50)
-    assert lists.nearest(full, queries, 50)[0].tolist() == distances.tolist()
+    assert ivf_file.nearest(full, queries, 50)[0].tolist() == distances.tolist()
     assert distances.tolist() == np.sort(hamming(queries, codes), axis=1)[:, :50].tolist()
 
 
 def test_the_same_codes_give_the_same_bytes_in_any_number_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     codes, owners, data = some_lists(rng, 500, 8, 9, 2)
-    monkeypatch.setattr(lists, "ROWS", 70)
+    monkeypatch.setattr(ivf_file, "ROWS", 70)
     stream = io.BytesIO()
     write_lists(stream, opened(data).centres, 2, [codes[:10], codes[10:10], codes[10:]], owners, videos_table([500]))
     assert stream.getvalue() == data
@@ -150,7 +150,7 @@ def test_recall_is_what_searching_finds(nprobe: int | None) -> None:
     everything = hamming(queries, codes)
     order = np.argsort(everything, axis=1, kind="stable")[:, :60]
     hits = 0
-    found = lists.nearest(opened(stream.getvalue()), queries, 60)[1].tolist()
+    found = ivf_file.nearest(opened(stream.getvalue()), queries, 60)[1].tolist()
     for row, (ids, near) in enumerate(zip(order.tolist(), np.sort(everything, axis=1)[:, 19], strict=True)):
         good = {i for i in ids if everything[row, i] <= near}
         hits += min(20, len(good & set(found[row])))
@@ -198,7 +198,7 @@ def test_an_updated_index_is_the_one_made_from_scratch_with_the_same_lists(
         stream = io.BytesIO()
         owners = hamming(shard.codes, index.lists.centres).argmin(axis=1).astype(np.int32)
         write_lists(
-            stream, index.lists.centres, second.nprobe, shard.code_pieces, owners, lists.videos_of(shard.pieces)
+            stream, index.lists.centres, second.nprobe, shard.code_pieces, owners, ivf_file.videos_of(shard.pieces)
         )
         assert index_paths(path)[0].read_bytes() == stream.getvalue()
         build(path, "ivf", rng, nprobe=4)

@@ -1,4 +1,4 @@
-"""learning/logcov.py: values against covariance.py, gradients against differences and the paper's."""
+"""log_covariance.py: values against log_covariance.py, gradients against differences and the paper's."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dhhcli.covariance import EPS, log_covariance
-from dhhcli.hashing import hash_stills, hash_tracks
-from dhhcli.learning import logcov
-from dhhcli.learning.model import HashModel
+from dhhcli.models.hash_layers import hash_stills, hash_tracks
+from dhhcli.models.log_covariance import EPS, log_covariance
+from dhhcli.research.training.networks import log_covariance as logcov
+from dhhcli.research.training.networks.hash_model import HashModel
 
 Matrix = npt.NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.faces import Face
-from dhhcli.looks import LONGEST, SHORTEST, SMALL_WIDTH, Looks, same_faces
+from dhhcli.faces.detector import Face
+from dhhcli.faces.schedule import LONGEST, SHORTEST, SMALL_WIDTH, Looks, same_faces
 
 
 def face(x: float, size: float = 300, score: float = 0.9) -> Face:

@@ -1,4 +1,4 @@
-"""learning/losses.py against three nested loops."""
+"""training/networks/losses.py against three nested loops."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dhhcli.learning.losses import TripletTerms, contrast, heterogeneous_triplets, triplet_sum
+from dhhcli.research.training.networks.losses import TripletTerms, contrast, heterogeneous_triplets, triplet_sum
 
 
 def slow_triplets(

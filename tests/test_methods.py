@@ -1,4 +1,4 @@
-"""learning/methods.py: a rival from a pack to weights that hash photos and tracks; what it refuses."""
+"""research/baselines/deep/train.py: a rival from a pack to weights that hash photos and tracks; what it refuses."""
 
 import json
 from collections.abc import Callable
@@ -11,26 +11,26 @@ import torch
 from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
-from dhhcli.codes import unpack
 from dhhcli.errors import WeightsError
-from dhhcli.features import FeatureExtractor, still_features
-from dhhcli.figures import Loaded
-from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
-from dhhcli.imitation import centre
-from dhhcli.learning.bank import few_of_each
-from dhhcli.learning.codefigures import values_of
-from dhhcli.learning.devices import Devices
-from dhhcli.learning.stillhash import StillSettings, train_stills
-from dhhcli.packs import FacePack, read_pack, take
-from dhhcli.rivals import FITTED, FRAMEWISE
-from dhhcli.rivals import method as rival
-from dhhcli.rivals.protocol import Covariance
-from dhhcli.rivals.split import Split, looks_of, photos_of, training_of, videos_of
-from dhhcli.rivals.store import FeatureStore
-from dhhcli.rivals.trained import from_weights
-from dhhcli.sample import Sample
-from dhhcli.shards import open_shard
-from dhhcli.weights import load_hash_layers, load_weights, resolve_weights
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import unpack
+from dhhcli.models.extractor import FeatureExtractor, still_features
+from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
+from dhhcli.research.baselines.base import Covariance
+from dhhcli.research.baselines.comparison.trained import from_weights
+from dhhcli.research.baselines.deep.image_networks import StillSettings, train_stills
+from dhhcli.research.baselines.deep.validation import values_of
+from dhhcli.research.baselines.feature_cache import FeatureStore
+from dhhcli.research.baselines.names import FITTED, FRAMEWISE
+from dhhcli.research.baselines.registry import method as rival
+from dhhcli.research.baselines.split import Split, looks_of, photos_of, training_of, videos_of
+from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.pack import FacePack, read_pack, take
+from dhhcli.research.evaluation.tables import Loaded
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.feature_bank import few_of_each
+from dhhcli.storage.codes_file import open_shard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -137,7 +137,7 @@ def test_a_fitted_layer_is_what_the_comparison_fits(
 ) -> None:
     """On features with a constant last one: all bits of photos, frames and tracks but a few that lie at 0."""
     if method == "mm-nn":
-        from dhhcli.rivals import mm_nn
+        from dhhcli.research.baselines.cross_modal import mm_nn
 
         monkeypatch.setattr(mm_nn, "STEPS", 20)
     words = ["train", "--method", method, "--data", data / "more.h5", "--out", "run", "--bits", "8"]

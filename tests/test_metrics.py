@@ -1,4 +1,4 @@
-"""metrics.py against the mean over every order of the ties."""
+"""research/evaluation/metrics.py against the mean over every order of the ties."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.metrics import (
+from dhhcli.research.evaluation.metrics import (
     average_precision,
     cosine_distances,
     expected_hits,

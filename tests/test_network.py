@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pytest
 from synthetic import astronaut, grace_hopper
 
-from dhhcli.crops import align
-from dhhcli.faces import FaceDetector
-from dhhcli.features import FeatureExtractor
-from dhhcli.network import load_network, quick_extractor
-from dhhcli.weights import load_weights, resolve_weights
+from dhhcli.faces.alignment import align
+from dhhcli.faces.detector import FaceDetector
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.network import load_network, quick_extractor
+from dhhcli.models.weights import load_weights, resolve_weights
 
 WEIGHTS = load_weights(resolve_weights("dhh-48"))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dhhcli.features import FeatureExtractor
-from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, shipped_folder
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights, shipped_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,7 +26,9 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    code = "import dhhcli.weights as w; print(w.__file__); print(w.load_weights(w.resolve_weights()).record_path)"
+    code = (
+        "import dhhcli.models.weights as w; print(w.__file__); print(w.load_weights(w.resolve_weights()).record_path)"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "DHH_WEIGHTS"}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -38,9 +40,9 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
         timeout=60,
     )
     for page in ("sheet.css", "sheet.js"):
-        assert (tmp_path / "site" / "dhhcli" / "report" / page).is_file()
+        assert (tmp_path / "site" / "dhhcli" / "output" / "sheets" / page).is_file()
     module, record = done.stdout.splitlines()
-    assert module == str(tmp_path / "site" / "dhhcli" / "weights.py")
+    assert module == str(tmp_path / "site" / "dhhcli" / "models" / "weights.py")
     assert record == str(tmp_path / "site" / "dhhcli" / "shipped_weights" / "dhh-128.json")
 
 

@@ -1,4 +1,4 @@
-"""packs.py: a small pack made here, whole and damaged."""
+"""research/datasets/pack.py: a small pack made here, whole and damaged."""
 
 import json
 from collections.abc import Callable
@@ -13,8 +13,9 @@ import pytest
 from footage import TAG
 
 from dhhcli.errors import PackError
-from dhhcli.packs import Person, fingerprint, merge_packs, read_pack, read_protocol, take
-from dhhcli.shards import compact
+from dhhcli.research.datasets.pack import fingerprint, merge_packs, read_pack, take
+from dhhcli.research.datasets.protocol import Person, read_protocol
+from dhhcli.storage.codes_file import compact
 
 N = 5
 

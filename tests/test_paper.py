@@ -1,4 +1,4 @@
-"""learning/paper.py and recipes.py on a small pack: every stage, resume, what ships; settings that are refused."""
+"""paper.py and train.py on a small pack: every stage, resume, what ships; settings that are refused."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,14 +12,15 @@ from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
 from dhhcli.errors import TrainingError, UsageError
-from dhhcli.features import FeatureExtractor
-from dhhcli.learning.backbone import to_input
-from dhhcli.learning.devices import Devices
-from dhhcli.learning.paper import Hashing, PaperSettings, train_paper
-from dhhcli.learning.recipes import change, run_paper, train_by
-from dhhcli.learning.train import Plan
-from dhhcli.packs import read_pack
-from dhhcli.weights import load_hash_layers, load_weights
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.weights import load_hash_layers, load_weights
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.train import train_by
+from dhhcli.research.training.dhh import Plan
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.engine.settings import change
+from dhhcli.research.training.networks.backbone import to_input
+from dhhcli.research.training.paper import Hashing, PaperSettings, run_paper, train_paper
 
 SMALL = PaperSettings(
     bits=12,
@@ -51,7 +52,7 @@ def states(folder: Path, settings: PaperSettings) -> Iterator[tuple[str, dict[st
 
 def test_a_run_killed_at_any_step_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     *_, (_, whole) = states(tmp_path / "whole", SMALL)
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 1)
     stopped: list[str] = []
     last: dict[str, torch.Tensor] = {}
     finished = False
@@ -108,7 +109,7 @@ def test_a_batch_is_people_times_pairs(tmp_path: Path) -> None:
 
 
 def test_the_classifier_learns_to_tell_dark_from_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 10)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 10)
     pack = toy_pack(people=2)
     pack.pictures[:] = np.where(pack.identity == 0, 20, 230)[:, None, None, None]
     settings = replace(SMALL, pretrain_steps=40, pretrain_batch=8, steps=0)

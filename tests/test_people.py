@@ -16,15 +16,15 @@ from test_cli import one_line, read
 from test_sheet import Elements
 from typer.testing import Result
 
-from dhhcli.codes import pack
 from dhhcli.errors import NamesError, WeightsError
-from dhhcli.forget import Request, forget
-from dhhcli.merge import merge
-from dhhcli.names import named_codes, named_rows, names_path, places_of, read_names, write_names
-from dhhcli.naming import give_name, list_names, take_name
-from dhhcli.people import find_people
-from dhhcli.sample import Sample
-from dhhcli.shards import ModelTag, commit, compact, open_shard, remove_videos
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import pack
+from dhhcli.people.identities import find_people
+from dhhcli.people.naming import give_name, list_names, take_name
+from dhhcli.search.forget import Request, forget
+from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard, remove_videos
+from dhhcli.storage.merge import merge
+from dhhcli.storage.names import named_codes, named_rows, names_path, places_of, read_names, write_names
 
 Run = Callable[..., Result]
 K = TAG.bits
@@ -299,7 +299,7 @@ def test_weights_that_are_not_known(path: Path, other_weights: Path) -> None:
         find_people(path)
     with pytest.raises(WeightsError, match="did not make"):
         find_people(path, weights=str(other_weights))
-    from dhhcli.weights import load_weights
+    from dhhcli.models.weights import load_weights
 
     known = load_weights(other_weights)
     tag = ModelTag(known.bits, known.fingerprint)

@@ -1,4 +1,4 @@
-"""rivals/pickles.py: made files in every form they go around in, and files that must not be believed."""
+"""research/datasets/pickles.py: made files in every form they go around in, and files that must not be believed."""
 
 import pickle
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from test_evaluation import one_line
 from typer.testing import Result
 
 from dhhcli.errors import PackError
-from dhhcli.rivals.pickles import is_pickles, read_pickle, read_pickles
+from dhhcli.research.datasets.pickles import is_pickles, read_pickle, read_pickles
 
 Run = Callable[..., Result]
 RED = np.zeros((3, 32, 32), np.uint8)

@@ -13,11 +13,20 @@ from hypothesis import strategies as st
 from test_report import ROW
 
 from dhhcli.errors import ShardError, UsageError
-from dhhcli.places import Where, extents, from_here, matches, moment, paths_of, shot_tracks_of, tracks_where, video_row
-from dhhcli.report.joined import joined
-from dhhcli.report.rows import Row
-from dhhcli.shards import commit, compact, open_shard
-from dhhcli.words import Called, File, Shot, Track, parse_word, read_words, text_of
+from dhhcli.search.result import Row, joined
+from dhhcli.search.scope import (
+    Where,
+    extents,
+    from_here,
+    matches,
+    moment,
+    paths_of,
+    shot_tracks_of,
+    tracks_where,
+    video_row,
+)
+from dhhcli.search.terms import Called, File, Shot, Track, parse_word, read_words, text_of
+from dhhcli.storage.codes_file import commit, compact, open_shard
 
 NAMES = ("/x/a.mov", "/x/b.mov", "/y/a.mov", "/y/z/c.mov", "/y/z/\udcff.mov", "/y.mov")
 

@@ -1,4 +1,4 @@
-"""learning/pretrain.py and checkpoint.py: the losses, and that stopping and going on changes no bit."""
+"""pretrain.py and checkpoint.py: the losses, and that stopping and going on changes no bit."""
 
 import math
 from dataclasses import asdict, replace
@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dhhcli.errors import TrainingError
-from dhhcli.learning.pretrain import (
+from dhhcli.research.datasets.pack import FacePack
+from dhhcli.research.training.pretrain import (
     PretrainReport,
     PretrainSettings,
     cosface,
@@ -21,7 +22,6 @@ from dhhcli.learning.pretrain import (
     relational,
     size_at,
 )
-from dhhcli.packs import FacePack
 
 PEOPLE, PHOTOS = 6, 4
 TINY = PretrainSettings(steps=6, batch=8, warmup=2, sizes=((0.5, 16), (1.0, 24)), ema=0.8, bf16=False)

@@ -17,15 +17,15 @@ from synthetic import scene, write_video
 from test_cli import COLUMNS
 from typer.testing import Result
 
-from dhhcli.cli import app, main
-from dhhcli.indexing import build
-from dhhcli.sample import Sample
+from dhhcli.cli.app import app, main
+from dhhcli.index.build import build
+from dhhcli.media.sample import Sample
 
 Run = Callable[..., Result]
 
 # Whoever runs the tests in the background of a shell has SIGINT ignored, and so have all processes started from there.
 INTERRUPTIBLE = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dhhcli.cli import main; main()"
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dhhcli.cli.app import main; main()"
 )
 
 
@@ -47,7 +47,7 @@ def test_interrupt_keeps_finished_files_and_says_130(sample: Sample, tmp_path: P
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
     assert "interrupted; " in rest
-    from dhhcli.shards import open_shard
+    from dhhcli.storage.codes_file import open_shard
 
     with open_shard(tmp_path / "codes.h5") as shard:
         assert videos[0] in [video.path for video in shard.videos]
@@ -58,7 +58,7 @@ def test_an_interrupt_before_a_command_begins_is_quiet(monkeypatch: pytest.Monke
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dhhcli.cli.app", interrupted)
+    monkeypatch.setattr("dhhcli.cli.app.app", interrupted)
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 130
@@ -69,14 +69,14 @@ def test_an_interrupt_before_a_command_begins_is_quiet(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("words", [["--help"], ["query", "--help"], ["--version"]])
 def test_help_into_a_closed_pipe_is_no_error(words: list[str]) -> None:
-    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" "$@" | true'
+    script = f'"{sys.executable}" -c "from dhhcli.cli.app import main; main()" "$@" | true'
     command, root = ["bash", "-o", "pipefail", "-c", script, "bash", *words], Path(__file__).parent.parent
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:
-    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" query "$0" --codes "$1" | head -n 1'
+    script = f'"{sys.executable}" -c "from dhhcli.cli.app import main; main()" query "$0" --codes "$1" | head -n 1'
     command = ["bash", "-o", "pipefail", "-c", script, str(sample.photos[0]), str(encoded)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.split() == COLUMNS
@@ -98,7 +98,7 @@ def test_a_closed_pipe_is_no_error(encoded: Path, sample: Sample) -> None:
 )
 def test_streams_that_are_closed_or_full(encoded: Path, words: list[str], redirect: str, code: int, says: str) -> None:
     given = [str(encoded) if word == "CODES" else word for word in words]
-    script = f'"{sys.executable}" -c "from dhhcli.cli import main; main()" "$@" {redirect}'
+    script = f'"{sys.executable}" -c "from dhhcli.cli.app import main; main()" "$@" {redirect}'
     command, root = ["bash", "-c", script, "bash", *given], Path(__file__).parent.parent
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
     assert done.returncode == code, done.stderr
@@ -134,7 +134,7 @@ def test_numbers_that_are_none_or_out_of_range_are_refused(dhh: Run, words: list
 
 
 def test_version_and_help(dhh: Run) -> None:
-    from dhhcli import __version__
+    from dhhcli.base.version import __version__
 
     assert dhh("--version").stdout == f"dhh {__version__}\n"
     shown = dhh("--help").stdout
@@ -147,7 +147,7 @@ HEAVY = ("torch", "faiss", "av", "h5py", "cv2", "onnxruntime", "scenedetect", "n
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = f"import sys, dhhcli.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    code = f"import sys, dhhcli.cli.app; print([m for m in {HEAVY!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
 
 
@@ -157,11 +157,12 @@ def test_query_imports_only_what_it_uses(encoded: Path, sample: Sample, tmp_path
     if indexed:
         build(codes, "flat", np.random.default_rng(0))
     code = (
-        "import sys\nfrom dhhcli.cli import app\n"
+        "import sys\nfrom dhhcli.cli.app import app\n"
         "try:\n    app(['query', sys.argv[1], '--codes', sys.argv[2]])\n"
         "except SystemExit:\n    pass\n"
         "unwanted = ('torch', 'av', 'scenedetect', 'matplotlib', 'skimage', 'faiss', 'rich', 'pydantic', 'scipy', "
-        "'sklearn', 'numpy.random', 'numpy.ma', 'multiprocessing', 'dhhcli.ivf', 'dhhcli.encode', 'dhhcli.video')\n"
+        "'sklearn', 'numpy.random', 'numpy.ma', 'multiprocessing', 'dhhcli.index.ivf', "
+        "'dhhcli.encoding.run', 'dhhcli.media.video')\n"
         "print('imported', [m for m in unwanted if m in sys.modules])"
     )
     lines = python(code, sample.photos[0], codes).splitlines()
@@ -172,7 +173,7 @@ def test_query_imports_only_what_it_uses(encoded: Path, sample: Sample, tmp_path
 
 def test_a_query_ends_with_all_its_words_and_its_code(encoded: Path, sample: Sample, dhh: Run) -> None:
     """The process ends at once, without taking apart what it has imported."""
-    script = "from dhhcli.cli import main; main()"
+    script = "from dhhcli.cli.app import main; main()"
     for more, code in (([], 0), (["--max-distance", "0"], 3), (["--face", "99"], 1)):
         words = ["query", str(sample.photos[0]), "--codes", str(encoded), *more]
         command, root = [sys.executable, "-c", script, *words], Path(__file__).parent.parent
@@ -184,7 +185,7 @@ def test_a_query_ends_with_all_its_words_and_its_code(encoded: Path, sample: Sam
 
 def test_encode_does_not_import_torch(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom dhhcli.cli import app\n"
+        "import sys\nfrom dhhcli.cli.app import app\n"
         "try:\n    app(['encode', sys.argv[1], '--out', sys.argv[2]])\n"
         "except SystemExit:\n    pass\n"
         "print('imported', [m for m in ('torch', 'matplotlib', 'skimage') if m in sys.modules])"

@@ -6,7 +6,7 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from dhhcli.providers import CPU, VARIABLE, on_gpu, start_session, wanted_providers
+from dhhcli.base.onnx_session import CPU, VARIABLE, on_gpu, start_session, wanted_providers
 
 
 class Session:

@@ -12,9 +12,9 @@ import pytest
 from synthetic import scene, write_video
 from typer.testing import CliRunner, Result
 
-from dhhcli.cli import app
-from dhhcli.codes import unpack
-from dhhcli.sample import Sample
+from dhhcli.cli.app import app
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import unpack
 
 Run = Callable[..., Result]
 COLLINS, HOPPER = {2, 6, 7}, {3, 5, 6}  # shots of the sample; 1, 4 and 8 show nobody
@@ -241,13 +241,14 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
 
 
 def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dhhcli import names, question
-    from dhhcli.question import asked
-    from dhhcli.shards import open_shard
-    from dhhcli.words import Called
+    from dhhcli.search import probe
+    from dhhcli.search.probe import asked
+    from dhhcli.search.terms import Called
+    from dhhcli.storage import names
+    from dhhcli.storage.codes_file import open_shard
 
     monkeypatch.setattr(names, "named_rows", lambda *_: np.arange(12))
-    monkeypatch.setattr(question, "CALLED", 5)
+    monkeypatch.setattr(probe, "CALLED", 5)
     with open_shard(archive) as shard:
         found = asked([Called("x")], shard, object(), archive)  # type: ignore[arg-type]
         assert found.soft.tolist() == unpack(shard.codes[::3], shard.tag.bits).astype(float).tolist()
@@ -536,7 +537,7 @@ def test_completion(line: str, expected: list[str]) -> None:
 def test_columns_are_the_fields_of_a_row() -> None:
     import dataclasses
 
-    from dhhcli.report.columns import KNOWN
-    from dhhcli.report.rows import Row
+    from dhhcli.output.columns import KNOWN
+    from dhhcli.search.result import Row
 
     assert tuple(field.name for field in dataclasses.fields(Row)) == KNOWN

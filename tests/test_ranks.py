@@ -8,10 +8,10 @@ from footage import encoded_video, random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli import flat
-from dhhcli.index import Source, all_within, nearest, open_index
-from dhhcli.indexing import build
-from dhhcli.shards import ModelTag, commit, compact, open_shard
+from dhhcli.index import flat
+from dhhcli.index.build import build
+from dhhcli.index.lookup import Source, all_within, nearest, open_index
+from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard
 
 
 def loop(codes: np.ndarray, query: np.ndarray) -> list[tuple[int, int]]:

@@ -9,10 +9,10 @@ from PIL import Image
 from synthetic import scene, write_video
 from typer.testing import Result
 
-from dhhcli.recorded import photo_recorded, video_recorded
-from dhhcli.sample import Sample
-from dhhcli.shards import commit, open_shard
-from dhhcli.video import open_video
+from dhhcli.media.capture_time import photo_recorded, video_recorded
+from dhhcli.media.sample import Sample
+from dhhcli.media.video import open_video
+from dhhcli.storage.codes_file import commit, open_shard
 
 NOON = 1_717_243_200  # 1 June 2024, 12:00 UTC
 

@@ -13,21 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dhhcli.encode import Encoded, Step
+from dhhcli.encoding.events import Encoded, Skipped, Step, Unchanged
 from dhhcli.errors import DhhError
-from dhhcli.folders import Missed, Packed
-from dhhcli.layouts import Item, Layout, Listing
-from dhhcli.report.columns import COLUMNS
-from dhhcli.report.inventory import print_lines, print_pairs
-from dhhcli.report.output import print_scores
-from dhhcli.report.packing import PackProgress
-from dhhcli.report.progress import EncodeProgress, Summary
-from dhhcli.report.rows import Row
-from dhhcli.report.sheet import CAPTION, CELL, contact_sheet, write_sheet
-from dhhcli.report.table import print_result, result_table
-from dhhcli.report.text import json_lines, tsv
-from dhhcli.sources import VideoList
-from dhhcli.upkeep import Skipped, Unchanged
+from dhhcli.media.discover import VideoList
+from dhhcli.output.columns import COLUMNS
+from dhhcli.output.console import print_scores
+from dhhcli.output.delimited import json_lines, tsv
+from dhhcli.output.encode_progress import EncodeProgress, Summary
+from dhhcli.output.inventory import print_lines, print_pairs
+from dhhcli.output.sheets.contact_sheet import CAPTION, CELL, contact_sheet, write_sheet
+from dhhcli.output.table import print_result, result_table
+from dhhcli.research.datasets.folders import Missed, Packed
+from dhhcli.research.datasets.layouts import Item, Layout, Listing
+from dhhcli.research.datasets.progress import PackProgress
+from dhhcli.search.result import Row
 
 ROW = Row(
     rank=1,
@@ -316,16 +315,16 @@ def test_packing_is_fine_when_everything_gave_crops_and_talks_on_long_runs(
     out.write_bytes(b"")
     events: list[Packed | Missed] = [Packed(Path("s/x.jpg"), 1)] * 4
     assert packing(events, out)[1] == 0
-    monkeypatch.setattr("dhhcli.report.packing.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("dhhcli.research.datasets.progress.QUIET_SECONDS", 0.0)
     lines, _ = packing(events, out)
     assert lines[1:4] == [f"{i}/4 files, {i} crops, 0 skipped" for i in (1, 2, 3)]
 
 
 def test_many_curves_fit_beside_their_panel(tmp_path: Path) -> None:
     """Six weights against a dozen others: the picture grows with its legend (a warning would be an error here)."""
-    from dhhcli.directions import Line, Result
-    from dhhcli.metrics import Ranking
-    from dhhcli.report.curves import plot_curves
+    from dhhcli.research.evaluation.metrics import Ranking
+    from dhhcli.research.evaluation.plots import plot_curves
+    from dhhcli.research.evaluation.tasks import Line, Result
 
     curve = Ranking(*(np.linspace(1, 0, 5) for _ in Ranking.__dataclass_fields__))
 

@@ -7,8 +7,9 @@ import pytest
 from rivalry import D, made_people, mean_ap
 
 from dhhcli.errors import UsageError
-from dhhcli.rivals import FITTED, METHODS, method
-from dhhcli.rivals.protocol import Framewise, Looks, Videowise
+from dhhcli.research.baselines.base import Framewise, Looks, Videowise
+from dhhcli.research.baselines.names import FITTED, METHODS
+from dhhcli.research.baselines.registry import method
 
 BITS = 16
 
@@ -16,7 +17,7 @@ BITS = 16
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:  # noqa: ARG001
     """As many steps as these few people need."""
-    from dhhcli.rivals import mm_nn
+    from dhhcli.research.baselines.cross_modal import mm_nn
 
     monkeypatch.setattr(mm_nn, "STEPS", 120)
 

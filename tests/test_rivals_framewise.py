@@ -9,9 +9,9 @@ import scipy.linalg
 from rivalry import made_people
 from sklearn.decomposition import PCA
 
-from dhhcli.rivals import dbc, ksh, lsh, sh, ssh
-from dhhcli.rivals.machines import class_bits, machines
-from dhhcli.rivals.protocol import Framewise, Looks
+from dhhcli.research.baselines.base import Framewise, Looks
+from dhhcli.research.baselines.image import dbc, ksh, lsh, sh, ssh
+from dhhcli.research.baselines.svm import class_bits, machines
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -1,4 +1,4 @@
-"""rivals/trained.py: layers trained at once, and weights of ``dhh train --method`` as methods of a comparison."""
+"""trained.py: layers trained at once, and weights of ``dhh train --method`` as methods of a comparison."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +10,21 @@ from rivalry import made_people, mean_ap
 from synthetic import toy_pack
 
 from dhhcli.errors import UsageError
-from dhhcli.features import FeatureExtractor
-from dhhcli.figures import Loaded, load_all
-from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
-from dhhcli.learning.backbone import Backbone, fold_batch_norm
-from dhhcli.learning.export import hash_safetensors, to_onnx
-from dhhcli.learning.featurehash import FeatureSettings
-from dhhcli.packs import Person
-from dhhcli.rivals import TRAINED, method
-from dhhcli.rivals.compare import compare, named, plan
-from dhhcli.rivals.protocol import Looks
-from dhhcli.rivals.split import protocol_split
-from dhhcli.rivals.store import FeatureStore
-from dhhcli.rivals.trained import from_weights, name_of
-from dhhcli.weights import write_weights
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.models.weights import write_weights
+from dhhcli.research.baselines.base import Looks
+from dhhcli.research.baselines.comparison.run import compare, named, plan
+from dhhcli.research.baselines.comparison.trained import from_weights, name_of
+from dhhcli.research.baselines.deep.feature_layers import FeatureSettings
+from dhhcli.research.baselines.feature_cache import FeatureStore
+from dhhcli.research.baselines.names import TRAINED
+from dhhcli.research.baselines.registry import method
+from dhhcli.research.baselines.split import protocol_split
+from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.evaluation.tables import Loaded, load_all
+from dhhcli.research.training.export import hash_safetensors, to_onnx
+from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

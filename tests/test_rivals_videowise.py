@@ -14,12 +14,12 @@ from sklearn.cross_decomposition import CCA
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dhhcli.rivals import cmssh, cvh, her, mlbe, mm_nn, pdh, plmh
-from dhhcli.rivals.layer import log_covariances
-from dhhcli.rivals.protocol import Covariance
-from dhhcli.rivals.samples import pairs, strangers, whole_people
-from dhhcli.rivals.spaces import Space, principal, spaces
-from dhhcli.rivals.views import canonical
+from dhhcli.research.baselines.base import Covariance
+from dhhcli.research.baselines.cross_modal import cmssh, cvh, her, mlbe, mm_nn, pdh, plmh
+from dhhcli.research.baselines.cross_modal.projections import canonical
+from dhhcli.research.baselines.cross_modal.spaces import Space, principal, spaces
+from dhhcli.research.baselines.linear_layer import log_covariances
+from dhhcli.research.baselines.sampling import pairs, strangers, whole_people
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -11,11 +11,11 @@ from footage import TAG, encoded_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.codes import pack, unpack
-from dhhcli.index import Kind, open_index
-from dhhcli.indexing import build
-from dhhcli.search import NO_RULES, Claim, Hit, Rules, search, shots_of
-from dhhcli.shards import ModelTag, Shard, commit, compact, open_shard
+from dhhcli.index.build import build
+from dhhcli.index.lookup import Kind, open_index
+from dhhcli.models.binary_codes import pack, unpack
+from dhhcli.search.ranking import NO_RULES, Claim, Hit, Rules, search, shots_of
+from dhhcli.storage.codes_file import ModelTag, Shard, commit, compact, open_shard
 
 
 def nearest_row(soft: np.ndarray, bits: np.ndarray) -> tuple[int, float]:
@@ -313,7 +313,7 @@ def test_chunks_make_no_difference(shard_path: Path, monkeypatch: pytest.MonkeyP
     with open_shard(shard_path) as shard:
         soft = soft_bits(np.random.default_rng(9), 2)
         whole = search(shard, soft, 40)
-        monkeypatch.setattr("dhhcli.measures.CHUNK", 7)
+        monkeypatch.setattr("dhhcli.search.distances.CHUNK", 7)
         assert search(shard, soft, 40) == whole
 
 

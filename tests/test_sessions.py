@@ -1,4 +1,4 @@
-"""sessions.py: packs with real tracks, made here."""
+"""research/evaluation/sessions.py: packs with real tracks, made here."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from dhhcli.codes import binarise
 from dhhcli.errors import PackError
-from dhhcli.hashing import HashLayers, hash_tracks
-from dhhcli.packs import read_pack
-from dhhcli.sessions import (
+from dhhcli.models.binary_codes import binarise
+from dhhcli.models.hash_layers import HashLayers, hash_tracks
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.evaluation.sessions import (
     SessionFeatures,
     frames_lines,
     has_sessions,

@@ -10,10 +10,7 @@ import pytest
 from footage import FRAMES, TAG, make
 
 from dhhcli.errors import MissingPathError, ShardError
-from dhhcli.shards import (
-    ModelTag,
-    open_shard,
-)
+from dhhcli.storage.codes_file import ModelTag, open_shard
 
 
 def refused(path: Path, match: str) -> None:

@@ -15,12 +15,10 @@ from footage import FRAMES, TAG, assert_holds, assert_same_shard, assert_same_vi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli import shards
-from dhhcli.codes import code_bytes
 from dhhcli.errors import MissingPathError, ShardError
-from dhhcli.records import to_tables
-from dhhcli.shardfile import read_file, write_file
-from dhhcli.shards import (
+from dhhcli.models.binary_codes import code_bytes
+from dhhcli.storage import codes_file
+from dhhcli.storage.codes_file import (
     EncodedVideo,
     ModelTag,
     check_model,
@@ -32,7 +30,9 @@ from dhhcli.shards import (
     open_shard,
     remove_videos,
 )
-from dhhcli.tables import Tables, cut, joined, names_of, view
+from dhhcli.storage.hdf5_file import read_file, write_file
+from dhhcli.storage.record import to_tables
+from dhhcli.storage.schema import Tables, cut, joined, names_of, view
 
 KINDS = [pytest.param(TAG, id="majority"), pytest.param(FRAMES, id="frames")]
 
@@ -160,7 +160,7 @@ def test_a_changed_video_replaces_its_old_rows(rng: np.random.Generator, path: P
 
 
 def test_many_parts_are_merged_by_commit(rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "MAX_PARTS", 3)
+    monkeypatch.setattr(codes_file, "MAX_PARTS", 3)
     videos = {name: encoded_video(rng, f"/footage/{name}.mov") for name in "abcd"}
     for name in "abc":
         commit(path, TAG, videos[name])
@@ -174,7 +174,7 @@ def test_folding_copies_a_video_once_each_time_the_archive_doubles(
     rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """64 commits, folded four at a time: each is copied at most 1 + log2(64 / 4) times."""
-    monkeypatch.setattr(shards, "MAX_PARTS", 4)
+    monkeypatch.setattr(codes_file, "MAX_PARTS", 4)
     written: list[int] = []
     real = write_file
 
@@ -182,7 +182,7 @@ def test_folding_copies_a_video_once_each_time_the_archive_doubles(
         written.append(sum(len(piece.videos) for piece in pieces))
         real(file, tag, pieces, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shards, "write_file", count)
+    monkeypatch.setattr(codes_file, "write_file", count)
     most = 0
     for i in range(64):
         commit(path, TAG, encoded_video(rng, f"/footage/{i * 37 % 64:03d}.mov", tracks=1))
@@ -195,8 +195,8 @@ def test_folding_copies_a_video_once_each_time_the_archive_doubles(
 def test_an_archive_of_packs_equals_one_merged_file(
     rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "MAX_PARTS", 2)
-    monkeypatch.setattr(shards, "SMALL", 0)
+    monkeypatch.setattr(codes_file, "MAX_PARTS", 2)
+    monkeypatch.setattr(codes_file, "SMALL", 0)
     videos: dict[str, EncodedVideo] = {}
     for name in "hgfedcba":  # a merged file to begin with
         videos[name] = encoded_video(rng, f"/footage/{name}.mov", tracks=30)
@@ -215,7 +215,7 @@ def test_an_archive_of_packs_equals_one_merged_file(
     gone = [videos.pop(name).video.path for name in "bz"]
     assert remove_videos(path, gone) == 2
     assert_holds(path, videos)
-    monkeypatch.setattr(shards, "SMALL", 1 << 20)
+    monkeypatch.setattr(codes_file, "SMALL", 1 << 20)
     finish(path, TAG)
     assert [entry.name for entry in path.parent.iterdir()] == ["codes.h5"]
     assert_holds(path, videos)
@@ -229,7 +229,7 @@ def test_killed_while_folding(
     rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: int, after: bool
 ) -> None:
     """The fourth commit folds two parts and a pack with older versions of the same videos."""
-    monkeypatch.setattr(shards, "MAX_PARTS", 2)
+    monkeypatch.setattr(codes_file, "MAX_PARTS", 2)
     videos = make(rng, path, "abcdefghij")
     for letter in "aba":
         videos[letter] = encoded_video(rng, f"/footage/{letter}.mov", tracks=1)
@@ -265,8 +265,8 @@ def test_whatever_is_done_in_whatever_order_the_newest_videos_are_there(
     """Against a dict; small limits, so that there are packs over packs over a merged file."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "MAX_PARTS", 2)
-        patch.setattr(shards, "SMALL", 0)
+        patch.setattr(codes_file, "MAX_PARTS", 2)
+        patch.setattr(codes_file, "SMALL", 0)
         patch.setattr(os, "fsync", lambda _: None)
         path, model = Path(folder) / "codes.h5", dict[str, EncodedVideo]()
         for act, number in steps:
@@ -450,13 +450,13 @@ def test_a_reader_beside_a_merge_sees_every_video(
 
         def read(file: Path, moment: int = moment, calls: Iterator[int] = calls) -> object:
             if next(calls) == moment:
-                monkeypatch.setattr(shards, "read_file", real)
+                monkeypatch.setattr(codes_file, "read_file", real)
                 compact(path, TAG)
             return real(file)
 
-        monkeypatch.setattr(shards, "read_file", read)
+        monkeypatch.setattr(codes_file, "read_file", read)
         assert_holds(path, videos)
-        monkeypatch.setattr(shards, "read_file", real)
+        monkeypatch.setattr(codes_file, "read_file", real)
         compact(path, TAG)
 
 

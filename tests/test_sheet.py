@@ -23,11 +23,11 @@ from test_edit import HOSTILE
 from typer.testing import Result
 
 from dhhcli.errors import DhhError, UsageError
-from dhhcli.report.page import page
-from dhhcli.report.rows import Row
-from dhhcli.report.sheet import check_sheet, write_sheet
-from dhhcli.report.stills import Stills, shot_stills
-from dhhcli.sample import Sample
+from dhhcli.media.sample import Sample
+from dhhcli.output.sheets.contact_sheet import check_sheet, write_sheet
+from dhhcli.output.sheets.frame_grabs import Stills, shot_stills
+from dhhcli.output.sheets.html_page import page
+from dhhcli.search.result import Row
 
 
 def jpeg(level: int) -> bytes:

@@ -12,8 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import dissolve, frame_of, scene, write_video
 
-from dhhcli.shots import CUT, Shot, ShotDetector, change, correlation, dissolve_quality, is_blended_cut, is_grey_cut
-from dhhcli.video import open_video
+from dhhcli.media.shots import (
+    CUT,
+    Shot,
+    ShotDetector,
+    change,
+    correlation,
+    dissolve_quality,
+    is_blended_cut,
+    is_grey_cut,
+)
+from dhhcli.media.video import open_video
 
 Picture = npt.NDArray[np.uint8]
 

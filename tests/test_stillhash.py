@@ -1,4 +1,4 @@
-"""learning/ddah.py, dcbh.py, dmh.py: losses against loops, masks, shapes; stillhash.py: that all of them learn."""
+"""ddah.py, dcbh.py, dmh.py: losses against loops, masks, shapes; image_networks.py: that all of them learn."""
 
 import math
 from collections.abc import Callable
@@ -12,18 +12,18 @@ import torch
 from synthetic import toy_pack
 from torch import Tensor, nn
 
-from dhhcli.codes import hamming, pack
 from dhhcli.errors import UsageError
-from dhhcli.imitation import centre
-from dhhcli.learning.backbone import to_input
-from dhhcli.learning.dcbh import Dcbh, block_hash, block_quantisation
-from dhhcli.learning.ddah import ChannelAttention, Ddah, SpatialNet, min_max
-from dhhcli.learning.devices import Devices
-from dhhcli.learning.dmh import Dmh
-from dhhcli.learning.losses import centre_loss, towards_one
-from dhhcli.learning.stillhash import Name, Pictures, StillSettings, build, train_stills
-from dhhcli.metrics import mean_average_precision
-from dhhcli.packs import FacePack, take
+from dhhcli.models.binary_codes import hamming, pack
+from dhhcli.research.baselines.deep.dcbh import Dcbh, block_hash, block_quantisation
+from dhhcli.research.baselines.deep.ddah import ChannelAttention, Ddah, SpatialNet, min_max
+from dhhcli.research.baselines.deep.dmh import Dmh
+from dhhcli.research.baselines.deep.image_networks import Name, Pictures, StillSettings, build, train_stills
+from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.pack import FacePack, take
+from dhhcli.research.evaluation.metrics import mean_average_precision
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.networks.backbone import to_input
+from dhhcli.research.training.networks.losses import centre_loss, towards_one
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -232,7 +232,7 @@ def dim_pack(contrast: float, light: int) -> FacePack:
 def test_the_loss_falls_and_new_pictures_of_known_people_are_found(
     method: Name, contrast: float, light: int, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 4)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 4)
     faces = dim_pack(contrast, light)
     held = np.arange(len(faces)) % 6 >= 4
     seen, new = take(faces, np.flatnonzero(~held)), take(faces, np.flatnonzero(held))
@@ -260,7 +260,7 @@ def _map(network: nn.Module, faces: FacePack) -> float:
 
 @pytest.mark.parametrize("method", NAMES)
 def test_a_run_killed_at_any_step_ends_the_same(method: Name, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.learning.loop.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 1)
     faces = toy_pack(people=3, photos=2)
     settings = replace(StillSettings.of(method, (8,), 0), epochs=3, batch=4, precision="float32")
     *_, (report, whole) = train_stills(faces, settings, tmp_path / "whole", ONE)

@@ -1,4 +1,4 @@
-"""timecode.py against a tape that is counted label by label."""
+"""media/timecode.py against a tape that is counted label by label."""
 
 from fractions import Fraction
 from functools import cache
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.timecode import counting_rate, format_timecode, nominal_rate, parse_timecode, source_timecode
+from dhhcli.media.timecode import counting_rate, format_timecode, nominal_rate, parse_timecode, source_timecode
 
 NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import astronaut, moving_face
 
-from dhhcli.crops import align, sharpness
-from dhhcli.faces import Face, FaceDetector
-from dhhcli.tracks import FaceTrack, FaceTracker, Observation, sample
+from dhhcli.faces.alignment import align, sharpness
+from dhhcli.faces.detector import Face, FaceDetector
+from dhhcli.faces.tracker import FaceTrack, FaceTracker, Observation, sample
 
 CROP = np.zeros((64, 64, 3), dtype=np.uint8)
 

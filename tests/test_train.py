@@ -1,4 +1,4 @@
-"""learning/train.py and hashtrain.py: the whole way from a pack to weights that encode and query would load."""
+"""dhh.py and hash_stage.py: the whole way from a pack to weights that encode and query would load."""
 
 import hashlib
 import json
@@ -19,19 +19,19 @@ from safetensors.torch import load_file, save
 from synthetic import astronaut, grace_hopper
 
 from dhhcli.errors import PackError, TrainingError, UsageError
-from dhhcli.evaluate import Score, evaluate
-from dhhcli.features import FeatureExtractor
-from dhhcli.hashing import hash_stills, hash_tracks
-from dhhcli.learning.backbone import to_input
-from dhhcli.learning.bank import FeatureBank, pad
-from dhhcli.learning.checkpoint import read_averaged
-from dhhcli.learning.hashtrain import HashSettings, train_hash
-from dhhcli.learning.model import HashModel
-from dhhcli.learning.pretrain import PretrainSettings, pretrain
-from dhhcli.learning.train import Plan, few_photos, run
-from dhhcli.learning.validation import Validation
-from dhhcli.packs import read_pack
-from dhhcli.weights import load_hash_layers, load_weights
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.hash_layers import hash_stills, hash_tracks
+from dhhcli.models.weights import load_hash_layers, load_weights
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.evaluation.protocol import Score, evaluate
+from dhhcli.research.training.dhh import Plan, few_photos, run
+from dhhcli.research.training.engine.checkpoint import read_averaged
+from dhhcli.research.training.feature_bank import FeatureBank, pad
+from dhhcli.research.training.hash_stage import HashSettings, train_hash
+from dhhcli.research.training.networks.backbone import to_input
+from dhhcli.research.training.networks.hash_model import HashModel
+from dhhcli.research.training.pretrain import PretrainSettings, pretrain
+from dhhcli.research.training.validation import Validation
 
 PEOPLE, PHOTOS = 8, 6
 PLAN = Plan(
@@ -114,7 +114,7 @@ def test_the_record_says_what_evaluate_measures(trained: Path, data: Path) -> No
 
 def test_onnxruntime_and_numpy_agree_with_torch(trained: Path) -> None:
     """The deployed path and the trained one: same features, same soft bits, same bits away from the threshold."""
-    from dhhcli.learning.backbone import Backbone
+    from dhhcli.research.training.networks.backbone import Backbone
 
     weights = load_weights(trained / "dhh-16.json")
     tensors = load_file(weights.safetensors_path)
@@ -147,8 +147,8 @@ def test_a_run_killed_in_any_stage_ends_the_same(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stop at every new report of every stage and start again; the weights come out bit for bit as without stops."""
-    monkeypatch.setattr("dhhcli.learning.hashtrain.REPORT_EVERY", 1)
-    monkeypatch.setattr("dhhcli.learning.joint.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.hash_stage.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.joint_stage.REPORT_EVERY", 1)
     out = tmp_path / "run"
     stopped: list[str] = []
     finished = False
@@ -327,7 +327,7 @@ def test_two_processes_train_like_one(data: Path, tmp_path: Path) -> None:
 
 def test_patience_stops_both_stages_at_their_best(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures made to fall: each stage ends after one more report, with the weights of its first."""
-    monkeypatch.setattr("dhhcli.learning.joint.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.joint_stage.REPORT_EVERY", 1)
     falling = iter(np.linspace(0.9, 0.1, 50))
 
     def figures(*_: object, **__: object) -> dict[str, float]:
@@ -335,7 +335,7 @@ def test_patience_stops_both_stages_at_their_best(data: Path, tmp_path: Path, mo
         return {"map_still_set": value, "map_16_still_set": value}
 
     monkeypatch.setattr(Validation, "figures", figures)
-    monkeypatch.setattr("dhhcli.learning.train.pretrain", partial(pretrain, checkpoint_every=1))
+    monkeypatch.setattr("dhhcli.research.training.dhh.pretrain", partial(pretrain, checkpoint_every=1))
     plan = replace(PLAN, pretrain=replace(PLAN.pretrain, steps=8))
     words = {"validate": data / "val.h5", "protocol": data / "protocol.json", "patience": 1}
     lines = list(run([data / "train.h5"], tmp_path / "run", plan, **words))  # type: ignore[arg-type]

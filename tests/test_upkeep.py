@@ -11,22 +11,16 @@ import numpy as np
 import pytest
 from footage import TAG, contents, encoded_video
 
-from dhhcli import encode as encoding
-from dhhcli import shards, upkeep
-from dhhcli.encode import Encoded, encode
+from dhhcli.encoding import run as encoding
+from dhhcli.encoding import sync
+from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Unchanged
+from dhhcli.encoding.run import encode
 from dhhcli.errors import ShardError, VideoError
-from dhhcli.records import EncodedVideo, content_fingerprint
-from dhhcli.shards import lock, open_shard, remove_videos
-from dhhcli.tombstones import of_tracks, of_video
-from dhhcli.upkeep import (
-    Forgotten,
-    Gone,
-    Relinked,
-    Skipped,
-    Unchanged,
-    read_skipped,
-    skipped_path,
-)
+from dhhcli.storage import codes_file
+from dhhcli.storage.codes_file import lock, open_shard, remove_videos
+from dhhcli.storage.record import EncodedVideo, content_fingerprint
+from dhhcli.storage.skipped import read_skipped, skipped_path
+from dhhcli.storage.tombstones import of_tracks, of_video
 
 pytestmark = pytest.mark.usefixtures("work")
 
@@ -64,7 +58,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         return replace(made, video=record, thumbnails=jpegs)
 
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(upkeep, "content_fingerprint", fingerprint)
+    monkeypatch.setattr(sync, "content_fingerprint", fingerprint)
     monkeypatch.setattr(encoding, "encode_video", encode_video)
     return done
 
@@ -129,7 +123,7 @@ def test_a_renamed_folder_is_relinked_at_once(work: Work, tmp_path: Path, monkey
         calls.append(paths)
         return remove_videos(path, paths)
 
-    monkeypatch.setattr(upkeep, "remove_videos", remove)
+    monkeypatch.setattr(sync, "remove_videos", remove)
     folder = folder.rename(tmp_path / "renamed")
     assert all(isinstance(event, Relinked) for event in run(folder, codes))
     assert len(calls) == 1
@@ -229,7 +223,7 @@ def test_pictures_of_known_files(work: Work, tmp_path: Path) -> None:
 
 def test_removed_pictures_stay_in_no_part_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after the pictures were taken off, before the file that holds them was written anew."""
-    monkeypatch.setattr(shards, "SMALL", 0)
+    monkeypatch.setattr(codes_file, "SMALL", 0)
     folder, codes = tmp_path / "films", tmp_path / "codes.h5"
     films(folder, "ab")
     list(encode(sorted(folder.iterdir()), codes, NETWORK))
@@ -253,7 +247,7 @@ def test_forgotten_videos_and_tracks_stay_away(tmp_path: Path) -> None:
         [of_video(found["a"].video.fingerprint), of_tracks(found["b"].video.fingerprint, found["b"].tracks[1:3])]
     )
     with open_shard(codes) as shard:
-        shards.replace_all(codes, TAG, [], stones)
+        codes_file.replace_all(codes, TAG, [], stones)
         assert len(shard.videos) == 2
     copy = folder / "c.mp4"
     copy.write_bytes(a.read_bytes())
@@ -306,7 +300,7 @@ def test_a_file_that_cannot_be_read_is_skipped(tmp_path: Path, monkeypatch: pyte
             raise PermissionError(13, "Permission denied")
         return content_fingerprint(path)
 
-    monkeypatch.setattr(upkeep, "content_fingerprint", refuse)
+    monkeypatch.setattr(sync, "content_fingerprint", refuse)
     events = run(folder, codes)
     assert events[0] == Skipped(a, "Permission denied")
     assert isinstance(events[1], Encoded)
@@ -358,8 +352,8 @@ def test_killed_anywhere_in_a_run_with_every_kind_of_file(
 
     Every other time codes of frames are kept, which the first run alone is told.
     """
-    monkeypatch.setattr(shards, "MAX_PARTS", 2)
-    monkeypatch.setattr(shards, "SMALL", 0)
+    monkeypatch.setattr(codes_file, "MAX_PARTS", 2)
+    monkeypatch.setattr(codes_file, "SMALL", 0)
     folder, codes = tmp_path / "films", tmp_path / "codes.h5"
     a, b, c, d, *_ = films(folder, "abcdef")
     frames = at % 2 == 0
@@ -380,7 +374,7 @@ def test_killed_anywhere_in_a_run_with_every_kind_of_file(
     with open_shard(codes) as shard:
         assert not shard.damaged_videos()
     run(folder, codes, prune=True)
-    monkeypatch.setattr(shards, "SMALL", 1 << 28)
+    monkeypatch.setattr(codes_file, "SMALL", 1 << 28)
     again = run(folder, codes, prune=True)
     assert {type(event) for event in again} == {Unchanged}
     assert contents(codes).keys() == {path.stem for path in folder.iterdir()}

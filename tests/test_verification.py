@@ -1,4 +1,4 @@
-"""verification.py against plain counting, and against ties broken at random."""
+"""evaluation/verification.py against plain counting, and against ties broken at random."""
 
 import math
 from itertools import combinations
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.verification import balanced_accuracy, best_threshold, rates, verify
+from dhhcli.research.evaluation.verification import balanced_accuracy, best_threshold, rates, verify
 
 Distances = st.lists(st.integers(0, 6), min_size=1, max_size=12)
 

@@ -17,10 +17,10 @@ import pytest
 from av.video.stream import VideoStream
 from synthetic import numbered, read_number, scene, truncate, write_audio, write_video
 
+from dhhcli.base.prefetch import ahead, prefetch
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
-from dhhcli.prefetch import ahead, prefetch
-from dhhcli.sources import VIDEO_SUFFIXES, find_videos
-from dhhcli.video import Video, clock, open_video
+from dhhcli.media.discover import VIDEO_SUFFIXES, find_videos
+from dhhcli.media.video import Video, clock, open_video
 
 
 def numbers(path: Path) -> tuple[list[int], tuple[str, ...]]:
@@ -166,7 +166,7 @@ def test_ffmpeg_writes_nothing_to_stderr(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [scene(i) for i in range(30)], options={"movflags": "faststart"})
     truncate(path, 0.6)
     program = (
-        "import sys, pathlib; from dhhcli.video import open_video\n"
+        "import sys, pathlib; from dhhcli.media.video import open_video\n"
         "v = open_video(pathlib.Path(sys.argv[1])); list(v.frames()); print(len(v.warnings))"
     )
     root = Path(__file__).parent.parent

@@ -23,14 +23,13 @@ from test_cli import one_line, rows_of
 from test_program import INTERRUPTIBLE
 from typer.testing import Result
 
-from dhhcli import encode as encoding
-from dhhcli.encode import Encoded
-from dhhcli.report.progress import EncodeProgress
-from dhhcli.sample import Sample
-from dhhcli.shards import open_shard
-from dhhcli.sources import VideoList, find_files, find_videos
-from dhhcli.upkeep import Unchanged
-from dhhcli.watch import encode_watching
+from dhhcli.encoding import run as encoding
+from dhhcli.encoding.events import Encoded, Unchanged
+from dhhcli.encoding.watch import encode_watching
+from dhhcli.media.discover import VideoList, find_files, find_videos
+from dhhcli.media.sample import Sample
+from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]
 NETWORK: Any = SimpleNamespace(tag=TAG)

@@ -1,4 +1,4 @@
-"""weights.py: written, read back, and everything that must be refused."""
+"""models/weights.py: written, read back, and everything that must be refused."""
 
 import json
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from dhhcli import weights as module
-from dhhcli.covariance import log_covariance
 from dhhcli.errors import WeightsError
-from dhhcli.hashing import HashLayers, hash_stills, hash_tracks
-from dhhcli.weights import load_hash_layers, load_weights, resolve_weights, write_weights
+from dhhcli.models import weights as module
+from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.models.log_covariance import log_covariance
+from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights, write_weights
 
 BITS, FEATURES = 6, 4
 RECORD: dict[str, Any] = {"model": {"eps": 0.01, "divide": True}, "training": {"licence": "research only"}}
@@ -353,7 +353,7 @@ def test_a_write_that_fails_leaves_the_old_weights(tmp_path: Path, monkeypatch: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dhhcli.files.os.fsync", full)
+    monkeypatch.setattr("dhhcli.base.atomic_write.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         written(tmp_path, tensors() | {"more": np.zeros(3, np.float32)})
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

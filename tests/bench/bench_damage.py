@@ -66,7 +66,7 @@ def test_damaged_files_stop_nothing(whole: list[Path], tmp_path: Path) -> None:
         source = whole[number % len(whole)]
         path = folder / f"{number:03}-{number // len(whole) % 4}{source.suffix}"
         path.write_bytes(damaged(source.read_bytes(), number // len(whole) % 4, rng))
-    code = "from dhhcli.cli import main; main()"
+    code = "from dhhcli.cli.app import main; main()"
     codes = tmp_path / "codes.h5"
     command = [sys.executable, "-c", code, "encode", str(folder), "--out", str(codes), "--workers", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)

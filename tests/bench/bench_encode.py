@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dhhcli.encode import encode_video
-from dhhcli.faces import SURE, Face, FaceDetector
-from dhhcli.network import Network, load_network
-from dhhcli.scan import shot_tracks
-from dhhcli.shots import Shot, ShotDetector
-from dhhcli.tracks import FaceTrack, FaceTracker, Observation
-from dhhcli.video import open_video
+from dhhcli.encoding.video import encode_video
+from dhhcli.faces.detector import SURE, Face, FaceDetector
+from dhhcli.faces.scan import shot_tracks
+from dhhcli.faces.tracker import FaceTrack, FaceTracker, Observation
+from dhhcli.media.shots import Shot, ShotDetector
+from dhhcli.media.video import open_video
+from dhhcli.models.network import Network, load_network
 
 pytestmark = pytest.mark.skipif(not films.CLIPS.is_dir(), reason="needs the clips of the optional folder ../shared")
 
@@ -78,8 +78,8 @@ def test_encoding_beside_decoding_alone(benchmark: Any, network: Network, size: 
 def peak(path: Path) -> int:
     """Bytes of memory that a process needs at most to encode a film."""
     code = (
-        "import resource, sys; from pathlib import Path; from dhhcli.encode import encode_video\n"
-        "from dhhcli.network import load_network; encode_video(Path(sys.argv[1]), load_network(film=True))\n"
+        "import resource, sys; from pathlib import Path; from dhhcli.encoding.video import encode_video\n"
+        "from dhhcli.models.network import load_network; encode_video(Path(sys.argv[1]), load_network(film=True))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)

@@ -38,16 +38,16 @@ import numpy.typing as npt
 import pytest
 from film_confidence import FILM, SEEN
 
-from dhhcli.codes import binarise, hamming, pack, soft_distance, unpack
+from dhhcli.encoding.query_photo import photo_code
 from dhhcli.errors import NoFaceError
-from dhhcli.flat import nearest
-from dhhcli.hashing import hash_tracks
-from dhhcli.metrics import mean_average_precision, ranking
-from dhhcli.network import Network, load_network
-from dhhcli.photos import photo_code
-from dhhcli.scan import shot_tracks
-from dhhcli.tracks import sample
-from dhhcli.video import open_video
+from dhhcli.faces.scan import shot_tracks
+from dhhcli.faces.tracker import sample
+from dhhcli.index.flat import nearest
+from dhhcli.media.video import open_video
+from dhhcli.models.binary_codes import binarise, hamming, pack, soft_distance, unpack
+from dhhcli.models.hash_layers import hash_tracks
+from dhhcli.models.network import Network, load_network
+from dhhcli.research.evaluation.metrics import mean_average_precision, ranking
 
 TRACKS = 50_000
 RUNS = 5

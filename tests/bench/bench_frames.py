@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from footage import encoded_video
 
-from dhhcli.codes import code_bytes, pack
-from dhhcli.edit.formats import Way
-from dhhcli.encode import encode_video
-from dhhcli.network import load_network
-from dhhcli.records import to_tables
-from dhhcli.sample import Sample
-from dhhcli.search import search
-from dhhcli.shardfile import write_file
-from dhhcli.shards import open_shard
-from dhhcli.tables import ModelTag
+from dhhcli.encoding.video import encode_video
+from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import code_bytes, pack
+from dhhcli.models.model_tag import ModelTag
+from dhhcli.models.network import load_network
+from dhhcli.search.options import Way
+from dhhcli.search.ranking import search
+from dhhcli.storage.codes_file import open_shard
+from dhhcli.storage.hdf5_file import write_file
+from dhhcli.storage.record import to_tables
 
 TRACKS, ROUNDS = 20_000, 15
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from clustered import clustered_codes
 
-from dhhcli import flat, ivf, lists
-from dhhcli.lists import VIDEO
+from dhhcli.index import flat, ivf, ivf_file
+from dhhcli.index.ivf_file import VIDEO
 
 N = int(float(os.environ.get("DHH_IVF_CODES", "1e6")))
 BITS = int(os.environ.get("DHH_IVF_BITS", "128"))
@@ -56,12 +56,12 @@ def test_lists_against_every_code(tmp_path: Path) -> None:
     videos = np.zeros(1, VIDEO)
     videos["track_end"] = N
     with (tmp_path / "index").open("wb") as file:
-        lists.write_lists(file, centres, nprobe, [codes], owners, videos)
+        ivf_file.write_lists(file, centres, nprobe, [codes], owners, videos)
     lap("writing")
     built = anonymous_mib() - own
     del owners
     size = (tmp_path / "index").stat().st_size
-    there, _ = lists.read_lists(np.memmap(tmp_path / "index", np.uint8, "r"))
+    there, _ = ivf_file.read_lists(np.memmap(tmp_path / "index", np.uint8, "r"))
     lap("opening")
 
     asked = np.random.default_rng(77)  # not the queries that nprobe was chosen by
@@ -78,12 +78,12 @@ def test_lists_against_every_code(tmp_path: Path) -> None:
         found, each = [], []
         for query in queries:
             began = time.process_time()  # of one core, whatever else runs
-            found.append(lists.nearest(there, query[None], 20))
+            found.append(ivf_file.nearest(there, query[None], 20))
             each.append(time.process_time() - began)
     asked_mib = anonymous_mib() - before
     recall = float(np.mean([near[0] <= far for (near, _), far in zip(found, truth, strict=True)]))
     began = time.process_time()
-    many = lists.nearest(there, np.repeat(queries, -(-1000 // ASKED), axis=0)[:1000], 20)
+    many = ivf_file.nearest(there, np.repeat(queries, -(-1000 // ASKED), axis=0)[:1000], 20)
     batch = (time.process_time() - began) / 1000
     print(  # noqa: T201
         f"\n{N:.0e} codes of {BITS} bits: {len(centres)} lists, {nprobe} probed, {size / 1e6:.0f} MB; built in "

@@ -27,17 +27,18 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import HDBSCAN
 
-from dhhcli.calibration import Curve, Spread, from_record
-from dhhcli.codes import binarise, hamming, pack
-from dhhcli.encode import encode
-from dhhcli.grouping import EXACT, FAR, group_tracks, limit_of, usual_distances
-from dhhcli.hashing import hash_tracks
-from dhhcli.imitation import centre, imitate_frames
-from dhhcli.network import Network, load_network
-from dhhcli.packs import FacePack, read_pack, read_protocol
-from dhhcli.people import at_once
-from dhhcli.sessions import read_sessions
-from dhhcli.shards import open_shard
+from dhhcli.encoding.run import encode
+from dhhcli.models.binary_codes import binarise, hamming, pack
+from dhhcli.models.calibration import Curve, Spread, from_record
+from dhhcli.models.hash_layers import hash_tracks
+from dhhcli.models.network import Network, load_network
+from dhhcli.people.clustering import EXACT, FAR, group_tracks, limit_of, usual_distances
+from dhhcli.people.identities import at_once
+from dhhcli.research.datasets.augmentation import centre, imitate_frames
+from dhhcli.research.datasets.pack import FacePack, read_pack
+from dhhcli.research.datasets.protocol import read_protocol
+from dhhcli.research.evaluation.sessions import read_sessions
+from dhhcli.storage.codes_file import open_shard
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 FRAMES = (1, 2, 3, 5, 8, 13, 20, 30)
@@ -146,7 +147,7 @@ def film(network: Network) -> Tracks:
 
 
 def relative(found: Tracks, curve: Curve) -> Array:
-    """Distances (n, n) as grouping.py takes them."""
+    """Distances (n, n) as people/clustering.py takes them."""
     usual = usual_distances(found.codes, curve)
     return np.asarray(hamming(found.codes, found.codes) / np.sqrt(np.outer(usual, usual)))
 

@@ -36,19 +36,19 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
-from dhhcli.calibration import Curve, from_record
-from dhhcli.codes import binarise, hamming, pack, soft_distance, unpack
-from dhhcli.encode import encode
+from dhhcli.encoding.query_photo import photo_code
+from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
-from dhhcli.features import still_features
-from dhhcli.grouping import usual_distances
-from dhhcli.hashing import hash_stills, hash_tracks
-from dhhcli.imitation import centre, imitate_frames
-from dhhcli.metrics import mean_average_precision
-from dhhcli.network import Network, load_network
-from dhhcli.packs import read_pack
-from dhhcli.photos import photo_code
-from dhhcli.shards import open_shard
+from dhhcli.models.binary_codes import binarise, hamming, pack, soft_distance, unpack
+from dhhcli.models.calibration import Curve, from_record
+from dhhcli.models.extractor import still_features
+from dhhcli.models.hash_layers import hash_stills, hash_tracks
+from dhhcli.models.network import Network, load_network
+from dhhcli.people.clustering import usual_distances
+from dhhcli.research.datasets.augmentation import centre, imitate_frames
+from dhhcli.research.datasets.pack import read_pack
+from dhhcli.research.evaluation.metrics import mean_average_precision
+from dhhcli.storage.codes_file import open_shard
 
 FRAMES = (1, 2, 3, 5, 8, 13)
 Array = npt.NDArray[Any]
@@ -59,7 +59,7 @@ class Asked:
     """q questions against t tracks in s shots (a shot a track on val)."""
 
     distances: Array  # (q, t) Hamming, then soft
-    usual: Array  # (t,) how far a track is from others (grouping.py)
+    usual: Array  # (t,) how far a track is from others (people/clustering.py)
     size: Array  # (t,) pixels
     frames: Array  # (t,)
     score: Array  # (t,) of the detector

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dhhcli.baselines import Frames, frame_distances
-from dhhcli.codes import code_bytes, hamming, pack
+from dhhcli.models.binary_codes import code_bytes, hamming, pack
+from dhhcli.research.evaluation.frame_distances import Frames, frame_distances
 
 VIDEOS, QUERIES = 20_000, 20
 

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 from footage import encoded_video
 
-from dhhcli import flat
-from dhhcli.faces import _with_free_size
-from dhhcli.records import to_tables
-from dhhcli.sample import Sample
-from dhhcli.shardfile import write_file
-from dhhcli.tables import ModelTag
-from dhhcli.weights import load_weights, resolve_weights
+from dhhcli.faces.detector import _with_free_size
+from dhhcli.index import flat
+from dhhcli.media.sample import Sample
+from dhhcli.models.model_tag import ModelTag
+from dhhcli.models.weights import load_weights, resolve_weights
+from dhhcli.storage.hdf5_file import write_file
+from dhhcli.storage.record import to_tables
 
 SIZES = [int(float(word)) for word in os.environ.get("DHH_SEARCH_CODES", "1e6,1e7").split(",")]
 ROUNDS = 15
@@ -282,7 +282,7 @@ def test_a_cold_query_over_a_million_tracks(sample: Sample, tmp_path: Path) -> N
     root = str(Path(flat.__file__).parent.parent)
     commands = {
         "bare": [sys.executable, "-c", BARE, str(tmp_path / "detector.onnx"), str(weights.onnx_path), photo],
-        "query": [sys.executable, "-c", "from dhhcli.cli import main; main()", "query", photo, "-c", "codes.h5"],
+        "query": [sys.executable, "-c", "from dhhcli.cli.app import main; main()", "query", photo, "-c", "codes.h5"],
     }
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS + 1):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from footage import TAG, encoded_video
 
-from dhhcli import shards
-from dhhcli.shardfile import write_file
-from dhhcli.shards import commit, compact, open_shard
+from dhhcli.storage import codes_file
+from dhhcli.storage.codes_file import commit, compact, open_shard
+from dhhcli.storage.hdf5_file import write_file
 
 VIDEOS = 2000
 
@@ -27,7 +27,7 @@ def committed(path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[
     rng = np.random.default_rng(0)
     video = encoded_video(rng, "/footage/x.mov", tracks=60)
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "write_file", counting)
+        patch.setattr(codes_file, "write_file", counting)
         patch.setattr("os.fsync", lambda _: None)
         began = time.perf_counter()
         for i in rng.permutation(count):
@@ -42,8 +42,8 @@ def test_folding_in_tiers_against_merging_into_one_file(tmp_path: Path, monkeypa
     seconds, tiers = committed(tmp_path / "tiers.h5", monkeypatch, VIDEOS)
     compact(tmp_path / "tiers.h5", TAG)
     size = (tmp_path / "tiers.h5").stat().st_size
-    monkeypatch.setattr(shards, "_fold", compact)
-    monkeypatch.setattr(shards, "MAX_PARTS", 128)
+    monkeypatch.setattr(codes_file, "_fold", compact)
+    monkeypatch.setattr(codes_file, "MAX_PARTS", 128)
     before, merged = committed(tmp_path / "merged.h5", monkeypatch, VIDEOS)
     compact(tmp_path / "merged.h5", TAG)
     assert open_shard(tmp_path / "tiers.h5").content == open_shard(tmp_path / "merged.h5").content
@@ -62,7 +62,7 @@ def test_opening_an_archive_with_parts(tmp_path: Path, monkeypatch: pytest.Monke
     began = time.perf_counter()
     open_shard(path)
     apart = time.perf_counter() - began
-    files = len(shards.parts_of(path))
+    files = len(codes_file.parts_of(path))
     compact(path, TAG)
     began = time.perf_counter()
     open_shard(path)

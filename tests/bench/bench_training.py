@@ -13,13 +13,13 @@ import torch
 from synthetic import toy_pack
 from torch import Tensor
 
-from dhhcli.covariance import EPS, triangle
-from dhhcli.learning.backbone import Backbone
-from dhhcli.learning.batches import Pair
-from dhhcli.learning.devices import Devices
-from dhhcli.learning.logcov import log_covariance
-from dhhcli.learning.model import HashModel
-from dhhcli.learning.paper import Hashing, PairBatch, PaperSettings, run_backbone
+from dhhcli.models.log_covariance import EPS, triangle
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.networks.backbone import Backbone
+from dhhcli.research.training.networks.hash_model import HashModel
+from dhhcli.research.training.networks.log_covariance import log_covariance
+from dhhcli.research.training.paper import Hashing, PairBatch, PaperSettings, run_backbone
+from dhhcli.research.training.sampler import Pair
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -27,18 +27,18 @@ import numpy as np
 import onnxruntime  # noqa: F401
 from synthetic import scene, write_video
 
-import dhhcli.encode  # what every child needs is imported before it is forked
-import dhhcli.shards
-import dhhcli.watch
-from dhhcli.cli import app
+import dhhcli.encoding.run  # what every child needs is imported before it is forked
+import dhhcli.encoding.watch
+import dhhcli.storage.codes_file
+from dhhcli.cli.app import app
 from dhhcli.errors import MissingPathError
-from dhhcli.sample import write_sample
-from dhhcli.shards import open_shard
+from dhhcli.media.sample import write_sample
+from dhhcli.storage.codes_file import open_shard
 
 
 def work(folder: Path, codes: Path, words: Path) -> None:
     """`dhh encode` of the folder in this process, what it says to a file; three parts are folded already."""
-    dhhcli.shards.MAX_PARTS = 3  # type: ignore[misc]
+    dhhcli.storage.codes_file.MAX_PARTS = 3  # type: ignore[misc]
     stream = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(stream, 2)
     sys.stderr = os.fdopen(2, "w", buffering=1)

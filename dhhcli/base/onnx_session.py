@@ -1,0 +1,52 @@
+"""onnx_session: a model's bytes or path -> an onnxruntime session on the best device there is.
+
+A GPU build of onnxruntime lists its providers; the first of ``GPUS`` that starts is taken, and the processor stands in
+for what the device does not run. ``DHH_PROVIDER=CPUExecutionProvider`` (or any other name) overrules that.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+CPU = "CPUExecutionProvider"
+# Not listed: TensorRT and OpenVINO, which compile for minutes at every new size of picture.
+GPUS = ("CUDAExecutionProvider", "MIGraphXExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
+VARIABLE = "DHH_PROVIDER"
+
+
+def wanted_providers() -> list[str]:
+    """Names for onnxruntime, the best first, the processor last."""
+    there = onnxruntime.get_available_providers()
+    named = os.environ.get(VARIABLE)
+    if named:
+        return [named, CPU] if named in there and named != CPU else [CPU]
+    return [*(name for name in GPUS if name in there), CPU]
+
+
+def start_session(model: bytes | Path, *, threads: int = 1, severity: int = 3) -> Any:
+    """An InferenceSession. A GPU that does not start (no driver, no memory) is passed over, as if it were not there.
+
+    threads: cores used for one run. severity: onnxruntime's own words on stderr from this level on, 4: none but fatal.
+    Raises what onnxruntime raises for a model that the processor cannot run either.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = severity
+    # Spinning threads take the core that decodes the video.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = model if isinstance(model, bytes) else str(model)
+    wanted = wanted_providers()
+    for first in range(len(wanted) - 1):
+        try:
+            return onnxruntime.InferenceSession(source, options, providers=wanted[first:])
+        except Exception:  # noqa: BLE001 - onnxruntime's own classes differ from release to release
+            continue
+    return onnxruntime.InferenceSession(source, options, providers=[CPU])
+
+
+def on_gpu(session: Any) -> bool:
+    """Whether a session runs on anything but the processor."""
+    return bool(session.get_providers()[0] != CPU)

@@ -1,0 +1,102 @@
+"""prefetch: items, or one thing -> the same, made ahead by another thread; of items at most ``depth`` waiting."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting.
+
+    Exceptions of ``items`` are raised here, after what was made before them. Closing this generator stops
+    the thread and waits for it, so ``items`` must not block for ever.
+    """
+    if depth < 1:
+        raise ValueError(f"depth is {depth}, expected at least 1")
+    return _prefetch(items, depth)
+
+
+def _prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    waiting: deque[T] = deque()
+    changed = threading.Condition()
+    failure: list[BaseException] = []
+    done = stopped = False
+
+    def produce() -> None:
+        nonlocal done
+        try:
+            for item in items:
+                with changed:
+                    changed.wait_for(lambda: stopped or len(waiting) < depth)
+                    if stopped:
+                        return
+                    waiting.append(item)
+                    changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that consumes
+            failure.append(error)
+        finally:
+            with changed:
+                done = True
+                changed.notify_all()
+
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: waiting or done)
+                if not waiting:
+                    break
+                item = waiting.popleft()
+                changed.notify_all()
+            yield item
+            del item  # a frame that is no longer used must not be held until the next one
+    finally:
+        with changed:
+            stopped = True
+            changed.notify_all()
+        thread.join()
+        waiting.clear()
+    if failure:
+        raise failure[0]
+
+
+def ahead(make: Callable[[], T]) -> Callable[[], T]:
+    """Begin to ``make`` something now, in a thread; call what is returned to have it, as soon as it is done.
+
+    An exception of ``make`` is raised by every such call. The process does not end before the thread has.
+    """
+    made: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            made.append(make())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is asked for
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="ahead")
+    thread.start()
+
+    def wait() -> T:
+        thread.join()
+        if failure:
+            raise failure[0]
+        return made[0]
+
+    return wait
+
+
+def drawn_ahead(draw: Callable[[int], T], start: int, steps: int) -> Iterator[tuple[int, T]]:
+    """(step, draw(step)) for every step, each drawn by another thread while the one before is being used."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(draw, start)
+        for step in range(start, steps):
+            batch = pending.result()
+            if step + 1 < steps:
+                pending = pool.submit(draw, step + 1)
+            yield step, batch

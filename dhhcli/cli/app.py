@@ -1,0 +1,128 @@
+"""app: words on a command line -> a command of commands/; errors -> one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dhhcli.cli import codes_commands, research_commands, search_commands
+from dhhcli.errors import DhhError
+
+
+class Commands(TyperGroup):
+    """The one place where errors become one line and an exit code (the codes are listed in errors.py)."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line, which may print help."""
+        with _errors_as_words():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
+        with _errors_as_words():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_as_words() -> Iterator[None]:
+    try:
+        yield
+    except DhhError as error:
+        _say(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `dhh query ... | head -1`: the reader has what it wanted
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (open until the interpreter has flushed it)
+        raise typer.Exit(0) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich's way to say so, with an exit code of 1
+            raise typer.Exit(0) from None
+        raise
+    except OSError as error:  # a full disk, a file taken away: the machine's fault, so words and no traceback
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror or error}")
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  (what could not be written is not tried again)
+        raise typer.Exit(1) from None
+
+
+def _say(error: str) -> None:
+    from dhhcli.base.text import one_line
+
+    typer.echo(f"dhh: error: {one_line(error)}", err=True)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find a person in your footage by a photo. Everything stays on this machine.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from dhhcli.base.version import __version__
+
+        typer.echo(f"dhh {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find a person in your footage by a photo."""
+
+
+for command in (
+    codes_commands.encode,
+    search_commands.query,
+    search_commands.export,
+    codes_commands.index,
+    codes_commands.info,
+    search_commands.people,
+    search_commands.name,
+    codes_commands.merge,
+    codes_commands.forget,
+    research_commands.train,
+    research_commands.pack,
+    research_commands.evaluate,
+    research_commands.ablate,
+    research_commands.calibrate,
+    codes_commands.sample,
+):
+    app.command()(command)
+
+
+def _open_streams() -> None:
+    """Open the standard streams that the process was started without (``>&-``), else a file of ours would be them.
+
+    Input is empty then, words are lost, and data cannot be written, which is an error.
+    """
+    for name, mode, rights in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, rights), mode))
+
+
+def main() -> None:
+    """Entry point of the ``dhh`` command."""
+    _open_streams()
+    try:
+        app(prog_name="dhh")
+    except KeyboardInterrupt:  # before or after a command, while typer reads what there is
+        sys.exit(130)
+    except SystemExit as end:
+        # A query has only read, and written what it had to say: taking everything apart would take 30 ms more.
+        if "dhhcli.search.query" in sys.modules and isinstance(end.code, int):
+            with suppress(OSError):  # then the interpreter says what is wrong
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(end.code)
+        raise

@@ -1,0 +1,171 @@
+"""codes_commands: videos and photos -> codes files; their care: encode, index, info, merge, forget, sample."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dhhcli.cli.options import Json, WeightsName, finite
+from dhhcli.errors import UsageError
+
+
+def encode(
+    videos: Annotated[
+        list[Path], typer.Argument(help="Video files and photos, or folders that are searched for them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
+    weights: WeightsName = None,
+    thumbnails: Annotated[
+        bool | None,
+        typer.Option(
+            "--thumbnails/--no-thumbnails",
+            help="Keep a small picture of each track's best face; without either, new files get some and known ones "
+            "stay as they are.",
+        ),
+    ] = None,
+    frame_codes: Annotated[
+        bool | None,
+        typer.Option(
+            "--frame-codes/--no-frame-codes",
+            help="With weights that hash pictures only: also keep a code for every sampled frame of a track. Default: "
+            "as the codes file that is there, a new one without.",
+        ),
+    ] = None,
+    photos: Annotated[bool, typer.Option(help="Also encode the photos in folders.")] = True,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop the codes of files that are gone.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=86_400, callback=finite, help="With --watch: seconds between two looks. [10]"),
+    ] = None,
+) -> None:
+    """Index the people in videos and photos: one binary code per face track."""
+    from dhhcli.encoding.run import weights_for
+    from dhhcli.encoding.watch import encode_once, encode_watching
+    from dhhcli.models.network import load_network
+    from dhhcli.output.encode_progress import stderr_console
+
+    if every is not None and not watch:
+        raise UsageError("--every says how often --watch looks; add --watch")
+    network = load_network(weights_for(out, weights), film=True)
+    run = partial(encode_watching, every=every or 10.0) if watch else encode_once
+    raise typer.Exit(
+        run(
+            videos,
+            out,
+            network,
+            stderr_console(),
+            thumbnails=thumbnails,
+            frame_codes=frame_codes,
+            photos=photos,
+            prune=prune,
+            workers=workers,
+        )
+    )
+
+
+def index(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    ivf: Annotated[
+        bool | None,
+        typer.Option(
+            "--ivf/--flat",
+            help="Look into the nearest of many lists, or at every code. Default: as the index that is there; lists "
+            "from 20 million tracks on.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Make the lists anew, also where old ones could serve.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the clustering's sample and of the recall measurement.")
+    ] = 0,
+) -> None:
+    """Build an index beside a codes file, or bring it up to date; query uses it while it is fresh, or does without."""
+    import numpy as np
+
+    from dhhcli.index.build import build
+    from dhhcli.index.lookup import index_paths
+    from dhhcli.output.console import print_notes
+
+    info, how = build(
+        codes, None if ivf is None else "ivf" if ivf else "flat", np.random.default_rng(seed), again=again
+    )
+    print_notes([f"{index_paths(codes)[0]}: {how}: {info.words()}"])
+
+
+def info(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
+    json: Json = False,
+) -> None:
+    """What a codes file holds: model, videos, tracks, hours, what is incomplete, skipped or forgotten."""
+    from dhhcli.output.inventory import inventory_notes, print_lines, print_pairs
+    from dhhcli.storage.inventory import list_entries, take_inventory
+
+    taken = take_inventory(codes, check=check)
+    if listing:
+        print_lines(list_entries(codes), as_json=json)
+    else:
+        print_pairs(taken, as_json=json)
+    raise typer.Exit(inventory_notes(taken))
+
+
+def merge(
+    codes: Annotated[list[Path], typer.Argument(help="Codes files of one model.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file to write; must not exist.")],
+) -> None:
+    """Put several codes files into one; a video that several hold comes once."""
+    from dhhcli.output.console import print_notes
+    from dhhcli.storage.merge import merge as merge_codes
+
+    print_notes(merge_codes(codes, out).lines(out))
+
+
+def forget(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    video: Annotated[list[Path] | None, typer.Option("--video", help="Forget a whole video; repeatable.")] = None,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", help="Forget a track, by the number query prints; repeatable.")
+    ] = None,
+    photo: Annotated[
+        list[Path] | None, typer.Option("--photo", help="Forget everyone near this photo; with --within; repeatable.")
+    ] = None,
+    within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
+    called: Annotated[
+        list[str] | None, typer.Option("--name", help="Forget all tracks that have this name; repeatable.")
+    ] = None,
+    face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json: Json = False,
+    weights: WeightsName = None,
+) -> None:
+    """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
+    from dhhcli.output.console import print_notes
+    from dhhcli.output.inventory import print_lines, removal_note
+    from dhhcli.search.forget import Request
+    from dhhcli.search.forget import forget as forget_in
+
+    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
+    removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run)
+    print_notes(notes)
+    print_lines(removed, as_json=json)
+    print_notes([removal_note(removed, codes, dry_run=dry_run)])
+    raise typer.Exit(0 if removed else 3)
+
+
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into; created when missing.")],
+) -> None:
+    """Write a small sample video and two photos to try dhh on, made from public domain portraits."""
+    from dhhcli.media.sample import write_sample
+    from dhhcli.output.console import print_notes
+
+    print_notes(write_sample(folder).lines())

@@ -1,0 +1,312 @@
+"""search_commands: codes files -> who is where: query, export, people, name."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dhhcli.cli.options import (
+    Codes,
+    ColumnsOption,
+    HandlesOption,
+    Json,
+    OrderOption,
+    Out,
+    SequenceOption,
+    WeightsName,
+    finite,
+)
+from dhhcli.errors import UsageError
+from dhhcli.output.formats import Format, Order
+from dhhcli.search.options import Device, Fuse, Way
+
+
+def query(
+    people: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="WHO",
+            help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
+            "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
+        ),
+    ] = None,
+    codes: Codes = Path("codes.h5"),
+    called: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show all shots that the limits leave.")] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="Each word is a person of its own; rows say whom they answer (question).")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Words on standard input end with NUL bytes, as find -print0 has them.")
+    ] = False,
+    face: Annotated[
+        int,
+        typer.Option(
+            "--face", min=1, help="Which face of a photo or shot, 1 is the largest; of a video, 1 is seen longest."
+        ),
+    ] = 1,
+    fuse: Annotated[
+        Fuse,
+        typer.Option(
+            help="Several photos of a person: best takes the nearest of them, set looks at them as at one track, both "
+            "the nearest of all these."
+        ),
+    ] = Fuse.both,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", "--and", help="Only shots in which this person is too, ranked by the one who is less sure."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="No shots in which this person is, with a confidence of 0.1 or more."),
+    ] = None,
+    never: Annotated[
+        list[str] | None,
+        typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+    ] = None,
+    globs: Annotated[
+        list[str] | None,
+        typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Only files recorded then or later: 2024-05-31, 2024-05-31T18:00.")
+    ] = None,
+    before: Annotated[str | None, typer.Option(help="Only files recorded before this date.")] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Show only shots of at least this confidence.")
+    ] = None,
+    max_false_rate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Show only shots so near that somebody else comes as near at most this often."),
+    ] = None,
+    max_distance: Annotated[
+        int | None, typer.Option(min=0, help="Show only shots in which at most so many bits differ.")
+    ] = None,
+    per_video: Annotated[int | None, typer.Option(min=1, help="At most so many shots of a video, the best.")] = None,
+    merge: Annotated[
+        float | None,
+        typer.Option(
+            min=0, callback=finite, help="Join the shots shown that lie at most so many seconds apart in a video."
+        ),
+    ] = None,
+    json: Json = False,
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="How to write the answer; a table or TSV if not given.")
+    ] = None,
+    columns: ColumnsOption = None,
+    out: Out = None,
+    handles: HandlesOption = "0f",
+    order: OrderOption = Order.rank,
+    sequence: SequenceOption = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
+    ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    search: Annotated[
+        Way | None,
+        typer.Option(
+            help="Where a codes file keeps codes of frames: a track is as far as its frames are on average, as the "
+            "nearest of them, or as the majority of their bits. [average]",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
+    ] = Device.cpu,
+    weights: WeightsName = None,
+) -> None:
+    """Rank the shots that show a person, best first."""
+    from dhhcli.encoding.query_photo import look_ahead
+
+    look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
+    from dhhcli.output.columns import asked_extras, parse_columns
+    from dhhcli.output.console import print_notes
+    from dhhcli.output.delivery import Wish, check_wish, deliver
+    from dhhcli.search.confidence import Limits
+    from dhhcli.search.query import Request, find_person
+    from dhhcli.search.scope import Where, moment
+    from dhhcli.search.terms import parse_word, read_words
+
+    if everything and top is not None:
+        raise UsageError("--all and --top: give one of them")
+    wish = Wish(
+        Format.json if json and not format else format,
+        out,
+        handles,
+        order,
+        sequence,
+        parse_columns(columns),
+        asked_extras(each=each, several=bool(also), merged=merge is not None),
+    )
+    check_wish(wish, as_json=json, explain=why is not None, each=each)
+    if sheet or show:
+        from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet, write_sheet
+
+        check_sheet(sheet, show=show)
+    where = Where(
+        tuple(globs or ()),
+        None if after is None else moment(after, "--after"),
+        None if before is None else moment(before, "--before"),
+    )
+    request = Request(
+        words=read_words([*(people or ()), *(f"name:{one}" for one in called or ())], sys.stdin.buffer, nul=null),
+        each=each,
+        face=face,
+        fuse=fuse,
+        also=tuple(map(parse_word, also or ())),
+        without=tuple(map(parse_word, without or ())),
+        never=tuple(map(parse_word, never or ())),
+        where=where,
+        limits=Limits(min_confidence, max_false_rate, max_distance),
+        top=None if everything else top or 20,
+        per_video=per_video,
+        merge=merge,
+        thumbnails=sheet is not None,
+        why=why,
+        cuda=device is Device.cuda,
+        way=search,
+    )
+    answer = find_person(request, codes, weights=weights)
+    print_notes(answer.notes)
+    if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
+        faces = [face for person in answer.asked for face in person.faces]
+        print_notes(
+            write_sheet(
+                sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
+            )
+        )
+        if show:
+            print_notes(show_sheet(sheet))
+    if answer.explanation:
+        from dhhcli.output.explanation import print_explanation
+
+        print_explanation(answer.explanation, as_json=json)
+    else:
+        print_notes(deliver(answer.rows, answer.videos, wish, request.name))
+    raise typer.Exit(answer.exit_code)
+
+
+def export(
+    hits: Annotated[Path, typer.Argument(help="JSON lines that query printed; - for standard input.")],
+    format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
+    codes: Codes = Path("codes.h5"),
+    out: Out = None,
+    handles: HandlesOption = "0f",
+    order: OrderOption = Order.rank,
+    sequence: SequenceOption = None,
+    columns: ColumnsOption = None,
+) -> None:
+    """Write the saved answer of a query, or what jq left of it, in another format."""
+    from dhhcli.output.columns import parse_columns
+    from dhhcli.output.console import print_notes
+    from dhhcli.output.delivery import Wish, check_wish, deliver
+    from dhhcli.output.saved_rows import read_hits
+    from dhhcli.search.query import saved_videos
+
+    wish = Wish(format, out, handles, order, sequence, parse_columns(columns))
+    check_wish(wish)
+    rows = read_hits(hits)
+    if not rows:
+        print_notes([f"{hits}: nobody was found, so there is nothing to export"])
+    print_notes(deliver(rows, saved_videos(codes, rows), wish, "dhh" if str(hits) == "-" else hits.stem))
+    raise typer.Exit(0 if rows else 3)
+
+
+def people(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    min_tracks: Annotated[int, typer.Option(min=1, help="Show only people with so many tracks, and named ones.")] = 1,
+    together: Annotated[
+        bool, typer.Option("--together", help="Who shares shots with whom, instead of people.")
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Also write their faces: a page (.html), or a picture (.png, .jpg).")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="Bits that tracks of one person may be apart on average; default: by the calibration.",
+        ),
+    ] = None,
+    json: Json = False,
+    weights: WeightsName = None,
+) -> None:
+    """Group the tracks of a codes file by who they show: unknown people get a number, most screen time first."""
+    from dhhcli.output.console import print_notes
+    from dhhcli.output.inventory import print_lines
+    from dhhcli.people.identities import find_people
+
+    if sheet or show:
+        from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet
+
+        check_sheet(sheet, show=show)
+    found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
+    print_notes(found.notes)
+    if sheet:
+        from dhhcli.output.sheets.people_sheet import write_cast
+
+        write_cast(sheet, found)
+        if show:
+            print_notes(show_sheet(sheet))
+    print_lines(found.together if together else found.people, as_json=json)
+    raise typer.Exit(0 if found.people else 3)
+
+
+def name(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHO] NAME", help="A number of dhh people, or a name to change; then the name to give."
+        ),
+    ] = None,
+    track: Annotated[
+        list[int] | None, typer.Option("--track", help="Name this track instead of a person; repeatable.")
+    ] = None,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")
+    ] = None,
+    within: Annotated[float | None, typer.Option(min=0, callback=finite, help="As it was for dhh people.")] = None,
+    json: Json = False,
+    weights: WeightsName = None,
+) -> None:
+    """Give people of a codes file names to ask for; without a name, list those that there are."""
+    from dhhcli.output.console import print_notes
+    from dhhcli.output.inventory import print_lines
+    from dhhcli.people.naming import give_name, list_names, take_name
+
+    given = words or []
+    if remove is not None:
+        if given:
+            raise UsageError("--remove takes a name away; give no other")
+        print_notes(take_name(codes, remove, tracks=track or ()))
+    elif given or track:
+        if len(given) > 2 or not given:
+            raise UsageError("say whom to name and how: dhh name CODES 3 'Ada Lovelace'")
+        who = given[0] if len(given) == 2 else None
+        print_notes(give_name(codes, who, given[-1], tracks=track or (), within=within, weights=weights))
+    else:
+        listed = list_names(codes)
+        print_lines(listed, as_json=json)
+        if not listed:
+            print_notes(
+                [f"{codes}: nobody is named; say dhh name {codes} 1 'Ada Lovelace' with a number of dhh people"]
+            )
+        raise typer.Exit(0 if listed else 3)

@@ -1,1 +1,0 @@
-"""edit: ranked shots -> files that open where editors work, one module a format."""

@@ -1,0 +1,67 @@
+"""events: what encode does -> an event for every step and file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far into a file: seconds of film done, of how many (None: the file does not say)."""
+
+    path: Path
+    seconds: float
+    duration: float | None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file is done and safely on disk."""
+
+    path: Path
+    shots: int
+    tracks: int
+    seconds: float  # of film
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """A file was encoded by an earlier run."""
+
+    path: Path
+    warnings: tuple[str, ...] = ()  # what was wrong with it then, and still is
+    note: str = ""  # what was done to its pictures, or could be
+
+
+@dataclass(frozen=True)
+class Relinked:
+    """A file whose content was known under another path: its codes were taken from there."""
+
+    path: Path
+    before: Path
+    moved: bool  # nothing is at `before` any more, and the codes file names it no longer
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """A file that `dhh forget` removed: it is not encoded again."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Nothing is at this path any more; its codes were dropped, or are kept."""
+
+    path: Path
+    dropped: bool
+    now: Path | None = None  # where the same content lies, and keeps its codes
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file could not be encoded; the others go on."""
+
+    path: Path
+    reason: str

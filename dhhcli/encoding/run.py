@@ -1,0 +1,127 @@
+"""run: video file -> EncodedVideo (shots, tracks, one code a track), streaming; many files -> one codes file.
+
+The chain: frames -> shots and, some times a second, faces -> tracks as they end (scan.py, in a thread of its own) -> at
+most 30 crops a track -> features -> log-covariance -> code (track_codes.py). What a film leaves behind is a row, a code
+and a small picture for each track; crops are gone when their track is coded. Several films at once: workers.py. Weights
+that hash pictures only may also leave the codes of all these crops (`frame_choice`).
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
+from dhhcli.encoding.frame_codes import frame_choice
+from dhhcli.encoding.sync import Plan, decide, erase_leftovers, gone_files, make_plan, waiting
+from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
+from dhhcli.errors import MissingPathError
+from dhhcli.models.network import Network
+from dhhcli.models.weights import shipped_as
+from dhhcli.storage.codes_file import commit, finish, lock, open_shard
+from dhhcli.storage.record import EncodedVideo, recorded_path
+from dhhcli.storage.skipped import note_skipped
+from dhhcli.storage.tombstones import without_forgotten
+
+
+def encode(
+    paths: Sequence[Path],
+    codes_path: Path,
+    network: Network,
+    *,
+    thumbnails: bool | None = None,
+    frame_codes: bool | None = None,
+    prune: bool = False,
+    roots: Sequence[Path] = (),
+    workers: int = 1,
+    on_step: Callable[[Step], None] = lambda _: None,
+    on_plan: Callable[[set[Path]], None] = lambda _: None,
+) -> Generator[Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone]:
+    """Encode files; each is on disk as soon as it is done, and one bad file stops nothing.
+
+    What the codes file holds already is not done again, wherever it lies now; a changed file replaces its old rows (see
+    encoding/sync.py). When the generator ends or is closed, what was committed is merged into the one named file.
+
+    Args:
+        paths: video files and photos.
+        codes_path: the file the user names; created when there is something to put into it.
+        network: detector, backbone, hash layers.
+        thumbnails: keep a small picture of every track's best face; also of known videos, which are encoded again for
+            it, or stripped of them. None: pictures of new ones, known ones stay as they are.
+        frame_codes: see `frame_choice`.
+        prune: drop the codes of files that are gone.
+        roots: the folders and files where a known file that is gone is reported, and dropped.
+        workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
+        on_step: called after every look.
+        on_plan: called once, with the files that will probably be encoded.
+
+    Raises:
+        UsageError, ShardError: as `frame_choice`.
+        ShardError: the codes file is another model's, damaged, or being written by another process.
+    """
+    with lock(codes_path):
+        tag = frame_choice(codes_path, network, frame_codes)
+        plan = make_plan(paths, codes_path, tag, thumbnails)
+        on_plan(waiting(plan, paths))
+        keep = thumbnails is not False
+        tried: dict[Path, str | None] = {}
+        try:
+            if workers == 1:
+                results = _in_turn(_jobs(paths, plan), network, keep, tag.frame_codes, on_step)
+            else:
+                from dhhcli.encoding.workers import in_parallel
+
+                results = in_parallel(_jobs(paths, plan), network, (keep, tag.frame_codes), workers, on_step)
+            with closing(results):
+                for path, result in results:
+                    if isinstance(result, EncodedVideo):
+                        result = without_forgotten(result, plan.tombstones)
+                        commit(codes_path, tag, result)
+                    tried[recorded_path(path)] = result.reason if isinstance(result, Skipped) else None
+                    yield encoded(path, result) if isinstance(result, EncodedVideo) else result
+            yield from gone_files(plan, codes_path, roots, prune=prune)
+        finally:
+            finish(codes_path, tag)
+            erase_leftovers(plan, codes_path, tag)
+            note_skipped(codes_path, tried)
+
+
+def _jobs(paths: Sequence[Path], plan: Plan) -> Iterator[Job | Decided]:
+    """What there is to encode, and of the rest why not."""
+    for path in paths:
+        decided = decide(plan, path)
+        yield Job(path, decided) if isinstance(decided, str) else decided
+
+
+def _in_turn(
+    items: Iterator[Job | Decided],
+    network: Network,
+    thumbnails: bool,
+    frame_codes: bool,
+    on_step: Callable[[Step], None],
+) -> Generator[tuple[Path, Result]]:
+    for item in items:
+        if isinstance(item, Job):
+            yield item.path, encode_file(item, network, thumbnails, frame_codes, on_step=on_step)
+        else:
+            yield item.path, item
+
+
+def default_workers(files: int) -> int:
+    """Files at a time: one for two cores, which is what decoding and looking at one film keep busy."""
+    return max(1, min(files, (os.cpu_count() or 1) // 2))
+
+
+def weights_for(codes_path: Path, name: str | None) -> str | None:
+    """Which weights to add with: the named ones, else the shipped ones that made the codes file, if there are any.
+
+    Raises:
+        ShardError: the file is damaged.
+    """
+    if name is not None:
+        return name
+    try:
+        with open_shard(codes_path) as shard:
+            return shipped_as(shard.tag.fingerprint)
+    except MissingPathError:
+        return None

@@ -1,0 +1,165 @@
+"""video: one video or photo -> its codes and tables, whole, or the reason why not."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dhhcli.base.prefetch import prefetch
+from dhhcli.encoding.events import Encoded, Forgotten, Relinked, Skipped, Step, Unchanged
+from dhhcli.encoding.photo import encode_still
+from dhhcli.encoding.track_codes import Coded, code_tracks
+from dhhcli.errors import DhhError
+from dhhcli.faces.scan import Looked, scan
+from dhhcli.media.discover import is_photo
+from dhhcli.media.shots import Shot
+from dhhcli.media.video import open_video
+from dhhcli.models.binary_codes import code_bytes
+from dhhcli.models.network import Network
+from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, recorded_path
+from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE
+
+SCAN_AHEAD = 48  # tracks, shots and looks that may wait for the network
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file that is to be encoded."""
+
+    path: Path
+    fingerprint: str  # of its content
+
+
+Decided = Unchanged | Relinked | Forgotten | Skipped  # about a file that is not
+Result = EncodedVideo | Decided
+
+
+def encode_video(
+    path: Path,
+    network: Network,
+    *,
+    fingerprint: str | None = None,
+    thumbnails: bool = True,
+    frame_codes: bool = False,
+    threads: int = 0,
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> EncodedVideo:
+    """The whole chain for one file.
+
+    Args:
+        path: of the file.
+        network: detector, backbone, hash layers.
+        fingerprint: of its content, where that is known already.
+        thumbnails: keep a small picture of every track's best face.
+        frame_codes: keep the codes of all crops; the layers hash pictures only.
+        threads: of the decoder, 0: one for each core.
+        on_step: called after every look.
+
+    Raises:
+        VideoError, NoVideoError: the file cannot be decoded, or holds no pictures. A file that stops early is kept as
+            far as it decodes; its record carries the warning.
+    """
+    fingerprint, stat = fingerprint or content_fingerprint(path), path.stat()
+    shot_rows: list[tuple[Any, ...]] = []
+    track_rows: list[tuple[Any, ...]] = []
+    codes: list[npt.NDArray[np.uint8]] = []
+    thumbs: list[bytes] = []
+    frames: list[npt.NDArray[np.uint8]] = []
+    with open_video(path, threads=threads) as video:
+        info = video.info
+        duration = float(info.duration) if info.duration else None
+        of_shot: list[Coded] = []
+        found = scan(video, network.film_detector, thumbnails=thumbnails)
+        with closing(prefetch(found, SCAN_AHEAD)) as ahead:
+            for item in code_tracks(ahead, network):
+                match item:
+                    case Looked(seconds):
+                        on_step(Step(path, float(seconds), duration))
+                    case Coded():
+                        of_shot.append(item)
+                    case Shot() as shot:
+                        of_shot.sort(key=lambda coded: coded.order)
+                        track_rows += [(0, len(shot_rows), *coded.row) for coded in of_shot]
+                        codes += [coded.code for coded in of_shot]
+                        thumbs += [coded.thumbnail for coded in of_shot]
+                        frames += [coded.frames for coded in of_shot if frame_codes and coded.frames is not None]
+                        of_shot.clear()
+                        shot_rows.append(
+                            (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
+                        )
+        warnings = video.warnings
+    record = VideoRecord(
+        path=recorded_path(path),
+        fingerprint=fingerprint,
+        size=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        width=info.width,
+        height=info.height,
+        frames=shot_rows[-1][3] if shot_rows else 0,
+        frame_rate=info.frame_rate,
+        time_base=info.time_base,
+        start_pts=shot_rows[0][4] if shot_rows else 0,
+        duration=info.duration,
+        start_timecode=info.start_timecode,
+        drop_frame=info.drop_frame,
+        warnings=warnings,
+        recorded=info.recorded,
+    )
+    return EncodedVideo(
+        video=record,
+        shots=np.array(shot_rows, SHOT_DTYPE),
+        tracks=np.array(track_rows, TRACK_DTYPE),
+        codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
+        thumbnails=tuple(thumbs),
+        frame_codes=tuple(frames) if frame_codes else None,
+    )
+
+
+def encode_file(
+    job: Job,
+    network: Network,
+    thumbnails: bool,
+    frame_codes: bool = False,
+    *,
+    threads: int = 0,
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> EncodedVideo | Skipped:
+    """Encode a video or a photo, or say why that cannot be done."""
+    path, fingerprint = job.path, job.fingerprint
+    try:
+        if is_photo(path):
+            return encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails, frame_codes=frame_codes)
+        return encode_video(
+            path,
+            network,
+            fingerprint=fingerprint,
+            thumbnails=thumbnails,
+            frame_codes=frame_codes,
+            threads=threads,
+            on_step=on_step,
+        )
+    except (DhhError, OSError) as error:
+        return Skipped(path, reason_of(path, error))
+
+
+def encoded(path: Path, result: EncodedVideo) -> Encoded:
+    """What is said of a file that is done."""
+    return Encoded(path, len(result.shots), len(result.tracks), float(length(result)), result.video.warnings)
+
+
+def reason_of(path: Path, error: Exception) -> str:
+    """An error's words without the name of the file, which stands before them anyway."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def length(encoded: EncodedVideo) -> Fraction:
+    """Seconds of film from the first frame to the end of the last."""
+    if not len(encoded.shots):
+        return Fraction(0)
+    pts = int(encoded.shots["end_pts"][-1]) - encoded.video.start_pts
+    return pts * encoded.video.time_base

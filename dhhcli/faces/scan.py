@@ -1,0 +1,119 @@
+"""scan: frames of a video (h, w, 3) -> its face tracks (m observations each) as they end, and its shots.
+
+Every frame is seen by the shot detector, as a small picture; faces are looked for where ``looks`` says so, and crops
+are cut then, at full resolution. Decoding goes ahead in a thread of its own. What is held is a few frames, the
+observations of the last second and the tracks that are going on: it does not grow with the film or the shot.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dhhcli.base.prefetch import prefetch
+from dhhcli.faces.alignment import SIZE, align, sharpness
+from dhhcli.faces.detector import FaceDetector
+from dhhcli.faces.schedule import LONGEST, Looks
+from dhhcli.faces.thumbnail import surroundings
+from dhhcli.faces.tracker import FaceTrack, FaceTracker, Observation
+from dhhcli.media.frame import Frame
+from dhhcli.media.shots import Shot, ShotDetector
+from dhhcli.media.video import Video
+
+DECODE_AHEAD = 12  # frames the decoder may be ahead of the detector: it need not wait for one look
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How far a scan has come: seconds since the first frame."""
+
+    seconds: Fraction
+
+
+def scan(
+    video: Video,
+    detector: FaceDetector,
+    *,
+    thumbnails: bool,
+    margin: int = 0,
+    longest: Fraction = LONGEST,
+    part: Iterator[Frame] | None = None,
+) -> Iterator[Looked | FaceTrack | Shot]:
+    """Tracks of a shot in the order in which they end, then the shot itself, and so on; between them, progress.
+
+    A dissolve is recognised some frames after it began, so observations wait until their frame is settled. ``margin``:
+    pixels around the crops (see ``observe``). longest: pause between two looks, seconds. part: only these frames of it.
+    """
+    shots, tracker, looks = (
+        ShotDetector(video.info.frame_rate),
+        FaceTracker(),
+        Looks(max(video.info.width, video.info.height), longest),
+    )
+    waiting: deque[tuple[int, list[Observation]]] = deque()
+    last_look, origin = -1, None
+
+    def track_before(frame: int) -> None:
+        while waiting and waiting[0][0] < frame:
+            tracker.step(waiting.popleft()[1])
+
+    with closing(prefetch(part or video.frames(), DECODE_AHEAD)) as frames:
+        for frame in frames:
+            origin = frame.time if origin is None else origin
+            finished = shots.push(frame)
+            for shot in finished:
+                track_before(shot.end_frame)
+                yield from tracker.finish()
+                yield shot
+            if shots.suspected or (finished and last_look < finished[-1].end_frame):
+                looks.restart()
+            if looks.due(frame.time):
+                seen = observe(
+                    frame, detector, thumbnails=thumbnails, margin=margin, width=looks.width, again=looks.again
+                )
+                looks.seen(frame.time, [observation.face for observation in seen])
+                waiting.append((frame.index, seen))
+                last_look = frame.index
+                yield Looked(frame.time - origin)
+            track_before(shots.settled)
+            yield from tracker.ended()
+    for shot in shots.finish():
+        track_before(shot.end_frame)
+        yield from tracker.finish()
+        yield shot
+
+
+def shot_tracks(
+    video: Video, detector: FaceDetector, *, margin: int = 0, longest: Fraction = LONGEST
+) -> Iterator[tuple[Shot, list[FaceTrack]]]:
+    """Shots of a video in order, each with its face tracks by first frame, then left to right."""
+    tracks: list[FaceTrack] = []
+    for item in scan(video, detector, thumbnails=False, margin=margin, longest=longest):
+        if isinstance(item, FaceTrack):
+            tracks.append(item)
+        elif isinstance(item, Shot):
+            yield item, sorted(tracks, key=FaceTrack.order)
+            tracks = []
+
+
+def observe(
+    frame: Frame,
+    detector: FaceDetector,
+    *,
+    thumbnails: bool,
+    margin: int = 0,
+    width: int | None = None,
+    again: bool = True,
+) -> list[Observation]:
+    """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3).
+
+    width, again: as for ``FaceDetector.detect``.
+    """
+    picture = frame.bgr()
+    observations = []
+    for face in detector.detect(picture, width=width, again=again):
+        crop = align(picture, face.landmarks, margin=margin)
+        small = surroundings(picture, face.box) if thumbnails else None
+        middle = crop[margin : margin + SIZE, margin : margin + SIZE]
+        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small))
+    return observations

@@ -1,0 +1,69 @@
+"""network: weights -> everything that turns pictures into codes (detector, backbone, hash layers)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from dhhcli.faces.detector import FaceDetector, photo_detector
+from dhhcli.models.extractor import FeatureExtractor
+from dhhcli.models.hash_layers import HashLayers
+from dhhcli.models.model_tag import ModelTag
+from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
+
+CHECKED: Final = 4  # pictures on which integers must agree with float32
+ALIKE: Final = 0.95  # least cosine of what they make of them
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Loaded and verified."""
+
+    name: str
+    detector: FaceDetector  # for photos
+    film_detector: FaceDetector  # the same, or a quicker one
+    extract: FeatureExtractor  # for photos
+    film_extract: FeatureExtractor  # the same, or a quicker one
+    layers: HashLayers
+    tag: ModelTag  # what the codes made with it carry
+    weights: Weights
+    mirror: bool = False  # stills are looked at from both sides (models/extractor.py)
+
+
+def load_network(name: str | None = None, *, tracks: bool = True, film: bool = False, threads: int = 1) -> Network:
+    """Load weights by name or path (see ``resolve_weights``); ``tracks=False`` is enough for photos and faster,
+    ``film`` brings the quick detector and the quick backbone along.
+
+    Raises:
+        WeightsError: missing, damaged or unknown weights.
+    """
+    weights = load_weights(resolve_weights(name))
+    detector = photo_detector() if threads == 1 else FaceDetector(threads=threads)
+    extract = FeatureExtractor(weights.onnx_path, threads=threads)
+    return Network(
+        weights.name,
+        detector,
+        FaceDetector(threads=threads, quick=True) if film else detector,
+        extract,
+        quick_extractor(weights, extract, threads) if film else extract,
+        load_hash_layers(weights, tracks=tracks),
+        ModelTag(weights.bits, weights.fingerprint),
+        weights,
+        weights.mirror,
+    )
+
+
+def quick_extractor(weights: Weights, exact: FeatureExtractor, threads: int = 1) -> FeatureExtractor:
+    """The backbone in integers, which takes a third of the time on a processor; ``exact`` where it will not do.
+
+    That is: some weights have none, a GPU gains nothing by it, and processors without VNNI may clip sums of 16 bits, so
+    both are compared on some pictures first (onnxruntime, "Quantize ONNX models", on U8S8).
+    """
+    if weights.int8_path is None or exact.on_gpu:
+        return exact
+    quick = FeatureExtractor(weights.int8_path, threads=threads)
+    coarse = np.random.default_rng(0).integers(0, 256, (CHECKED, 4, 4, 3), dtype=np.uint8)
+    pictures = np.ascontiguousarray(coarse.repeat(16, axis=1).repeat(16, axis=2))
+    a, b = exact(pictures), quick(pictures)
+    likeness = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
+    return quick if float(likeness.min()) >= ALIKE else exact

@@ -1,0 +1,95 @@
+"""delivery: rows + what the user wants -> a table, lines or timelines, on stdout or in files; words about them."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dhhcli.errors import UsageError
+from dhhcli.output.columns import COLUMNS, extras_of
+from dhhcli.output.console import print_rows, write_bytes
+from dhhcli.output.delimited import csv_lines, json_lines, tsv
+from dhhcli.output.formats import BINARY, ROWS, Format, Layout, Order
+from dhhcli.output.timelines.cuts import parse_handles
+from dhhcli.search.result import Row
+from dhhcli.storage.record import VideoRecord
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for. format: None is a table on a terminal, TSV elsewhere; layout: what suits the format."""
+
+    format: Format | None = None
+    out: Path | None = None
+    handles: str = "0f"
+    order: Order = Order.rank
+    layout: Layout | None = None
+    columns: tuple[str, ...] | None = None  # None: the usual ones
+    extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
+
+
+def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
+    """Raises UsageError for options that contradict each other: before anything is searched."""
+    handles = parse_handles(wish.handles)
+    if explain and (wish.format not in (None, Format.json) or wish.out):
+        raise UsageError("--explain takes the place of the answer: leave --format and --out out; --json is possible")
+    if as_json and wish.format is not Format.json:
+        raise UsageError(f"--json and --format {wish.format}: give one of them")
+    if wish.format in ROWS or wish.format is None:
+        shaped = handles.frames or handles.seconds or wish.order is not Order.rank or wish.layout
+        if shaped:
+            raise UsageError("--handles, --order and --sequence shape a timeline; give its --format, say edl or otio")
+        if wish.out and wish.format in (None, Format.table):
+            raise UsageError("--out needs a --format, say csv or edl")
+    elif wish.columns:
+        raise UsageError(f"--columns are of a table, tsv, csv or json; --format {wish.format} has its own")
+    elif each:
+        raise UsageError(f"--each asks several questions: ask them one by one for --format {wish.format}")
+    if wish.format in BINARY and not wish.out and sys.stdout.isatty():
+        raise UsageError(f"--format {wish.format} is no text for a terminal; name a file with --out")
+
+
+def deliver(
+    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: Wish, name: str
+) -> Sequence[str]:
+    """Write the answer. Nothing is written where nobody was found, except the head of a table.
+
+    Raises UsageError where several files need a name, EditError as `edit.export`.
+    """
+    extras = wish.extras or extras_of(rows)
+    if wish.format is None or wish.format is Format.table:
+        print_rows(rows, table=wish.format is Format.table or sys.stdout.isatty(), columns=wish.columns, extras=extras)
+        return ()
+    from dhhcli.output.timelines.export import File, export, write_files  # XML and zip: what most queries do not need
+
+    if wish.format in ROWS:
+        if wish.out and not rows:
+            return ()
+        columns = wish.columns or (*COLUMNS, *extras)
+        lines = {Format.tsv: tsv, Format.json: json_lines, Format.csv: csv_lines}[wish.format](rows, columns)
+        end = "\r\n" if wish.format is Format.csv else "\n"
+        data = "".join(f"{line}{end}" for line in lines).encode("utf-8", "surrogateescape")
+        if wish.out is None:
+            write_bytes(data)
+            return ()
+        return write_files([File(None, lambda stream: stream.write(data))], wish.out)
+    files = export(
+        rows,
+        videos,
+        wish.format,
+        handles=parse_handles(wish.handles),
+        order=wish.order,
+        layout=wish.layout,
+        name=name,
+    )
+    if wish.out:
+        return write_files(files, wish.out)
+    if len(files) > 1:
+        raise UsageError(
+            f"--format {wish.format} makes {len(files)} files, one a video; name one with --out, "
+            "or take --sequence stringout"
+        )
+    if files:
+        files[0].write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    return ()

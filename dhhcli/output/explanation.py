@@ -1,0 +1,112 @@
+"""explanation: Explanation -> lines for the terminal, or one JSON object; what moved a hit to its rank."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+
+import numpy as np
+
+from dhhcli.output.console import write_bytes
+from dhhcli.search.explain import UNSURE, Explanation
+
+BARS = 40  # letters of the longest
+LINES = 16  # of the histogram, at most
+
+
+def explained(why: Explanation) -> Iterator[str]:
+    """Lines without their newline."""
+    total = int(why.histogram.sum())
+    if why.by_frames:
+        by = why.by_frames
+        yield (
+            f"hit {why.rank}: the {by.way} distance of its {by.frames} frames is {by.distance:g} bits "
+            f"({by.least} to {by.most}); what follows is about the code of the track, the majority of theirs"
+        )
+    yield f"hit {why.rank}: {why.distance} of {why.bits} bits differ; strangers' codes differ in about {why.bits // 2}"
+    yield f"tracks nearer than this one: {why.nearer} of {total}"
+    if why.limits:
+        words = ", ".join(f"{word} up to {bits}" if bits >= 0 else f"{word} nowhere" for word, bits in why.limits)
+        yield f"thresholds, bits: {words} (by the weights' calibration; with a usual soft score)"
+    else:
+        yield "thresholds: none, the weights are not calibrated"
+    if why.stands_out is None:
+        yield f"of this codes file: too few tracks ({total}) to tell which distance stands out"
+    elif why.stands_out < 0:
+        yield "of this codes file: no distance stands out"
+    else:
+        side = "within" if why.distance <= why.stands_out else "beyond"
+        yield (
+            f"of this codes file: {why.stands_out} bits stand out; of {total} strangers less than one is as near; "
+            f"this hit is {side}"
+        )
+    yield (
+        f"asked with {why.photo}: {why.unsure} of its {why.bits} bits are unsure (within {UNSURE} of 0.5), "
+        f"{why.unsure_differing} of the {why.distance} that differ"
+    )
+    bits = " ".join(f"{bit} ({soft:.2f})" for bit, soft in why.differing)
+    yield f"bits that differ, the surest first: {bits or 'none'}"
+    yield (
+        f"face seen from {why.first_seen} to {why.last_seen}; crops used: {why.crops_used}; "
+        f"best one: {why.face_px:.0f} pixels, score {why.score:.2f}, sharpness {why.sharpness:.0f}"
+    )
+    if why.changed is None:
+        yield f"crops: {why.why_no_crops}"
+    else:
+        same = "they give the stored code" if not why.changed else f"their code differs in {why.changed} bits"
+        yield f"crops cut again from the video: {len(why.crops)}; {same}"
+    yield "distances of all tracks:"
+    yield from _bars(why)
+
+
+def json_object(why: Explanation) -> str:
+    """Everything but the crops themselves."""
+    return json.dumps(
+        {
+            "rank": why.rank,
+            "distance": why.distance,
+            "bits": why.bits,
+            "photo": why.photo,
+            "nearer": why.nearer,
+            "limits": dict(why.limits),
+            "stands_out": why.stands_out,
+            "differing": [{"bit": bit, "soft": round(soft, 4)} for bit, soft in why.differing],
+            "unsure": why.unsure,
+            "unsure_differing": why.unsure_differing,
+            "first_seen": why.first_seen,
+            "last_seen": why.last_seen,
+            "crops_used": why.crops_used,
+            "face_px": round(why.face_px, 1),
+            "score": round(why.score, 3),
+            "sharpness": round(why.sharpness, 1),
+            "crops_again": len(why.crops),
+            "changed": why.changed,
+            "histogram": why.histogram.tolist(),
+            "by_frames": why.by_frames and dataclasses.asdict(why.by_frames),
+        }
+    )
+
+
+def print_explanation(why: Explanation, *, as_json: bool) -> None:
+    """On stdout."""
+    lines = [json_object(why)] if as_json else explained(why)
+    write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+
+
+def _bars(why: Explanation) -> Iterator[str]:
+    """The histogram in steps of equal width, from the nearest track to the farthest."""
+    there = np.flatnonzero(why.histogram)
+    if not len(there):
+        return
+    low, high = int(there[0]), int(there[-1])
+    width = -(-(high - low + 1) // LINES)
+    counts = [int(why.histogram[start : start + width].sum()) for start in range(low, high + 1, width)]
+    digits = len(str(high + width))
+    for number, count in enumerate(counts):
+        start = low + number * width
+        last = start + width - 1
+        name = f"{start:{digits}}" if width == 1 else f"{start:{digits}}-{last:<{digits}}"
+        bar = "#" * max(count > 0, round(BARS * count / max(counts)))
+        marks = "  <- this hit" if start <= why.distance <= last else ""
+        if why.stands_out is not None and start <= why.stands_out <= last:
+            marks += "  <- threshold"
+        yield f"  {name} {bar} {count}{marks}".rstrip()

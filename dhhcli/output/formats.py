@@ -1,0 +1,41 @@
+"""formats: words on a command line -> Format, Order, Layout, Fuse, Way; imports nothing, so that help is quick."""
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """How the answer of a query is written."""
+
+    table = "table"
+    tsv = "tsv"
+    json = "json"
+    csv = "csv"
+    edl = "edl"
+    otio = "otio"
+    otioz = "otioz"
+    fcpxml = "fcpxml"
+    fcp7 = "fcp7"
+    resolve = "resolve"
+    avid = "avid"
+    webvtt = "webvtt"
+    ffconcat = "ffconcat"
+    chapters = "chapters"
+
+
+class Order(StrEnum):
+    """Of the shots in a sequence."""
+
+    rank = "rank"
+    time = "time"
+
+
+class Layout(StrEnum):
+    """What a timeline holds: all shots in a row, or those of one video."""
+
+    stringout = "stringout"
+    video = "video"
+
+
+ROWS = (Format.table, Format.tsv, Format.json, Format.csv)  # one row a shot; the others are timelines
+MARKERS = (Format.resolve, Format.avid, Format.webvtt, Format.chapters)  # along a timeline that is there already
+BINARY = (Format.otioz,)

@@ -1,0 +1,129 @@
+"""export: rows + the videos they are of -> files of a format: bytes, one file or one a video."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Final
+
+from dhhcli.base.atomic_write import write_stream_atomically
+from dhhcli.base.text import one_line
+from dhhcli.errors import EditError
+from dhhcli.output.formats import MARKERS, Format, Layout, Order
+from dhhcli.output.timelines.captions import chapters, webvtt
+from dhhcli.output.timelines.cuts import Cut, Handles, Timeline, by_video, cuts, sequence, source_timeline
+from dhhcli.output.timelines.edl import edl
+from dhhcli.output.timelines.fcp7 import fcp7
+from dhhcli.output.timelines.fcpxml import fcpxml
+from dhhcli.output.timelines.ffconcat import ffconcat
+from dhhcli.output.timelines.markers import avid_markers, resolve_markers
+from dhhcli.output.timelines.otio import otio, otioz
+from dhhcli.output.timelines.source_media import media_of
+from dhhcli.search.result import Row
+from dhhcli.storage.record import VideoRecord
+
+Writer = Callable[[IO[bytes]], object]
+ONE: Final[dict[Format, Callable[[Timeline], bytes]]] = {
+    Format.edl: edl,
+    Format.resolve: resolve_markers,
+    Format.avid: avid_markers,
+    Format.webvtt: webvtt,
+    Format.ffconcat: ffconcat,
+    Format.chapters: chapters,
+}
+MANY: Final[dict[Format, Callable[[Sequence[Timeline]], bytes]]] = {
+    Format.otio: otio,
+    Format.fcpxml: fcpxml,
+    Format.fcp7: fcp7,
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """One file to be: whose (None: all videos'), and what writes it."""
+
+    video: Path | None
+    write: Writer
+
+    def data(self) -> bytes:
+        """Everything, in memory."""
+        stream = BytesIO()
+        self.write(stream)
+        return stream.getvalue()
+
+
+def timelines(found: list[Cut], wanted: Format, layout: Layout | None, name: str) -> list[Timeline]:
+    """One of all cuts, or one a video. A video's markers lie on its own timeline; its cuts, one after another."""
+    layout = layout or (Layout.video if wanted in MARKERS else Layout.stringout)
+    if layout is Layout.stringout:
+        return [sequence(name, found)]
+    groups = by_video(found)
+    if wanted in MARKERS:
+        return [source_timeline(group) for group in groups]
+    return [sequence(group[0].media.path.name, group) for group in groups]
+
+
+def export(
+    rows: Sequence[Row],
+    videos: Mapping[Path, tuple[VideoRecord, int]],
+    wanted: Format,
+    *,
+    handles: Handles,
+    order: Order = Order.rank,
+    layout: Layout | None = None,
+    name: str = "dhh",
+) -> list[File]:
+    """Files of a timeline format; none for no rows. videos: of every row, its record and the end of its last frame.
+
+    layout: None takes what suits the format. name: of a timeline that holds everything.
+
+    Raises EditError where the format cannot hold what was found.
+    """
+    if not rows:
+        return []
+    media = {row.video: media_of(*videos[row.video]) for row in rows}
+    lines = timelines(cuts(rows, media, handles=handles, order=order), wanted, layout, name)
+    if wanted in MANY:
+        data = MANY[wanted](lines)
+        return [File(None, lambda stream: stream.write(data))]
+    return [File(line.events[0].cut.media.path if len(lines) > 1 else None, _writer(line, wanted)) for line in lines]
+
+
+def _writer(line: Timeline, wanted: Format) -> Writer:
+    if wanted is Format.otioz:
+        return lambda stream: otioz(line, stream)
+    data = ONE[wanted](line)  # now: what it cannot hold is said before anything is written
+    return lambda stream: stream.write(data)
+
+
+def write_files(files: Sequence[File], out: Path) -> list[str]:
+    """Write them and say what was written.
+
+    With several files, each has its video's name before the suffix: cut.edl becomes cut.a001.edl. Raises EditError
+    where one cannot be written.
+    """
+    notes = []
+    for file, path in zip(files, _places(files, out), strict=True):
+        try:
+            write_stream_atomically(path, file.write)
+        except OSError as error:
+            raise EditError(f"{path}: cannot be written ({error.strerror or error}); name another with --out") from None
+        notes.append(f"{one_line(str(path))}: {path.stat().st_size:,} bytes")
+    return notes
+
+
+def _places(files: Sequence[File], out: Path) -> list[Path]:
+    """A path a file, no two alike."""
+    if len(files) == 1:
+        return [out]
+    places: list[Path] = []
+    taken: set[str] = set()
+    for file in files:
+        stem = one_line(file.video.stem if file.video else "")[:60]
+        number, name = 1, f"{out.stem}.{stem}{out.suffix}"
+        while name.casefold() in taken:
+            number += 1
+            name = f"{out.stem}.{stem}-{number}{out.suffix}"
+        taken.add(name.casefold())
+        places.append(out.with_name(name))
+    return places

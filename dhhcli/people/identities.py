@@ -1,0 +1,296 @@
+"""identities: codes file (n, B) -> people: number, name, screen time, best track of each, and who is seen with whom.
+
+People are groups of tracks (clustering.py), numbered by falling screen time, then by falling number of tracks, then by
+their first track: the same codes file and names give the same numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dhhcli.errors import UsageError, WeightsError
+from dhhcli.media.timecode import source_timecode
+from dhhcli.models.binary_codes import hamming
+from dhhcli.models.calibration import Curve, from_record
+from dhhcli.models.model_tag import ModelTag
+from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
+from dhhcli.people.clustering import group_tracks, limit_of, usual_distances
+from dhhcli.storage.codes_file import Shard, open_shard
+from dhhcli.storage.names import read_names, rows_of
+
+COMPANIONS: Final = 5  # said of each person
+FACES: Final = 6  # pictures of each person
+CLEAR: Final = 0.5  # the best track's face has at least this share of the largest one's size
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person, in the order of the TSV's columns."""
+
+    person: int  # number, from 1
+    name: str  # "" for nobody known
+    seconds: float  # on screen; photos add none
+    tracks: int
+    shots: int  # and photos
+    videos: int  # and photos
+    first_seen: str  # source timecode; "" in a photo
+    video: Path  # where that is
+    shot: int
+    track: int  # row of the track that shows the person best
+    seen_with: str  # other people by the shots they share, "2 (7), 5 (1)"
+
+
+@dataclass(frozen=True)
+class Together:
+    """Two people who share shots."""
+
+    person: int
+    name: str
+    other: int
+    other_name: str
+    shots: int  # and photos
+    seconds: float  # both at once
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Who is in a codes file."""
+
+    people: tuple[Person, ...]  # those with enough tracks
+    together: tuple[Together, ...]  # of these, most shots first
+    faces: tuple[tuple[Rows, tuple[bytes, ...]], ...]  # of each, if asked for: tracks and their pictures
+    number: Rows  # (n,) person of every track, also of those not shown
+    notes: tuple[str, ...]
+
+
+def find_people(
+    codes_path: Path,
+    *,
+    min_tracks: int = 1,
+    within: float | None = None,
+    weights: str | None = None,
+    faces: bool = False,
+) -> People:
+    """Group the tracks of a codes file by who they show.
+
+    Args:
+        codes_path: the codes file.
+        min_tracks: people with fewer tracks are counted, not shown; named ones always are.
+        within: bits that the tracks of one person may be apart on average; None: by the calibration.
+        weights: name or record of the weights that made it; None: found by their fingerprint.
+        faces: also pick some tracks of each person that show how alike they are, with their pictures.
+
+    Raises:
+        MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
+        NamesError: the names beside it cannot be used.
+        WeightsError: the weights cannot be used, or are not calibrated and ``within`` is not given.
+        UsageError: ``within`` is more than all bits.
+    """
+    with open_shard(codes_path) as shard:
+        if within is not None and within > shard.tag.bits:
+            raise UsageError(f"--within {within:g}: the codes have {shard.tag.bits} bits")
+        tracks = shard.track_rows(np.arange(len(shard)))
+        rows = rows_of(shard, read_names(codes_path))
+        number = people_numbers(codes_path, shard, tracks, rows, within=within, weights=weights)
+        return _described(shard, tracks, number, rows, min_tracks, faces=faces)
+
+
+def people_numbers(
+    codes_path: Path,
+    shard: Shard,
+    tracks: NDArray[np.void],
+    names: dict[str, Rows],
+    *,
+    within: float | None = None,
+    weights: str | None = None,
+) -> Rows:
+    """Number of the person whom each track shows, (n,), from 1. Raises as ``find_people``."""
+    curve = _curve(codes_path, shard.tag, weights, needed=within is None)
+    if within is None:
+        assert curve is not None
+        within = limit_of(curve)
+    named = np.full(len(shard), -1, np.int64)
+    for value, rows in enumerate(names.values()):
+        named[rows] = value
+    codes = np.asarray(shard.codes)
+    groups = group_tracks(
+        codes,
+        shard.tag.bits,
+        at_once(tracks),
+        within,
+        usual=usual_distances(codes, curve),
+        names=named,
+    )
+    count = int(groups.max(initial=-1)) + 1
+    seconds = np.bincount(groups, track_seconds(shard, tracks), count).round(6)
+    order = np.lexsort((np.arange(count), -np.bincount(groups, minlength=count), -seconds))
+    place = np.empty(count, np.int64)
+    place[order] = np.arange(1, count + 1)
+    return place[groups]
+
+
+def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -> Curve | None:
+    """What the calibration of the weights that made the codes says of two tracks."""
+    name = name or shipped_as(tag.fingerprint)
+    if name is None and not needed:
+        return None
+    if name is None:
+        raise WeightsError(
+            f"{codes_path}: made with weights {tag.fingerprint[:12]}, which are not shipped; name them with --weights, "
+            f"or say with --within how many bits apart the tracks of one person may be"
+        )
+    weights = load_weights(resolve_weights(name))
+    if not tag.compares(ModelTag(weights.bits, weights.fingerprint)):
+        raise WeightsError(
+            f"{weights.record_path}: did not make {codes_path} ({weights.bits} bits, {weights.fingerprint[:12]}; "
+            f"expected {tag.bits} bits, {tag.fingerprint[:12]}); name those that did"
+        )
+    calibration = from_record(weights.record, tag.bits, weights.record_path)
+    if calibration is None and needed:
+        raise WeightsError(
+            f"{weights.record_path}: not calibrated; say with --within how many bits apart the tracks of one person "
+            f"may be, or run: dhh calibrate PACK --weights {weights.record_path}"
+        )
+    return calibration.curves["track-track"] if calibration else None
+
+
+def at_once(tracks: NDArray[np.void]) -> Rows:
+    """Tracks (n,) TRACK_DTYPE -> pairs (p, 2) that are seen at the same time in one shot, so they are two people."""
+    pairs = [np.empty((0, 2), np.int64)]
+    for rows in _shared_shots(tracks, np.arange(len(tracks))):
+        begin, end = tracks["start_pts"][rows], tracks["end_pts"][rows]
+        a, b = np.triu_indices(len(rows), 1)
+        both = np.maximum(begin[a], begin[b]) <= np.minimum(end[a], end[b])
+        pairs.append(np.stack([rows[a[both]], rows[b[both]]], axis=1))
+    return np.concatenate(pairs)
+
+
+def _shared_shots(tracks: NDArray[np.void], rows: Rows) -> Iterator[Rows]:
+    """Of each shot that holds several of the rows (k,), those it holds."""
+    rows = rows[np.argsort(tracks["shot"][rows], kind="stable")]
+    shots = tracks["shot"][rows]
+    edges = np.flatnonzero(np.diff(shots, prepend=-1, append=-1))  # no shot is -1
+    for first, last in pairwise(edges.tolist()):
+        if last - first > 1:
+            yield rows[first:last]
+
+
+def track_seconds(shard: Shard, tracks: NDArray[np.void]) -> NDArray[np.float64]:
+    """How long each track is seen, (n,), to the end of its last frame; 0 in a photo."""
+    ticks, frame = _clock(shard)
+    owner = tracks["video"]
+    lasted = (tracks["end_pts"].astype(np.float64) - tracks["start_pts"]) * ticks[owner] + frame[owner]
+    return np.asarray(np.where(ticks[owner] > 0, lasted, 0.0))
+
+
+def _clock(shard: Shard) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Per video, seconds a tick and a frame; 0 for a photo, and for frames where there is no rate."""
+    ticks = [0.0 if video.still else float(video.time_base) for video in shard.videos]
+    frames = [0.0 if video.still or not video.frame_rate else float(1 / video.frame_rate) for video in shard.videos]
+    return np.array(ticks), np.array(frames)
+
+
+def _described(
+    shard: Shard, tracks: NDArray[np.void], number: Rows, names: dict[str, Rows], min_tracks: int, *, faces: bool
+) -> People:
+    count = int(number.max(initial=0))
+    sizes = np.bincount(number, minlength=count + 1)
+    name = {int(number[rows[0]]): known for known, rows in names.items() if len(rows)}
+    shown = [person for person in range(1, count + 1) if sizes[person] >= min_tracks or person in name]
+    together = _together(shard, tracks, number, shown, name)
+    companions = _companions(together)
+    seconds = np.bincount(number, track_seconds(shard, tracks), count + 1)
+    order = np.argsort(number, kind="stable")  # rows of each person in the order of the file: by video, then in time
+    ends = np.cumsum(sizes)
+    people, pictures = [], []
+    for person in shown:
+        own = order[ends[person - 1] : ends[person]]
+        own = own[np.lexsort((own, tracks["start_pts"][own], tracks["video"][own]))]
+        first = tracks[own[0]]
+        video = shard.video(int(first["video"]))
+        at = (int(first["start_pts"]) - video.start_pts) * video.time_base
+        picked = _faces(shard, tracks, own)
+        people.append(
+            Person(
+                person=person,
+                name=name.get(person, ""),
+                seconds=round(float(seconds[person]), 3),
+                tracks=len(own),
+                shots=len(np.unique(tracks["shot"][own])),
+                videos=len(np.unique(tracks["video"][own])),
+                first_seen=""
+                if video.still
+                else source_timecode(at, video.frame_rate, video.start_timecode, drop=video.drop_frame),
+                video=video.path,
+                shot=int(shard.shots_rows(np.array([first["shot"]]))[0]["number"]),
+                track=int(picked[0]),
+                seen_with=companions.get(person, ""),
+            )
+        )
+        if faces:
+            pictures.append((picked, tuple(shard.thumbnail(int(track)) for track in picked)))
+    return People(tuple(people), tuple(together), tuple(pictures), number, _notes(count, len(shown), min_tracks))
+
+
+def _notes(count: int, shown: int, min_tracks: int) -> tuple[str, ...]:
+    if not count:
+        return ("nobody: the codes file holds no face tracks",)
+    fewer = count - shown
+    return (f"{fewer} more people with fewer than {min_tracks} tracks; --min-tracks 1 shows them",) if fewer else ()
+
+
+def _faces(shard: Shard, tracks: NDArray[np.void], own: Rows) -> Rows:
+    """At most FACES tracks of one person: the clear one that is most like all, then others from alike to unlike."""
+    codes = np.asarray(shard.codes[own])
+    sample = codes[:: max(1, len(own) // 256)]
+    typical = hamming(codes, np.ascontiguousarray(sample)).mean(axis=1)
+    sizes = tracks["face_px"][own]
+    clear = sizes >= CLEAR * sizes.max()
+    best = int(np.lexsort((own, typical, ~clear))[0])
+    order = np.lexsort((own, typical))
+    rest = order[order != best]
+    few = min(len(rest), FACES - 1)
+    picked = rest[np.linspace(0, len(rest) - 1, few).round().astype(np.int64)] if few else rest
+    return own[np.concatenate([[best], picked]).astype(np.int64)]
+
+
+def _together(
+    shard: Shard, tracks: NDArray[np.void], number: Rows, shown: Sequence[int], name: dict[int, str]
+) -> list[Together]:
+    """Pairs of shown people by falling number of shared shots, then seconds at once, then numbers."""
+    ticks, frame = _clock(shard)
+    known = np.isin(number, np.array(shown, np.int64))
+    found: dict[tuple[int, int], list[float]] = {}
+    for own in _shared_shots(tracks, np.flatnonzero(known)):
+        video = int(tracks["video"][own[0]])
+        begin, end = tracks["start_pts"][own].astype(np.float64), tracks["end_pts"][own].astype(np.float64)
+        pairs: dict[tuple[int, int], float] = {}
+        for i, j in zip(*np.triu_indices(len(own), 1), strict=True):
+            a, b = sorted((int(number[own[i]]), int(number[own[j]])))
+            if a != b:
+                shared = min(end[i], end[j]) - max(begin[i], begin[j])
+                lasted = shared * ticks[video] + frame[video] if shared >= 0 else 0.0
+                pairs[a, b] = pairs.get((a, b), 0.0) + lasted
+        for pair, lasted in pairs.items():
+            shots = found.setdefault(pair, [0, 0.0])
+            shots[0] += 1
+            shots[1] += lasted
+    lines = [
+        Together(a, name.get(a, ""), b, name.get(b, ""), int(shots), round(float(lasted), 3))
+        for (a, b), (shots, lasted) in found.items()
+    ]
+    return sorted(lines, key=lambda line: (-line.shots, -line.seconds, line.person, line.other))
+
+
+def _companions(together: Sequence[Together]) -> dict[int, str]:
+    others: dict[int, list[str]] = {}
+    for line in together:
+        for person, other in ((line.person, line.other), (line.other, line.person)):
+            others.setdefault(person, []).append(f"{other} ({line.shots})")
+    return {person: ", ".join(words[:COMPANIONS]) for person, words in others.items()}

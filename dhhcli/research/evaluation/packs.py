@@ -1,0 +1,138 @@
+"""packs: face pack, with a protocol, with real tracks or bare -> tables and curves, for some weights.
+
+With a protocol: ``protocol.py``; a pack of real tracks: ``sessions.py``; any other: every crop asks for the others.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dhhcli.errors import PackError
+from dhhcli.models.binary_codes import binarise, hamming, pack
+from dhhcli.models.extractor import Extract, still_features
+from dhhcli.models.hash_layers import hash_stills
+from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.pack import FacePack, read_pack
+from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.evaluation.metrics import cosine_distances
+from dhhcli.research.evaluation.protocol import (
+    ProtocolFeatures,
+    code_results,
+    feature_results,
+    protocol_features,
+    random_results,
+    read_both,
+)
+from dhhcli.research.evaluation.sessions import (
+    FramesLine,
+    frames_lines,
+    has_sessions,
+    read_sessions,
+    session_features,
+    session_results,
+)
+from dhhcli.research.evaluation.tables import Backbones, Evaluation, Loaded, PairsLine, load_all, pairs_lines
+from dhhcli.research.evaluation.tasks import Group, Result, results
+
+Floats = npt.NDArray[np.float32]
+
+
+def evaluate_pack(
+    pack_path: Path,
+    names: Sequence[str] = (),
+    *,
+    protocol: Path | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Figures on a face pack.
+
+    Args:
+        pack_path: people the network was not trained on.
+        names: weights.
+        protocol: which rows are queries, sets and shots; without one, real tracks if the pack has them, else stills.
+        seed: of the random codes.
+
+    Raises:
+        PackError: a pack or the protocol cannot be read, or do not belong together.
+        WeightsError: the weights cannot be used.
+    """
+    if protocol is not None:
+        faces, people = read_both(pack_path, protocol)
+    else:
+        faces, people = read_pack(pack_path), ()
+    loaded, backbones = load_all(names), Backbones()
+    if protocol is not None:
+        return _by_protocol(faces, people, loaded, backbones, seed)
+    if has_sessions(pack_path):
+        return _by_sessions(pack_path, faces, loaded, backbones)
+    if len(np.unique(faces.identity)) in (len(faces), 1):
+        raise PackError(f"{pack_path}: no two crops of one person beside another's; there is nothing to measure")
+    return _stills(faces, loaded, backbones)
+
+
+def _by_protocol(
+    faces: FacePack,
+    people: tuple[Person, ...],
+    loaded: Sequence[Loaded],
+    backbones: Backbones,
+    seed: int,
+) -> Evaluation:
+    found: list[Result] = []
+    pairs: list[PairsLine] = []
+    rows = np.unique([row for p in people for row in (*p.queries, *p.shots, *sum(p.sets, ()))])
+    for one in loaded:
+        mirror = one.weights.mirror
+
+        def named(extract: Extract, mirror: bool = mirror) -> ProtocolFeatures:
+            return protocol_features(faces, people, extract, mirror=mirror)
+
+        features = backbones.once(one.weights, "protocol", named)
+        stills = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=mirror))
+        found += code_results(features, one.layers, one.name)
+        found += feature_results(features, homogeneous=one.homogeneous, weights=one.name)
+        found += random_results(features, one.layers.bits, np.random.default_rng(seed), one.name)
+        pairs += pairs_lines(one, stills, faces.identity[rows])
+    return Evaluation(tuple(found), tuple(pairs))
+
+
+def _by_sessions(
+    path: Path,
+    faces: FacePack,
+    loaded: Sequence[Loaded],
+    backbones: Backbones,
+) -> Evaluation:
+    sessions = read_sessions(path, faces)
+    found: list[Result] = []
+    lines: list[FramesLine] = []
+    pairs: list[PairsLine] = []
+    for one in loaded:
+        mirror = one.weights.mirror
+        features = backbones.once(one.weights, "sessions", partial(session_features, faces, sessions, mirror=mirror))
+        found += session_results(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
+        lines += frames_lines(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
+        pairs += pairs_lines(one, features.stills, features.still_people)
+    return Evaluation(tuple(found), tuple(pairs), tuple(lines))
+
+
+def _stills(faces: FacePack, loaded: Sequence[Loaded], backbones: Backbones) -> Evaluation:
+    """Every crop asks for all others."""
+    found: list[Result] = []
+    pairs: list[PairsLine] = []
+    rows = np.arange(len(faces))
+    for one in loaded:
+        features = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=one.weights.mirror))
+        codes = pack(binarise(hash_stills(one.layers, features)))
+        found += results(one.name, "codes", {"still": Group(codes, faces.identity)}, hamming)
+        found += results(one.name, "features", {"still": Group(one.cut(features), faces.identity)}, cosine_distances)
+        pairs += pairs_lines(one, features, faces.identity)
+    return Evaluation(tuple(found), tuple(pairs))
+
+
+def _still_rows(faces: FacePack, rows: npt.NDArray[np.int64], *, mirror: bool) -> Callable[[Extract], Floats]:
+    def compute(extract: Extract) -> Floats:
+        return still_features(extract, np.stack([centre(faces.pictures[row]) for row in rows]), mirror=mirror)
+
+    return compute

@@ -1,0 +1,246 @@
+"""dhh: face packs -> weights, in four stages that each leave a file, so that a killed run goes on where it was.
+
+1. ``pretrain.safetensors``: the backbone as a classifier and as the teacher's student (pretrain.py);
+2. ``bank.safetensors``: features of imitated frames, laid out for the log-covariance (feature_layout.py,
+feature_bank.py);
+3. ``hash.safetensors``: the hash layers on the bank (research/training/hash_stage.py);
+4. ``joint.safetensors``: everything jointly (research/training/joint_stage.py);
+
+then the weights (publish.py, weights.py): NAME.onnx, the backbone, and for each length of code NAME-BITS.json and
+NAME-BITS.safetensors, with the figures reached on ``validate``. Every stage's file says which settings and data it was
+made with, and goes on with no others. Every report is one JSON object in ``log.jsonl``; ``training.png`` plots them.
+"""
+
+import hashlib
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dhhcli.base.version import __version__
+from dhhcli.errors import PackError, TrainingError, UsageError
+from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.folders import open_faces
+from dhhcli.research.datasets.pack import FacePack, fingerprint, merge_packs, take
+from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
+from dhhcli.research.training.engine.distributed import Devices, open_devices
+from dhhcli.research.training.engine.early_stopping import EarlyStop
+from dhhcli.research.training.engine.log import Log
+from dhhcli.research.training.engine.plot import plot_log
+from dhhcli.research.training.export import backbone_safetensors, to_onnx
+from dhhcli.research.training.feature_bank import FeatureBank, empty_bank, extract, fill_bank
+from dhhcli.research.training.feature_layout import Conditioned, layout
+from dhhcli.research.training.hash_stage import HashSettings, train_hash
+from dhhcli.research.training.joint_stage import Whole, train_joint
+from dhhcli.research.training.networks.hash_model import HashModel
+from dhhcli.research.training.pretrain import PretrainSettings, pretrain
+from dhhcli.research.training.publish import dhh_record, write_layers
+from dhhcli.research.training.quantise import backbone_to_int8
+from dhhcli.research.training.sampler import rows_by_person
+from dhhcli.research.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of every stage; written into the record of the weights."""
+
+    pretrain: PretrainSettings
+    hash: HashSettings
+
+    @classmethod
+    def of(
+        cls,
+        lengths: Sequence[int],
+        seed: int,
+        *,
+        backbone_steps: int | None = None,
+        hash_steps: int | None = None,
+        joint_steps: int | None = None,
+    ) -> "Plan":
+        """The default recipe at other lengths of code, with other numbers of steps (None: as it is), another seed."""
+
+        plain, hashed = PretrainSettings(), HashSettings()
+        return cls(
+            replace(plain, seed=seed, steps=plain.steps if backbone_steps is None else backbone_steps),
+            replace(
+                hashed,
+                lengths=tuple(sorted(set(lengths))),
+                seed=seed,
+                hash_steps=hashed.hash_steps if hash_steps is None else hash_steps,
+                joint_steps=hashed.joint_steps if joint_steps is None else joint_steps,
+            ),
+        )
+
+
+def run(
+    data: Sequence[Path],
+    out: Path,
+    plan: Plan,
+    *,
+    name: str = "dhh",
+    validate: Path | None = None,
+    protocol: Path | None = None,
+    terms: str = "not stated",
+    threads: int | None = None,
+    start_from: Path | None = None,
+    patience: int = 0,
+) -> Iterator[str]:
+    """Train, or go on training, in folder ``out``; yields a line for every report.
+
+    Raises:
+        PackError: a pack or the protocol cannot be read, or nobody in the packs has two photos.
+        TrainingError: ``out`` holds a run with other settings or data.
+        UsageError: ``validate`` without ``protocol``, or the other way round.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if bool(validate) != bool(protocol):
+        raise UsageError("--validate and --protocol go together: people to measure on, and how")
+    if patience and not validate:
+        raise UsageError("--patience stops by the figures on other people: give --validate and --protocol")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
+    with open_devices() as devices:
+        lines = _train(
+            data, out, plan, devices, name, validate, protocol, terms=terms, start_from=start_from, patience=patience
+        )
+        yield from (line for line in lines if devices.first)
+
+
+def _train(
+    data: Sequence[Path],
+    out: Path,
+    plan: Plan,
+    devices: Devices,
+    name: str,
+    validate: Path | None,
+    protocol: Path | None,
+    *,
+    terms: str,
+    start_from: Path | None,
+    patience: int,
+) -> Iterator[str]:
+    packs = [open_faces(path, out / "data") for path in data]
+    sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
+    faces = merge_packs(packs)
+    del packs  # decoded twice otherwise: 19 kB a crop
+    if not rows_by_person(faces.identity, track=faces.track):
+        raise PackError(f"{data[0]}: nobody has two photos or clips; training needs people seen more than once")
+    validation = None
+    if validate and protocol and devices.first:
+        validation = Validation.read(validate, protocol)
+    log = Log(out / "log.jsonl", kept=devices.first)
+    yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {devices.words()}"
+
+    made_with: dict[str, Any] = {"data": fingerprint(faces), "pretrain": asdict(plan.pretrain)}
+    if start_from is not None:
+        try:
+            made_with["start_from"] = hashlib.sha256(start_from.read_bytes()).hexdigest()
+        except OSError as error:
+            raise TrainingError(
+                f"{start_from}: cannot be read ({error.strerror}); name a pretrain.safetensors of another run"
+            ) from None
+    if patience:
+        made_with["patience"] = patience
+    stop = EarlyStop(out / "pretrain-best.safetensors", patience, made_with) if patience else None
+    for report, pretrained in pretrain(
+        faces, plan.pretrain, out, stamp=made_with, start_from=start_from, stop=stop, devices=devices
+    ):
+        student, head = pretrained.backbone, pretrained.heads.teacher
+        if report.losses:
+            figures = validation.figures(student, report.size) if validation else {}
+            if (
+                stop and devices.first and report.size == plan.pretrain.sizes[-1][1]
+            ):  # smaller crops are not what will be looked at
+                stop.note(figures["map_still_set"], pretrained)
+            yield log.write("backbone", report.step, report.steps, report.losses | figures)
+
+    made_with = made_with | {"hash": asdict(plan.hash)}
+    some = few_photos(faces, plan.hash)
+    plain = extract(student, np.stack([centre(picture) for picture in some.pictures]), bf16=False)
+    network = Conditioned(
+        student,
+        *layout(
+            plain,
+            torch.from_numpy(some.identity),
+            size=plan.hash.features,
+            shrink=plan.hash.shrink,
+            power=plan.hash.power,
+        ),
+    ).to(devices.device)
+    bank = empty_bank(len(some), plan.hash.features)
+    stored = read_tensors(out / "bank.safetensors", made_with)
+    if stored is None:
+        for done in fill_bank(bank, network.folded().to(devices.device), some, seed=plan.hash.seed):
+            if done % 4096 == 0:
+                yield f"features of imitated frames: {done} of {len(some)} photos"
+        if devices.first:
+            save_stage(out / "bank.safetensors", {"looks": bank.looks, "shots": bank.shots}, made_with)
+    else:
+        bank = FeatureBank(stored["looks"], stored["shots"])
+
+    model = HashModel(
+        plan.hash.bits,
+        features=plan.hash.features,
+        eps=plan.hash.eps,
+        divide=plan.hash.divide,
+        dropout=plan.hash.dropout,
+    )
+    stored = read_tensors(out / "hash.safetensors", made_with)
+    if stored is None:
+        for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
+            yield log.write("hash", step, plan.hash.hash_steps, losses)
+        if devices.first:
+            save_stage(out / "hash.safetensors", model.state_dict(), made_with)
+    else:
+        model.load_state_dict(stored)
+
+    final = Whole(network, head, model)
+    stop = EarlyStop(out / "joint-best.safetensors", patience, made_with) if patience else None
+    for step, losses, whole in train_joint(
+        final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop, devices=devices
+    ):
+        final = whole
+        if losses:
+            figures = validation.figures(whole.network, model=whole.model, settings=plan.hash) if validation else {}
+            if stop and devices.first:
+                codes = [value for key, value in figures.items() if key.split("_")[1].isdigit()]
+                stop.note(sum(codes) / len(codes), whole)
+            yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
+    if not devices.first:
+        return
+    if log.path.is_file():  # stages of no steps report nothing
+        plot_log(log.path, out / "training.png")
+    training = {
+        "data": sources,
+        "crops": len(faces),
+        "people": len(np.unique(faces.identity)),
+        "terms": terms,
+        "settings": made_with,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "dhh": __version__,
+        "torch": str(torch.__version__),
+        "machine": f"{platform.machine()}, {devices.words()}",
+    }
+    backbone = final.network.folded()
+    layers = {K: final.model.layers(plan.hash.rows(K)) for K in plan.hash.lengths}
+    record = dhh_record(layers[plan.hash.lengths[0]], training, homogeneous=True, mirror=True)
+    onnx = to_onnx(backbone)
+    int8 = backbone_to_int8(onnx, faces, np.random.default_rng([plan.hash.seed, 8]))  # ranged on the training crops
+    tensors = backbone_safetensors(backbone)
+    yield from write_layers(out, name, layers, onnx, record, validation, backbone=tensors, int8=int8)
+
+
+def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:
+    """The photos of the bank: at most ``photos``, of people who have two or more, as many of each as can be."""
+    people = rows_by_person(faces.identity, track=faces.track)
+    rng = np.random.default_rng([settings.seed, 6])
+    turns = [(turn, rng.random(), row) for rows in people for turn, row in enumerate(rng.permutation(rows).tolist())]
+    return take(faces, np.array(sorted(row for _, _, row in sorted(turns)[: settings.photos])))

@@ -1,0 +1,111 @@
+"""export: network and hash layers -> bytes of ONNX and of safetensors, as models/weights.py lays them down."""
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dhhcli.errors import WeightsError
+from dhhcli.models.hash_layers import HashLayers
+from dhhcli.models.weights import Weights
+from dhhcli.research.training.networks.backbone import Backbone, to_input
+
+
+class _Pipeline(nn.Module):
+    """Normalisation inside the graph, and shrinking, so that whoever runs it cannot get it wrong."""
+
+    def __init__(self, backbone: nn.Module, size: int) -> None:
+        super().__init__()
+        self.backbone, self.shrink = backbone, 64 // size
+
+    def forward(self, crops: Tensor) -> Tensor:
+        inputs = to_input(crops)
+        if self.shrink > 1:
+            inputs = functional.avg_pool2d(inputs, self.shrink)
+        features: Tensor = self.backbone(inputs)
+        return features
+
+
+def to_onnx(backbone: nn.Module, size: int = 64) -> bytes:
+    """Network -> ONNX, input ``crops`` (n, 64, 64, 3) uint8, output ``features`` (n, d).
+
+    Uses torch's exporter from TorchScript: a straight line of convolutions is what it does well, and it needs only the
+    package onnx beside torch.
+
+    Args:
+        backbone: a network in evaluation mode, on the CPU.
+        size: side of the crops it was trained on, a divisor of 64: larger ones are averaged first.
+    """
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its deprecation
+        torch.onnx.export(
+            _Pipeline(backbone.eval(), size),
+            (torch.zeros(2, 64, 64, 3, dtype=torch.uint8),),
+            buffer,  # type: ignore[arg-type]
+            dynamo=False,
+            opset_version=17,
+            input_names=["crops"],
+            output_names=["features"],
+            dynamic_axes={"crops": {0: "n"}, "features": {0: "n"}},
+        )
+    return buffer.getvalue()
+
+
+def backbone_safetensors(backbone: Backbone) -> bytes:
+    """The backbone's weights, float32, for torch."""
+    return save({name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()})
+
+
+def read_backbone(weights: Weights) -> Backbone:
+    """The backbone of finished weights for torch, without batch normalisation.
+
+    Raises:
+        WeightsError: they bring none, or it is not the one that the record describes.
+    """
+    try:
+        entry = weights.record["files"]["backbone"]
+        path, expected = weights.record_path.parent / Path(entry["name"]).name, str(entry["sha256"])
+    except (KeyError, TypeError):
+        raise WeightsError(
+            f"{weights.record_path}: names no backbone that can be trained on; take weights of `dhh train --method dhh`"
+        ) from None
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise WeightsError(f"{path}: not the file that {weights.record_path.name} describes; reinstall it")
+        tensors = load(data)
+        last = list(Backbone(batch_norm=False).state_dict())[-1]
+        backbone = Backbone(batch_norm=False, features=len(tensors[last]))
+        backbone.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        words = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not a Table II backbone ({words}); reinstall it") from None
+    return backbone
+
+
+def hash_safetensors(layers: HashLayers, onnx: bytes) -> bytes:
+    """Hash layers of one length, ``hash.{still,track}.{weight,bias}``; the file names the backbone it belongs to.
+
+    What takes in log-covariances, nearly all of it, is stored in half precision: codes differ from those of single
+    precision in less than one bit in a thousand. Methods that hash pictures only have none. Expansions (feature_map.py)
+    are ``expansion.{still,track}.*``.
+    """
+    tensors = {"hash.still.weight": layers.still_weight, "hash.still.bias": layers.still_bias}
+    if not layers.framewise:
+        tensors |= {"hash.track.weight": layers.track_weight, "hash.track.bias": layers.track_bias}
+    for of, expansion in (("still", layers.still_expansion), ("track", layers.track_expansion)):
+        if expansion:
+            tensors |= {f"expansion.{of}.{name}": array for name, array in expansion.arrays().items()}
+    large = "expansion.track.weight" if layers.track_expansion else "hash.track.weight"
+    stored = {name: torch.from_numpy(np.ascontiguousarray(array)).float() for name, array in tensors.items()}
+    if large in stored:
+        stored[large] = stored[large].half()
+    return save(stored, {"backbone": hashlib.sha256(onnx).hexdigest()})

@@ -1,0 +1,205 @@
+"""hash_stage: feature bank + identities -> hash layers, started by rotations, trained on pairs of stills and tracks.
+
+The paper trains backbone and hash layers jointly from random hash layers; here the hash layers come first, on cached
+features (a step costs a tenth of the whole network's), and joint.py goes on from there. ``hash_steps=0`` leaves
+them as they started. Codes of several lengths are trained side by side (one layer, a loss each, their mean), so the
+backbone that they share is learnt once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dhhcli.models.log_covariance import triangle
+from dhhcli.research.training.feature_bank import FeatureBank, bank_batch, pad
+from dhhcli.research.training.networks.hash_model import HashModel
+from dhhcli.research.training.networks.itq import itq, random_rotations
+from dhhcli.research.training.networks.log_covariance import log_covariance
+from dhhcli.research.training.networks.losses import contrast, heterogeneous_triplets
+from dhhcli.research.training.sampler import Pair, draw_pairs, rows_by_person
+
+REPORT_EVERY = 250  # steps
+
+
+@dataclass(frozen=True)
+class HashSettings:
+    """Both stages; saved beside the weights.
+
+    Where it leaves the paper (Qiao et al., TIP 2019): D^T D is divided by m, dropout is 0.1 instead of 0.4, the
+    triplets weigh little beside a contrastive loss of weight 1 (on cached features of a first network, 250 steps of
+    triplets alone took the start by ITQ from a still -> set mAP of 0.661 to 0.657, of the contrastive loss alone to
+    0.687), AdamW with a falling rate instead of SGD.
+    """
+
+    lengths: tuple[int, ...] = (128,)  # bits of the codes that are trained together
+    alpha: float = 1 / 6  # margin of the triplets, share of a code's bits; the paper: below a third
+    lambda1: float = 1.0
+    lambda2: float = 1.0
+    triplet: float = 5.0  # weight of equation 5, distances as shares of the bits
+    contrast: float = 1.0  # weight of the contrastive loss
+    scale: float = 20.0  # its inverse temperature
+    divide: bool = True
+    eps: float = (
+        0.3  # of the log-covariance; the paper's 1e-3 costs up to 0.05 of mAP on these features: weights/TRIED.md
+    )
+    dropout: float = 0.1
+    features: int = 128  # training/feature_layout.py
+    shrink: float = 1.0
+    power: float = 0.4
+    photos: int = 6000  # in the bank, of people with two or more
+    frames: int = 8  # a track, in training
+    hash_people: int = 64
+    hash_pairs: int = 2
+    hash_steps: int = 0  # 250 helped the first network and not the second: weights/TRIED.md
+    still_rate: float = 2e-3
+    track_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    joint_people: int = 32
+    joint_pairs: int = 2
+    joint_frames: int = 2  # of a track, in joint training: more people a batch are worth more than more frames
+    joint_steps: int = 300  # more lets the features slip: weights/TRIED.md
+    joint_rate: float = 1e-4  # at 5e-4 the features of a backbone that was trained to its end fell apart
+    joint_slower: float = 40.0  # the hash layers' rates are divided by it: they learn the training people by heart
+    joint_warmup: int = 20
+    joint_clip: float = 10.0  # norm of the gradient
+    joint_ema: float = 0.99
+    keep_teacher: float = 4.0
+    seed: int = 0
+    bf16: bool = True
+
+    @property
+    def bits(self) -> int:
+        """Outputs of the hash layers: all lengths together."""
+        return sum(self.lengths)
+
+    def rows(self, length: int) -> slice:
+        """Where the codes of one length lie among the outputs."""
+        first = sum(self.lengths[: self.lengths.index(length)])
+        return slice(first, first + length)
+
+
+def torch_generator(rng: np.random.Generator) -> torch.Generator:
+    """A torch generator seeded from a numpy one: all randomness comes from one seed, none of it is global."""
+    return torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
+def identities(pairs: list[Pair]) -> Tensor:
+    """Who each pair is of, (n,)."""
+    return torch.tensor([pair.identity for pair in pairs])
+
+
+def code_losses(stills: Tensor, tracks: Tensor, ids: Tensor, settings: HashSettings) -> dict[str, Tensor]:
+    """Every term on the codes of a batch of pairs, unweighted, the mean over the lengths.
+
+    Args:
+        stills: (n, sum of the lengths) relaxed codes.
+        tracks: (n, sum of the lengths); still k and track k are of person ``ids[k]``.
+        ids: (n,).
+        settings: margin, temperature and lengths.
+    """
+    losses: dict[str, Tensor] = {}
+    for length in settings.lengths:
+        still, track = stills[:, settings.rows(length)], tracks[:, settings.rows(length)]
+        terms = heterogeneous_triplets(still, track, ids, ids, settings.alpha * length)
+        # shares of a code's bits, so that long codes do not outweigh short ones
+        each = {"cross": terms.cross / length, "still": terms.still / length, "track": terms.track / length}
+        if settings.contrast:
+            there = contrast(still, track, ids, ids, settings.scale)
+            each["contrast"] = (there + contrast(track, still, ids, ids, settings.scale)) / 2
+        for name, value in each.items():
+            losses[name] = losses.get(name, torch.zeros_like(value)) + value / len(settings.lengths)
+    return losses
+
+
+def total(losses: dict[str, Tensor], settings: HashSettings) -> Tensor:
+    """Equation 5 with its lambdas, plus the contrastive loss."""
+    triplets = losses["cross"] + settings.lambda1 * losses["still"] + settings.lambda2 * losses["track"]
+    loss = settings.triplet * triplets
+    return loss + settings.contrast * losses["contrast"] if settings.contrast else loss
+
+
+def train_hash(
+    model: HashModel,
+    bank: FeatureBank,
+    identity: npt.NDArray[np.int64],
+    settings: HashSettings,
+    *,
+    track: npt.NDArray[np.int64] | None = None,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Stage 1, in place, yielding every 250 steps and at the end; ``track`` (n,): real tracks (sampler.py)."""
+    start_from_bank(model, bank, identity, settings)
+    if settings.hash_steps == 0:
+        return
+    people = rows_by_person(identity, track=track)
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": model.still.parameters(), "lr": settings.still_rate},
+            {"params": model.track.parameters(), "lr": settings.track_rate},
+        ],
+        weight_decay=settings.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [settings.still_rate, settings.track_rate], total_steps=settings.hash_steps, pct_start=0.1
+    )
+    sums: dict[str, float] = {}
+    reported = 0
+    for step in range(settings.hash_steps):
+        rng = np.random.default_rng([settings.seed, 3, step])
+        pairs = draw_pairs(
+            people,
+            identity,
+            count=settings.hash_people,
+            pairs=settings.hash_pairs,
+            frames=settings.frames,
+            rng=rng,
+            track=track,
+        )
+        stills, tracks = bank_batch(bank, pairs, settings.frames, rng)
+        padded, counts = pad(tracks, settings.frames)
+        generator = torch_generator(rng)
+        codes_s, codes_t = model.hash_stills(stills, generator), model.hash_tracks(padded, counts, generator)
+        ids = identities(pairs)
+        losses = code_losses(codes_s, codes_t, ids, settings)
+        loss = total(losses, settings)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.hash_steps:
+            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}
+            sums, reported = {}, step + 1
+
+
+@torch.no_grad()
+def start_from_bank(
+    model: HashModel, bank: FeatureBank, identity: npt.NDArray[np.int64], settings: HashSettings
+) -> None:
+    """Start the still layer from the people's mean features, a rotation a length, and the track layer like it.
+
+    Codes shorter than the features start as ITQ leaves them, longer ones as random rotations: what ITQ fits to the
+    training people then costs more than it saves (weights/TRIED.md). The last feature is the constant 1
+    (feature_layout.py)
+    and is left out of the still layer.
+    """
+    last = bank.looks.shape[2] - 1
+    looks = bank.looks[..., :last].float().mean(dim=1).numpy().astype(np.float64)
+    people = np.stack([looks[rows].mean(axis=0) for rows in rows_by_person(identity, at_least=1)])
+    model.still.weight.zero_()
+    for number, length in enumerate(settings.lengths):
+        start = itq if length < last else random_rotations
+        weight, bias = start(people, length, np.random.default_rng([settings.seed, 5, number]))
+        model.still.weight[settings.rows(length), :last] = 2.0 * torch.from_numpy(weight).float()
+        model.still.bias[settings.rows(length)] = 2.0 * torch.from_numpy(bias).float()
+    sample = bank.shots[:: max(1, len(bank.shots) // 256)].float()
+    counts = torch.full((len(sample),), sample.shape[1])
+    vectors = log_covariance(sample, eps=model.eps, counts=counts if model.divide else None)
+    rows, columns, _ = triangle(last + 1)
+    entries = vectors[:, torch.from_numpy(np.flatnonzero((columns == last) & (rows < last)))]
+    mean = sample[..., :last].mean(dim=1)
+    model.tracks_like_stills(float((mean * entries).sum() / entries.square().sum()), last)

@@ -1,0 +1,204 @@
+"""explain: Asked (soft bits (r, K)) + a hit + shard -> Explanation: why this shot is where it is in the ranking."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import takewhile
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dhhcli.encoding.track_codes import FRAMES_A_CODE, track_codes
+from dhhcli.errors import DhhError
+from dhhcli.faces.scan import scan
+from dhhcli.faces.tracker import FaceTrack, sample
+from dhhcli.media.timecode import source_timecode
+from dhhcli.models.binary_codes import binarise, hamming, pack, unpack
+from dhhcli.models.calibration import WORDS, Calibration
+from dhhcli.models.network import Network
+from dhhcli.search.options import Way
+from dhhcli.search.probe import Asked
+from dhhcli.search.ranking import Hit
+from dhhcli.storage.codes_file import Shard
+from dhhcli.storage.record import VideoRecord
+
+CHUNK = 1 << 20  # codes compared at once
+UNSURE = 0.1  # a soft bit this near to the fence at 0.5
+LEAD = Fraction(2)  # seconds before a shot from which on its looks are repeated: its beginning has to be recognised
+FAR = Fraction(60)  # a track that begins later than this in its shot is not sought from the shot's beginning
+ENOUGH = 30  # tracks, to speak of a distribution
+
+
+@dataclass(frozen=True)
+class ByFrames:
+    """How a hit was ranked by the codes of its frames."""
+
+    way: Way
+    distance: float  # average or minimum, to the nearest row
+    frames: int
+    least: int  # of their distances to that row
+    most: int
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Of one hit, by the code of its track. Bits count from 0; times are source timecode."""
+
+    rank: int
+    distance: int
+    bits: int
+    photo: str  # which of the photos, or what else was asked with, is nearest
+    differing: tuple[tuple[int, float], ...]  # bit, the photo's soft bit; those it is surest of first
+    unsure: int  # bits of the photo that lie within UNSURE of the fence
+    unsure_differing: int  # of these, how many differ
+    histogram: NDArray[np.int64]  # (K + 1,): tracks of the codes file at every distance
+    limits: tuple[
+        tuple[str, int], ...
+    ]  # words of models/calibration.py, and up to which distance they hold; -1: nowhere
+    stands_out: int | None  # largest distance at which less than one track is expected by chance; None: too few tracks
+    first_seen: str
+    last_seen: str  # the frame itself: a track's end_pts is that of its last detection
+    crops_used: int
+    face_px: float
+    score: float
+    sharpness: float
+    crops: tuple[NDArray[np.uint8], ...]  # cut again from the video, (64, 64, 3) BGR; none where it is not there
+    changed: int | None  # bits in which the code of these differs from the stored one; None: none to compare
+    why_no_crops: str  # "" where there are
+    by_frames: ByFrames | None = None  # None: it was ranked by the code of its track
+
+    @property
+    def nearer(self) -> int:
+        """Tracks whose codes are nearer to the photo than this one's."""
+        return int(self.histogram[: self.distance].sum())
+
+
+def explain(
+    shard: Shard,
+    hit: Hit,
+    rank: int,
+    person: Asked,
+    network: Network,
+    calibration: Calibration | None = None,
+    way: Way = Way.majority,
+) -> Explanation:
+    """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
+
+    `network` is one with layers for tracks. `way`: how it was searched; all but `Explanation.by_frames` is about codes
+    of tracks.
+    """
+    K = shard.tag.bits
+    softs = person.soft
+    queries = pack(binarise(softs))
+    own = shard.code_rows(np.array([hit.track]))
+    photo = int(hamming(queries, own)[:, 0].argmin())
+    distance = int(hamming(queries, own)[photo, 0])
+    soft = np.asarray(softs[photo], np.float64)
+    stored = unpack(own, K)[0]
+    wrong = np.flatnonzero(stored != binarise(soft[None])[0])
+    order = wrong[np.argsort(-np.abs(soft[wrong] - 0.5), kind="stable")]
+    unsure = np.abs(soft - 0.5) < UNSURE
+    counts = np.zeros(K + 1, np.int64)
+    for start in range(0, len(shard), CHUNK):
+        near = hamming(queries, np.asarray(shard.codes[start : start + CHUNK])).min(axis=0)
+        counts += np.bincount(near, minlength=K + 1)[: K + 1]
+    track = shard.track_rows(np.array([hit.track]))[0]
+    video = shard.video(int(track["video"]))
+    shot = shard.shots_rows(np.array([hit.shot]))[0]
+    crops, changed, reason = _cut_again(video, int(shot["start_pts"]), track, own, network)
+    return Explanation(
+        rank=rank,
+        distance=distance,
+        bits=K,
+        photo=person.names[photo],
+        differing=tuple((int(bit), float(soft[bit])) for bit in order),
+        unsure=int(unsure.sum()),
+        unsure_differing=int(unsure[wrong].sum()),
+        histogram=counts,
+        limits=word_limits(calibration, K, person.kind, len(softs)) if calibration else (),
+        stands_out=outlying(counts),
+        first_seen=_label(video, int(track["start_pts"])),
+        last_seen=_label(video, int(track["end_pts"])),
+        crops_used=int(track["frames_used"]),
+        face_px=float(track["face_px"]),
+        score=float(track["score"]),
+        sharpness=float(track["sharpness"]),
+        crops=crops,
+        changed=changed,
+        why_no_crops=reason,
+        by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
+    )
+
+
+def ranked_by(distances: NDArray[np.int32], way: Way) -> ByFrames:
+    """Distances (r, m) of the rows of a question to the frames of a track -> what counted; of equal rows the first."""
+    each = distances.mean(axis=1) if way is Way.average else distances.min(axis=1)
+    row = distances[int(each.argmin())]
+    return ByFrames(way, float(each.min()), len(row), int(row.min()), int(row.max()))
+
+
+def word_limits(calibration: Calibration, K: int, kind: str, photos: int) -> tuple[tuple[str, int], ...]:
+    """Up to which distance a track is very likely, likely, unsure: with a soft score in the middle of what is usual."""
+    spread = calibration.curves[kind].spread
+    distances = np.arange(K + 1)
+    scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
+    confidence = calibration.confidence(distances, scores, kind=kind, photos=photos)
+    return tuple((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
+
+
+def outlying(histogram: NDArray[np.int64]) -> int | None:
+    """The largest distance at or below which less than one of n tracks is expected, were all of them strangers.
+
+    Distances of strangers are taken as normal, with the median and the upper quartile of all distances: people who
+    are asked for lie below the median and so do not widen it. None for fewer than ENOUGH tracks.
+    """
+    n = int(histogram.sum())
+    if n < ENOUGH:
+        return None
+    # a whole distance d covers d - 1/2 to d + 1/2; quartiles of whole numbers would be too coarse
+    ordered = np.concatenate([[0], np.cumsum(histogram)])
+    median, upper = np.interp([0.5 * n, 0.75 * n], ordered, np.arange(len(ordered)) - 0.5)
+    spread = (upper - median) / NormalDist().inv_cdf(0.75)
+    return max(-1, int(np.floor(median + spread * NormalDist().inv_cdf(1 / n) - 0.5)))
+
+
+def _cut_again(
+    video: VideoRecord, shot_pts: int, track: np.void, stored: NDArray[np.uint8], network: Network
+) -> tuple[tuple[NDArray[np.uint8], ...], int | None, str]:
+    """Crops of the track out of its video, bits in which their code differs from the stored one, why there are none.
+
+    The frames that encode looked at follow from what it saw since the shot began, so the shot is looked at again from
+    there; of a track that comes late in a long shot only the last seconds before it, and then the code may differ.
+    """
+    from dhhcli.media.video import open_video
+
+    end, first = int(track["end_pts"]), int(track["start_pts"])
+    begin = max((shot_pts - video.start_pts) * video.time_base - LEAD, Fraction(0))
+    late = (first - video.start_pts) * video.time_base - LEAD
+    begin = video.start_pts * video.time_base + (begin if late - begin < FAR else late)
+    try:
+        with open_video(video.path) as opened:
+            frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin))
+            seen = scan(opened, network.film_detector, thumbnails=False, part=frames)
+            found = _same([item for item in seen if isinstance(item, FaceTrack)], track)
+    except (DhhError, OSError) as error:
+        return (), None, str(error)
+    if found is None:
+        return (), None, f"{video.path}: the face is not found again; has the file changed?"
+    changed = int(hamming(track_codes([found], network), stored)[0, 0])
+    return tuple(observation.crop for observation in sample(found, FRAMES_A_CODE)), changed, ""
+
+
+def _same(tracks: Sequence[FaceTrack], track: np.void) -> FaceTrack | None:
+    """The one whose face is where the stored track has its best, if there is any."""
+    for found in tracks:
+        for observation in found.observations:
+            if observation.pts == int(track["best_pts"]) and np.allclose(observation.face.box, track["box"], atol=2):
+                return found
+    return None
+
+
+def _label(video: VideoRecord, pts: int) -> str:
+    seconds = (pts - video.start_pts) * video.time_base
+    return source_timecode(seconds, video.frame_rate, video.start_timecode, drop=video.drop_frame)

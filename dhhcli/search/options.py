@@ -1,0 +1,26 @@
+"""options: words that say how to search -> what search/ does: fusion, distance of frames, device."""
+
+from enum import StrEnum
+
+
+class Fuse(StrEnum):
+    """How several photos of a person are asked with; see search/probe.py."""
+
+    both = "both"
+    set = "set"
+    best = "best"
+
+
+class Way(StrEnum):
+    """Which distance of a track counts where its frames have codes of their own; see search/frame_distances.py."""
+
+    average = "average"
+    minimum = "minimum"
+    majority = "majority"
+
+
+class Device(StrEnum):
+    """Where codes are compared."""
+
+    cpu = "cpu"
+    cuda = "cuda"

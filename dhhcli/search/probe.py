@@ -1,0 +1,262 @@
+"""probe: words (search/terms.py) that name one person -> Asked: soft bits (r, K) and what they are of.
+
+Several photos of a person are asked with in one of three ways; a track is as near as the nearest row. Mean average
+precision of 128 bits with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol (shots are
+imitated from single photos), and on film (29 shots, mean of five actors, also 12 photos):
+
+====  ===================================  ====================  ====================  =========================
+way   rows that are searched               photos -> sets        photos -> shots       press photos -> film
+====  ===================================  ====================  ====================  =========================
+best  one a photo, by the still branch     .896 .942 .957 .970   .624 .692 .723 .755   .575 .638 .679 .743 .790
+set   one: photos are frames of a track    .896 .950 .962 .985   .624 .701 .737 .780   .575 .593 .609 .679 .656
+both  those of best and of set             .896 .953 .973 .989   .624 .712 .741 .775   .575 .630 .676 .736 .777
+====  ===================================  ====================  ====================  =========================
+
+``both`` is the default: ahead of both others or within 0.005 of the better one on val people, within 0.013 on film,
+where ``set`` is far behind (``python tests/fusion.py``; with 48 and 64 bits ``set`` is ahead by up to 0.007 on sets and
+0.016 on shots). A single photo goes through the branch of stills. Frames of the set are each photo's feature, the mean
+over both sides; taking both sides as two frames is no better. What is stored of tracks are bits, so a stored track
+joins as a row of its own.
+
+Confidence of several rows is that of the nearest of so many (calibration.py), by the curve of tracks as soon as one of
+them is a track's or went through that branch. On people held out, promises from 0.1 up were then off on average by
+0.035, 0.023 and 0.061 for 2, 3 and 6 photos (``best``, by the curve of stills: 0.018, 0.021, 0.085), by 0.028 for a
+stored track, by 0.021 for one photo (128 bits; the same script).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dhhcli.encoding.query_photo import LONGEST, PhotoCode, photo_code
+from dhhcli.errors import NoFaceError, ShardError, UsageError
+from dhhcli.models.binary_codes import unpack
+from dhhcli.models.hash_layers import HashLayers, hash_tracks
+from dhhcli.models.network import Network
+from dhhcli.search.options import Fuse
+from dhhcli.search.scope import shot_tracks_of, video_row
+from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
+from dhhcli.search.unique import distinct
+from dhhcli.storage.codes_file import Shard
+
+CALLED = 64  # tracks of a name that are asked with
+SHOWN = 4  # of these, on a sheet
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One person to search for; r rows."""
+
+    soft: Floats  # (r, K)
+    names: tuple[str, ...]  # what each row is of
+    kind: str  # of the calibration's curves
+    faces: tuple[tuple[Path, bytes], ...]  # what was asked with, and a JPEG of the face in it
+    apart: Ints  # shots that are asked with, so no answer
+    notes: tuple[str, ...]
+
+
+def photo_rows(soft: Floats, features: Floats, layers: HashLayers, fuse: Fuse = Fuse.both) -> Floats:
+    """What photos of a person are asked with: soft bits (q, K), features (q, d) -> rows (r, K), the set last."""
+    if len(soft) == 1 or fuse is Fuse.best:
+        return soft
+    together = hash_tracks(layers, [features])
+    return together if fuse is Fuse.set else np.concatenate([soft, together])
+
+
+def kind_of(photos: int, fuse: Fuse = Fuse.both) -> str:
+    """Which of the calibration's curves holds for the rows of so many photos."""
+    return "still-track" if photos == 1 or fuse is Fuse.best else "track-track"
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one word gives."""
+
+    soft: Floats  # (K,)
+    name: str
+    face: tuple[Path, bytes] | None
+    feature: Floats | None = None  # (d,) of a photo
+    apart: int | None = None
+    note: str | None = None
+
+
+def asked(
+    words: Sequence[Word],
+    shard: Shard,
+    network: Network,
+    codes_path: Path,
+    *,
+    face: int = 1,
+    fuse: Fuse = Fuse.both,
+) -> Asked:
+    """Hash what is named and look up what is stored.
+
+    ``codes_path``: of the shard; names lie beside it. ``face``: which face of a photo, largest first, of a shot,
+    largest first, or of a video, longest seen first.
+
+    Raises:
+        UsageError: ``face`` with several words, or with a name.
+        NamesError: nobody is called so, or the names are damaged.
+        MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a file cannot be used.
+        ShardError: there is no such track or shot.
+    """
+    if face > 1 and len(words) > 1:
+        raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
+    looks = [
+        look
+        for word in words
+        for look in (
+            _called(shard, codes_path, word, face) if isinstance(word, Called) else [_look(word, shard, network, face)]
+        )
+    ]
+    photos = [look for look in looks if look.feature is not None]
+    others = [look for look in looks if look.feature is None]
+    soft = [look.soft[None] for look in others]
+    names = [look.name for look in others]
+    if photos:
+        own = np.stack([look.soft for look in photos])
+        features = np.stack([look.feature for look in photos if look.feature is not None])
+        soft.insert(0, photo_rows(own, features, network.layers, fuse))
+        together = [f"the {len(photos)} photos together"] if kind_of(len(photos), fuse) == "track-track" else []
+        alone = [look.name for look in photos]
+        names = [*(alone[: len(soft[0]) - len(together)]), *together, *names]
+    return Asked(
+        np.concatenate(soft),
+        tuple(names),
+        kind_of(len(photos), fuse) if not others else "track-track",
+        tuple(look.face for look in looks if look.face is not None),
+        distinct(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
+        tuple(look.note for look in looks if look.note is not None),
+    )
+
+
+def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Look]:
+    """The tracks of a name, at most CALLED of them; their shots are answers too."""
+    from dhhcli.storage.names import named_rows
+
+    if face > 1:
+        raise UsageError("--face says which face of one photo; a name has its own tracks")
+    rows = named_rows(codes_path, shard, word.name)
+    rows = rows[:: -(-len(rows) // CALLED)]
+    looks = [_stored(shard, int(row)) for row in rows]
+    return [replace(look, apart=None, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
+
+
+def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:
+    match word:
+        case Track():
+            return _stored(shard, _checked(shard, word))
+        case Shot():
+            return _of_shot(shard, word, face)
+        case File() if is_film(word):
+            return _of_film(word.path, shard, network, face)
+        case File(path):
+            code = photo_code(path, network, number=face)
+            note = _choice(code) if code.faces > 1 else None
+            return _Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)
+
+
+def _choice(code: PhotoCode) -> str:
+    size = round(code.face.size)
+    which = "the largest" if code.number == 1 else f"number {code.number} by size"
+    return f"{code.path}: {code.faces} faces, took {which} ({size} pixels); --face N chooses another"
+
+
+def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
+    rows = shard.track_rows(np.array([track]))[0]
+    soft = unpack(shard.code_rows(np.array([track])), shard.tag.bits)[0].astype(np.float32)
+    picture = (shard.video(int(rows["video"])).path, shard.thumbnail(track))
+    return _Look(soft, f"track {track}", picture, apart=int(rows["shot"]), note=note)
+
+
+def _checked(shard: Shard, word: Track) -> int:
+    """Its row. Raises ShardError where there is none, or it is not where it should be."""
+    if word.row >= len(shard):
+        last = f"tracks 0 to {len(shard) - 1}" if len(shard) else "no tracks"
+        raise ShardError(f"track {word.row}: the codes file has {last}; see the column track of dhh query")
+    if word.video is not None and word.shot is not None:
+        row = shard.track_rows(np.array([word.row]))[0]
+        number = int(shard.shots_rows(row["shot"][None])[0]["number"])
+        if (shard.video(int(row["video"])).path, number) != (word.video, word.shot):
+            raise ShardError(
+                f"track {word.row}: not in shot {word.shot} of {word.video} in this codes file; "
+                "name the one that the rows came from, --codes"
+            )
+    return word.row
+
+
+def _of_shot(shard: Shard, word: Shot, face: int) -> _Look:
+    text = text_of(word)
+    video = video_row(shard, word.video, text)
+    _, tracks = shot_tracks_of(shard, video, word.number, text)
+    if not len(tracks):
+        raise NoFaceError(f"{text}: no face was found in this shot")
+    if face > len(tracks):
+        raise NoFaceError(f"{text}: has {len(tracks)} face track(s), --face {face} asks for more")
+    rows = shard.track_rows(tracks)
+    chosen = int(np.lexsort((tracks, -rows["face_px"]))[face - 1])
+    note = None
+    if len(tracks) > 1:
+        size = round(float(rows["face_px"][chosen]))
+        note = (
+            f"{text}: {len(tracks)} face tracks, took {_nth(face, 'largest', 'size')} ({size} pixels, "
+            f"track {tracks[chosen]}); --face N chooses another"
+        )
+    return _stored(shard, int(tracks[chosen]), note)
+
+
+def _nth(number: int, first: str, by: str) -> str:
+    return f"the {first}" if number == 1 else f"number {number} by {by}"
+
+
+def _of_film(path: Path, shard: Shard, network: Network, face: int) -> _Look:
+    """A track of a video file: the one seen in most looks, of equals the larger face."""
+    from dhhcli.encoding.track_codes import FRAMES_A_CODE
+    from dhhcli.faces.scan import shot_tracks
+    from dhhcli.faces.thumbnail import thumbnail
+    from dhhcli.faces.tracker import sample
+    from dhhcli.media.video import open_video
+
+    with open_video(path) as video:
+        found = [(shot.number, track) for shot, own in shot_tracks(video, network.film_detector) for track in own]
+    if not found:
+        raise NoFaceError(f"{path}: no face found in this video")
+    if face > len(found):
+        raise NoFaceError(f"{path}: has {len(found)} face track(s), --face {face} asks for more")
+    found.sort(key=lambda item: (-item[1].detections, -item[1].best.face.size, item[0]))
+    number, track = found[face - 1]
+    crops = np.stack([observation.crop for observation in sample(track, FRAMES_A_CODE)])
+    soft = hash_tracks(network.layers, [network.film_extract(crops)])[0]
+    note = None
+    if len(found) > 1:
+        which = "the one seen longest" if face == 1 else f"number {face} by how long it is seen"
+        note = f"{path}: {len(found)} face tracks, took {which} (shot {number}); --face N chooses another"
+    return _Look(
+        soft,
+        path.name,
+        (path, thumbnail(crops[0], np.array([0, 0, 64, 64]), longest=LONGEST)),
+        apart=_same_shot(shard, path, track.best.pts),
+        note=note,
+    )
+
+
+def _same_shot(shard: Shard, path: Path, pts: int) -> int | None:
+    """Row of the shot at ``pts`` of a video of the same content, if the codes file holds it."""
+    from dhhcli.search.scope import extents
+    from dhhcli.storage.record import content_fingerprint
+
+    fingerprint = content_fingerprint(path)
+    starts = extents(shard, "shot")
+    for row, video in enumerate(shard.videos):
+        if video.fingerprint == fingerprint:
+            shots = np.arange(starts[row], starts[row + 1])
+            table = shard.shots_rows(shots)
+            inside = np.flatnonzero((table["start_pts"] <= pts) & (pts < table["end_pts"]))
+            if len(inside):
+                return int(shots[inside[0]])
+    return None

@@ -1,0 +1,324 @@
+"""query: Request (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
+from dhhcli.index.flat import Allowed
+from dhhcli.index.lookup import Index, fresh, index_paths, on_gpu, open_index
+from dhhcli.models.calibration import Calibration, from_record
+from dhhcli.models.network import Network, load_network
+from dhhcli.models.weights import shipped_as
+from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody
+from dhhcli.search.distances import Soft
+from dhhcli.search.options import Fuse, Way
+from dhhcli.search.probe import Asked, asked
+from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
+from dhhcli.search.result import Row, joined, result_rows
+from dhhcli.search.scope import EVERYWHERE, Ints, Where, tracks_where
+from dhhcli.search.terms import EXPECTED, File, Word, is_film, text_of
+from dhhcli.search.unique import distinct
+from dhhcli.storage.codes_file import Shard, check_model, open_shard
+from dhhcli.storage.record import VideoRecord
+
+if TYPE_CHECKING:
+    from dhhcli.search.explain import Explanation
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a codes file."""
+
+    words: tuple[Word, ...]  # of one person; with `each`, of a person each
+    each: bool = False
+    face: int = 1  # which face of a single photo, video or shot
+    fuse: Fuse = Fuse.both
+    also: tuple[Word, ...] = ()  # a person each, in the same shot
+    without: tuple[Word, ...] = ()  # a person each, not in the same shot
+    never: tuple[Word, ...] = ()  # whoever is nearer to one of these is not meant
+    where: Where = EVERYWHERE
+    limits: Limits = NO_LIMITS
+    top: int | None = 20  # shots; None: all
+    per_video: int | None = None  # shots
+    merge: float | None = None  # seconds; hits of a video that are no farther apart become one row
+    thumbnails: bool = False
+    why: int | None = None  # rank of a row to explain
+    cuda: bool = False  # search on a GPU
+    way: Way | None = None  # None: by average where the codes file keeps codes of frames
+
+    @property
+    def name(self) -> str:
+        """What a timeline of the answer is called."""
+        word = self.words[0]
+        return word.path.stem if isinstance(word, File) else text_of(word)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query found, and what the user should know about how."""
+
+    rows: tuple[Row, ...]
+    thumbnails: tuple[bytes, ...]  # one a row when asked for; b"" where the track was encoded without
+    notes: tuple[str, ...]
+    # of every row's video: its record and the end of its last frame, pts
+    videos: Mapping[Path, tuple[VideoRecord, int]] = field(default_factory=dict)
+    asked: tuple[Asked, ...] = ()  # a question each
+    skipped: int = 0  # questions that could not be asked
+    explanation: "Explanation | None" = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: something was found; 3: nobody was; 4: some questions were skipped, 1: all."""
+        if self.skipped:
+            return 4 if self.asked else 1
+        return 0 if self.rows else 3
+
+
+def find_person(request: Request, codes_path: Path, *, weights: str | None = None) -> Answer:
+    """Rank the shots of a codes file by how near they come to a person, or to each of several.
+
+    First the tracks are searched that ``where`` allows; shots are ranked (ranking.py), those beyond the limits left
+    out,
+    then all but the first ``per_video`` of a video, then all but the first ``top``; what remains is joined.
+
+    Raises:
+        UsageError: options that contradict each other, a limit that is not between 0 and 1, no row of the rank ``why``;
+            codes of frames are to be searched on a GPU.
+        MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a photo or video cannot be used; with
+            ``each`` this is a note.
+        MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track,
+            or no codes of frames for ``way``.
+        WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
+        DeviceError: it is to be searched on a GPU, and there is none.
+    """
+    _check(request)
+    with open_shard(codes_path) as shard:
+        films = any(is_film(word) for word in (*request.words, *request.also, *request.without, *request.never))
+        several = len(request.words) > 1 and not request.each
+        network = load_network(
+            weights or shipped_as(shard.tag.fingerprint),
+            tracks=request.why is not None or films or several,
+            film=request.why is not None or films,
+        )
+        check_model(shard, network.tag)
+        way = _way(request, shard, codes_path)
+        source = (on_gpu(codes_path, shard), None) if request.cuda else _usable_index(codes_path, shard, way)
+        desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
+        return _answered(desk, codes_path)
+
+
+def _check(request: Request) -> None:
+    if not request.words:
+        raise UsageError(f"nobody is asked for: name {EXPECTED}")
+    limits = request.limits
+    for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
+        if limit is not None and not 0 <= limit <= 1:
+            raise UsageError(f"{option} {limit} is not between 0 and 1")
+    if request.each and (request.why is not None or request.thumbnails):
+        raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
+
+
+def _way(request: Request, shard: Shard, codes_path: Path) -> Way:
+    kept = shard.tag.frame_codes
+    way = request.way or (Way.average if kept else Way.majority)
+    if way is not Way.majority and not kept:
+        raise ShardError(
+            f"{codes_path}: keeps no codes of frames, so there is no {way} of them; leave out --search {way}, "
+            "or encode to a new file with --frame-codes"
+        )
+    if way is not Way.majority and request.cuda:
+        raise UsageError(f"--device cuda compares one code a track, not the {way} of its frames: add --search majority")
+    return way
+
+
+def _calibration(request: Request, network: Network) -> Calibration | None:
+    record = network.weights.record_path
+    calibration = from_record(network.weights.record, network.tag.bits, record)
+    for option in (*request.limits.calibrated, *(("--without",) if request.without else ())):
+        if calibration is None:
+            raise WeightsError(
+                f"{record}: not calibrated, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
+            )
+    return calibration
+
+
+@dataclass(frozen=True, eq=False)
+class _Desk:
+    """What every question of a request needs."""
+
+    shard: Shard
+    network: Network
+    calibration: Calibration | None
+    index: Index | None
+    note: str | None  # about the index
+    request: Request
+    way: Way
+
+
+def _answered(desk: _Desk, codes_path: Path) -> Answer:
+    request, shard = desk.request, desk.shard
+    notes = [desk.note] if desk.note else []
+    allowed: Allowed | None = None
+    if not request.where.everywhere:
+        allowed = tracks_where(shard, request.where)
+    others = {
+        name: tuple(asked([word], shard, desk.network, codes_path) for word in words)
+        for name, words in (("also", request.also), ("without", request.without), ("never", request.never))
+    }
+    notes += [note for people in others.values() for person in people for note in person.notes]
+    people: list[Asked] = []
+    rows: list[Row] = []
+    hits: list[Hit] = []
+    skipped = 0
+    for words in [[word] for word in request.words] if request.each else [list(request.words)]:
+        name = text_of(words[0])
+        try:
+            person = asked(words, shard, desk.network, codes_path, face=request.face, fuse=request.fuse)
+        except DhhError as error:
+            if not request.each:
+                raise
+            skipped += 1
+            notes.append(f"skipped: {name}: {str(error).removeprefix(f'{name}: ')}")
+            continue
+        people.append(person)
+        notes += person.notes
+        found, own, words_about = _one(desk, codes_path, person, others, allowed)
+        notes += [f"{name}: {line}" if request.each else line for line in words_about]
+        hits += found
+        rows += _named(own, name) if request.each else own
+    pictures = tuple(shard.thumbnail(row.track) if request.thumbnails else b"" for row in rows)
+    numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
+    explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
+    return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(people), skipped, explanation)
+
+
+def _one(
+    desk: _Desk,
+    codes_path: Path,
+    person: Asked,
+    others: Mapping[str, tuple[Asked, ...]],
+    allowed: Allowed | None,
+) -> tuple[list[Hit], list[Row], list[str]]:
+    """Hits, rows and words for one question."""
+    request, shard, limits = desk.request, desk.shard, desk.request.limits
+    wanted = (person, *others["also"])
+    worth = Worth(desk.calibration, wanted) if desk.calibration else None
+    radius = limits.max_distance
+    if worth and limits.calibrated and desk.way is Way.majority:
+        farthest = worth.radius(limits, shard.tag.bits)
+        radius = farthest if radius is None else min(radius, farthest)
+    rules = Rules(
+        also=tuple(one.soft for one in others["also"]),
+        without=tuple(one.soft for one in others["without"]),
+        never=tuple(one.soft for one in others["never"]),
+        allowed=allowed,
+        apart=_apart(desk, wanted, others),
+        radius=radius,
+        per_video=request.per_video,
+        keep=partial(worth.keep, limits) if worth and limits.calibrated else None,
+    )
+    hits = search(shard, person.soft, request.top, desk.index, rules, desk.way)
+    chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
+    notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
+    rows = result_rows(shard, hits, chances)
+    return hits, rows if request.merge is None else joined(rows, request.merge), notes
+
+
+def _claims(desk: _Desk, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
+    """Hits with the distances that confidence was learnt on: those of the codes of tracks."""
+    return hits if desk.way is Way.majority else by_codes(desk.shard, [one.soft for one in wanted], hits)
+
+
+def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
+    """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
+    shots, there = [wanted[0].apart], Limits(min_confidence=THERE)
+    people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
+    for number, one in enumerate(others["without"], start=len(wanted)):
+        assert desk.calibration is not None
+        worth = Worth(desk.calibration, (one,))
+        keep, radius = partial(worth.keep, there), worth.radius(there, desk.shard.tag.bits)
+        # every track counts, so no index that leaves some out
+        shots.append(shots_of(desk.shard, people, number, radius, keep))
+    found = distinct(np.concatenate(shots))
+    return found if len(found) else None
+
+
+def _why_nobody(desk: _Desk, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: Worth | None) -> str:
+    """Words for an answer without rows."""
+    shard, limits = desk.shard, desk.request.limits
+    if not len(shard):
+        return f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)"
+    if rules.allowed is not None and not len(rules.allowed):
+        return f"nobody found: no video of {codes_path} that --in, --after and --before allow has face tracks"
+    free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
+    nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way)
+    if not nearest:
+        return "nobody found: no shot is left by --with, --without, --not, and what was asked with"
+    if limits.max_distance is not None and nearest[0].distance > limits.max_distance:
+        return f"nobody found within {limits.max_distance} bits: the nearest shot is {nearest[0].distance:g} bits away"
+    assert worth is not None
+    return nobody(worth.chances(_claims(desk, wanted, nearest))[0], limits)
+
+
+def _named(rows: Sequence[Row], question: str) -> Iterator[Row]:
+    return (replace(row, question=question) for row in rows)
+
+
+def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: Asked) -> "Explanation":
+    why = desk.request.why or 1
+    if why > len(rows):
+        raise UsageError(f"--explain {why}: there are {len(rows)} hits; --top asks for more")
+    from dhhcli.search.explain import explain  # brings the chain of encode with it
+
+    hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
+    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way)
+
+
+def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
+    """What a codes file knows of the videos of rows that were saved earlier.
+
+    Raises:
+        EditError: a video is not in the codes file.
+        MissingPathError, ShardError: there are no codes, or they are damaged.
+    """
+    with open_shard(codes_path) as shard:
+        wanted = {row.video for row in rows}
+        found = _ends(shard, [number for number, video in enumerate(shard.videos) if video.path in wanted])
+    for row in rows:
+        if row.video not in found:
+            raise EditError(f"{row.video}: not in {codes_path}; name the codes file that the rows came from, --codes")
+    return found
+
+
+def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord, int]]:
+    """Path -> record and end of the last frame, pts, of some videos of a shard."""
+    records = {number: shard.video(number) for number in numbers}
+    return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
+
+
+def _usable_index(codes_path: Path, shard: Shard, way: Way) -> tuple[Index | None, str | None]:
+    """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched.
+
+    So is one of codes of tracks where those of frames are looked at.
+    """
+    if way is not Way.majority:
+        there = index_paths(codes_path)[1].exists()
+        note = f"the index of {codes_path} is of one code a track, which --search {way} does without"
+        return None, note if there else None
+    try:
+        state = fresh(codes_path, shard)
+        if state == "fresh":
+            return open_index(codes_path, shard), None
+    except IndexFileError as error:
+        return None, f"{error}; searching without it"
+    if state == "stale":
+        return (
+            None,
+            f"the index of {codes_path} is older than its codes, searching without it; run: dhh index {codes_path}",
+        )
+    return None, None

@@ -1,0 +1,142 @@
+"""terms: arguments, and for "-" the lines of standard input -> words that name people (search/probe.py looks them up).
+
+A line is what an argument would be, or a JSON object with ``photo`` (a path) or ``track`` (a row of the codes file), as
+the lines of ``dhh query --json`` are; their ``video`` and ``shot`` are checked. With ``-0`` words end with NUL bytes:
+a path may hold anything then, and there is no JSON.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from dhhcli.errors import NobodyError, UsageError
+from dhhcli.media.discover import VIDEO_SUFFIXES
+
+STDIN: Final = "-"
+EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
+
+
+@dataclass(frozen=True)
+class File:
+    """A photo or a video."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track of the codes file; video and shot: where it must be, if that is known."""
+
+    row: int
+    video: Path | None = None
+    shot: int | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot of the codes file."""
+
+    video: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Called:
+    """Somebody who was given a name (storage/names.py)."""
+
+    name: str
+
+
+Word = File | Track | Shot | Called
+
+
+def parse_word(text: str) -> Word:
+    """``track:12``, ``shot:film.mp4:6``, ``name:Ada``, or else the path of a photo or video.
+
+    A file whose name begins so is named with its folder, ``./track:12``. Raises UsageError.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "track":
+        if not re.fullmatch(r"\d{1,18}", rest):
+            raise UsageError(f"{text}: expected track:N, with the number that the column track shows")
+        return Track(int(rest))
+    if colon and kind == "shot":
+        match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)
+        if not match:
+            raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
+        return Shot(match[1], int(match[2]))
+    if colon and kind == "name":
+        if not rest.strip():
+            raise UsageError(f"{text}: expected name:NAME; dhh name shows the names")
+        return Called(rest)
+    if not text:
+        raise UsageError(f"an empty word: expected {EXPECTED}")
+    return File(Path(text))
+
+
+def text_of(word: Word) -> str:
+    """The word again."""
+    match word:
+        case File(path):
+            return str(path)
+        case Track(row):
+            return f"track:{row}"
+        case Shot(video, number):
+            return f"shot:{video}:{number}"
+        case Called(name):
+            return f"name:{name}"
+
+
+def is_film(word: Word) -> bool:
+    """Whether a word names a video file, which has to be decoded."""
+    return isinstance(word, File) and word.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def read_words(arguments: Iterable[str], stream: IO[bytes], *, nul: bool = False) -> tuple[Word, ...]:
+    """Words of arguments, in order; ``stream`` is read for the argument "-".
+
+    Raises:
+        UsageError: a word or line names nobody, "-" comes twice, or ``nul`` without it.
+        NobodyError: all there is is an empty stream.
+    """
+    given = list(arguments)
+    if given.count(STDIN) > 1 or (nul and STDIN not in given):
+        raise UsageError("-0 says how standard input is split; give - once" if nul else "- stands twice; give it once")
+    found: list[Word] = []
+    for text in given:
+        found += _read(stream, nul=nul) if text == STDIN else [parse_word(text)]
+    if given and not found:
+        raise NobodyError("nobody is asked for: standard input is empty")
+    return tuple(found)
+
+
+def _read(stream: IO[bytes], *, nul: bool) -> Iterator[Word]:
+    if nul:
+        yield from (parse_word(os.fsdecode(part)) for part in stream.read().split(b"\0") if part)
+        return
+    for number, line in enumerate(stream, start=1):
+        text = os.fsdecode(line).rstrip("\r\n")
+        if text.startswith("{"):
+            yield _of_json(text, f"standard input: line {number}")
+        elif text:
+            yield parse_word(text)
+
+
+def _of_json(text: str, where: str) -> Word:
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UsageError(f"{where}: not JSON; a file whose name begins with a brace is named ./{text[:20]}") from None
+    photo, track, video, shot = (value.get(name) for name in ("photo", "track", "video", "shot"))
+    if isinstance(photo, str) and photo and "\0" not in photo:
+        return File(Path(photo))
+    if type(track) is int and track >= 0:
+        if video is None or shot is None:
+            return Track(track)
+        if isinstance(video, str) and type(shot) is int:
+            return Track(track, Path(video), shot)
+    raise UsageError(f'{where}: expected "photo" with a path, or "track" with a number, as dhh query --json prints it')
