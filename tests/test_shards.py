@@ -482,7 +482,7 @@ import resource, signal, sys
 import numpy as np
 from pathlib import Path
 from dhhcli.errors import ShardError
-from dhhcli.shards import commit, finish
+from dhhcli.storage.codes_file import commit, finish
 from footage import TAG, encoded_video
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
@@ -524,7 +524,7 @@ def test_killed_for_real_while_encoding(path: Path) -> None:
 import sys
 import numpy as np
 from pathlib import Path
-from dhhcli.shards import commit, compact, lock
+from dhhcli.storage.codes_file import commit, compact, lock
 from footage import TAG, assert_holds, assert_same_shard, assert_same_video, contents, encoded_video, make
 path = Path(sys.argv[1])
 with lock(path):
@@ -703,3 +703,33 @@ def test_widths_of_all_codes_round_trip(rng: np.random.Generator, tmp_path: Path
         shard = open_shard(path)
         assert shard.codes.shape == (5, code_bytes(bits))
         assert (shard.codes == video.codes).all()
+
+
+def test_a_disk_that_cannot_lock_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import portalocker
+
+    def refuse(*_: object) -> None:
+        raise portalocker.LockException(OSError(95, "Operation not supported"))
+
+    monkeypatch.setattr(portalocker, "lock", refuse)
+    with (
+        pytest.raises(ShardError, match="cannot be locked \\(Operation not supported\\); choose a local disk"),
+        lock(tmp_path / "codes.h5"),
+    ):
+        pass
+
+
+def test_nothing_asks_for_what_only_unix_has() -> None:
+    """Every module of the product comes up where there is no fcntl, pwd, grp, resource or termios."""
+    code = (
+        "import sys, pkgutil, importlib, dhhcli\n"
+        "for name in ('fcntl', 'pwd', 'grp', 'resource', 'termios'):\n    sys.modules[name] = None\n"
+        "for package in ('base', 'media', 'faces', 'models', 'storage', 'index', 'encoding', 'search', 'people', "
+        "'output', 'cli'):\n"
+        "    root = importlib.import_module(f'dhhcli.{package}')\n"
+        "    for module in pkgutil.walk_packages(root.__path__, f'dhhcli.{package}.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print('all')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "all\n", done.stderr

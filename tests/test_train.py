@@ -272,7 +272,7 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
-from dhhcli.learning.train import Plan, run
+from dhhcli.research.training.dhh import Plan, run
 from test_train import PLAN
 torch.set_num_threads(1)
 plan = Plan(replace(PLAN.pretrain, steps=int(sys.argv[4])), PLAN.hash)

@@ -27,7 +27,12 @@ def write_stream_atomically(path: Path, write: Callable[[IO[bytes]], object]) ->
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power cut (it changes the folder, not the file)."""
+    """Make a rename inside ``folder`` survive a power cut (it changes the folder, not the file).
+
+    Windows opens no folders, and its file systems journal a rename by themselves.
+    """
+    if os.name == "nt":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

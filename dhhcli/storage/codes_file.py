@@ -20,7 +20,6 @@ most. Merging into codes.h5 each time, as this did before, moved O(n^2).
 Writing functions are called with `lock(codes_path)` held. Readers need no lock.
 """
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -234,6 +233,8 @@ def lock(codes_path: Path) -> Iterator[None]:
 
     Raises ShardError when another process holds it. The empty file `<codes_path>.lock` stays.
     """
+    import portalocker  # here: a query locks nothing and does not wait for it
+
     home = codes_path.resolve()
     try:
         file = home.with_name(home.name + ".lock").open("ab")
@@ -243,11 +244,13 @@ def lock(codes_path: Path) -> Iterator[None]:
         raise ShardError(f"{codes_path}: cannot be written there ({error.strerror}); name another place") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        except portalocker.AlreadyLocked as error:
             raise ShardError(f"{codes_path}: another dhh is writing it; wait until it has finished") from error
-        except OSError as error:
-            raise ShardError(f"{codes_path}: cannot be locked ({error.strerror}); choose a local disk") from error
+        except (portalocker.LockException, OSError) as error:
+            cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else error
+            reason = getattr(cause, "strerror", None) or cause
+            raise ShardError(f"{codes_path}: cannot be locked ({reason}); choose a local disk") from error
         yield
 
 
