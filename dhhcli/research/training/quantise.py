@@ -6,7 +6,8 @@ photos with the exact one. On people not trained on, mean average precision of t
 stayed where it was (128 bits, still -> set 0.883 and 0.889, set -> still 0.861 and 0.864; 48 bits 0.793 and 0.784,
 0.762 and 0.755).
 
-The detector's ``centerface-int8.onnx`` is made by hand when the detector changes: ``python -m dhhcli.research.training.quantise
+The detector's ``centerface-int8.onnx`` is made by hand when the detector changes: ``python -m
+dhhcli.research.training.quantise
 FILM...``. The shipped file was made with frames of the five clips of a film in the public domain that README names, and
 the two sample portraits (dark, plain and bright).
 """
