@@ -59,7 +59,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(sync, "content_fingerprint", fingerprint)
-    monkeypatch.setattr(encoding, "encode_video", encode_video)
+    monkeypatch.setattr("dhhcli.encoding.video.encode_video", encode_video)
     return done
 
 

@@ -23,7 +23,6 @@ from test_cli import one_line, rows_of
 from test_program import INTERRUPTIBLE
 from typer.testing import Result
 
-from dhhcli.encoding import run as encoding
 from dhhcli.encoding.events import Encoded, Unchanged
 from dhhcli.encoding.watch import encode_watching
 from dhhcli.media.discover import VideoList, find_files, find_videos
@@ -179,7 +178,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         stat = path.stat()
         return replace(made, video=replace(made.video, size=stat.st_size, mtime_ns=stat.st_mtime_ns))
 
-    monkeypatch.setattr(encoding, "encode_video", encode_video)
+    monkeypatch.setattr("dhhcli.encoding.video.encode_video", encode_video)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     return done
 
