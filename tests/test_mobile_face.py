@@ -12,7 +12,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from dhhcli.research.training.networks.mobile_face import FEATURES, NATIVE, MobileFace, resized_state, write_onnx
+from dhhcli.research.training.export import crops_to_onnx
+from dhhcli.research.training.networks.mobile_face import FEATURES, NATIVE, MobileFace, resized_state
 
 TOOL = Path(__file__).parent.parent / "tools" / "make_sface.py"
 
@@ -70,9 +71,8 @@ def test_a_last_layer_for_another_side_sums_the_same() -> None:
     torch.testing.assert_close(resized_state(state, NATIVE)["last.weight"], state["last.weight"])
 
 
-def test_onnx_computes_the_same(net: MobileFace, crops: torch.Tensor, tmp_path: Path) -> None:
-    write_onnx(net, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+def test_onnx_computes_the_same(net: MobileFace, crops: torch.Tensor) -> None:
+    session = onnxruntime.InferenceSession(crops_to_onnx(net), providers=["CPUExecutionProvider"])
     found = session.run(None, {"crops": crops.numpy()})[0]
     assert found.shape == (3, FEATURES)
     np.testing.assert_allclose(found, net(crops).detach().numpy(), atol=1e-4)

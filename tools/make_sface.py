@@ -17,9 +17,11 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import numpy_helper
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from dhhcli.research.training.networks.mobile_face import NATIVE, PAIRS, MobileFace, write_onnx
+from dhhcli.base.atomic_write import write_atomically
+from dhhcli.research.training.export import crops_to_onnx
+from dhhcli.research.training.networks.mobile_face import NATIVE, PAIRS, MobileFace
 
 MEMBER: Final = "face_recognition_sface_2021dec_int8bq.onnx"
 SHA256: Final = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
@@ -131,9 +133,10 @@ def main() -> None:
         print(f"largest difference {apart:.2g}")
         if apart > TOLERANCE:
             raise SystemExit("the folded network is not the same")
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, options.out, {"source": SHA256})
+    tensors = {name: values.contiguous() for name, values in net.state_dict().items()}
+    write_atomically(options.out, save(tensors, {"source": SHA256}))
     if options.onnx:
-        write_onnx(net, options.onnx, NATIVE)
+        write_atomically(options.onnx, crops_to_onnx(net))
 
 
 if __name__ == "__main__":

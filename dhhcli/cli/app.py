@@ -1,4 +1,4 @@
-"""app: words on a command line -> a command of commands/; errors -> one line and an exit code."""
+"""app: words on a command line -> a command of this package; errors -> one line and an exit code."""
 
 import os
 import sys

@@ -205,6 +205,9 @@ def suppress(boxes: Floats, scores: Floats, overlap: float) -> npt.NDArray[np.in
     return np.array(kept, dtype=np.intp)
 
 
+# Protobuf wire format, as far as an ONNX model needs it: (field number, raw bytes with key, payload).
+
+
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:

@@ -137,6 +137,9 @@ def distances_to(codes: NDArray[np.uint8], query: NDArray[np.uint8]) -> NDArray[
     return found
 
 
+# ------------------------------------------------------------------------------------------------ what is scanned
+
+
 def mask_of(allowed: Allowed, n: int) -> NDArray[np.bool_]:
     """Which of n ids are allowed, (n,). Raises ValueError for an `allowed` that does not fit."""
     if allowed.dtype == np.bool_:
@@ -201,6 +204,9 @@ def _shares(spans: Sequence[Span], count: int) -> list[list[Span]]:
             done += stop - start
             start = stop
     return shares
+
+
+# ------------------------------------------------------------------------------------------------ who scans
 
 
 def cores() -> int:

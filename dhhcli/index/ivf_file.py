@@ -156,6 +156,9 @@ def owners_of(lists: Lists) -> NDArray[np.int32]:
     return owners
 
 
+# ------------------------------------------------------------------------------------------------ searching
+
+
 def nearest(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The k nearest codes of queries (q, B) in the probed lists, by (distance, id): distances (q, k), ids (q, k).
 
@@ -208,6 +211,9 @@ def _ids_at(lists: Lists, probed: NDArray[np.int64], rows: NDArray[np.int64]) ->
     if len(ids) and not (ids.min() >= 0 and ids.max() < lists.sizes.sum()):
         raise ValueError("holds ids of no track")
     return ids
+
+
+# ------------------------------------------------------------------------------------------------ sorting
 
 
 def _by_list(owners: NDArray[np.int32], sizes: NDArray[np.int64]) -> NDArray[np.uint32]:

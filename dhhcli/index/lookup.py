@@ -2,9 +2,9 @@
 
 An index is derived data beside the codes file, `<codes>.faiss` and its record `<codes>.faiss.json`, and can be thrown
 away at any time: both search functions also take the bare memory-mapped codes (`flat.py`), exactly, and at once up to
-some ten million tracks. Beyond, "ivf" looks into the lists nearest to the query (`lists.py`). Both kinds are files that
-faiss reads too; here they are mapped and searched without it. The record goes first and comes last, so an index without
-its record was never finished.
+some ten million tracks. Beyond, "ivf" looks into the lists nearest to the query (`ivf_file.py`). Both kinds are files
+that faiss reads too; here they are mapped and searched without it. The record goes first and comes last, so an index
+without its record was never finished.
 """
 
 import json
@@ -150,6 +150,9 @@ def _mapped(file: Path, info: IndexInfo) -> NDArray[np.uint8]:
             return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except (OSError, ValueError) as error:
         raise IndexFileError(f"{file}: damaged or unreadable; make it again with `dhh index`") from error
+
+
+# ------------------------------------------------------------------------------------------------ searching
 
 
 def nearest(

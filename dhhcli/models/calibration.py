@@ -1,6 +1,6 @@
 """calibration: distances (n,) and soft scores (n,) of pairs -> probability (n,) of one person, false match rate (n,).
 
-What `calibrate.py` learned from people whom the network never saw lies in the weights' record under ``calibration``,
+What `fit.py` learned from people whom the network never saw lies in the weights' record under ``calibration``,
 one curve for each kind of pair (a still against a track, ...). A curve is two tables:
 
 - *false matches*: how many pairs of different people were at or below each distance. Pairs of the same two people are

@@ -1,7 +1,7 @@
 """feature_map: vectors (n, r) -> (n, w): what methods that are not linear bend in front of their linear layer.
 
-DHH hashes by a layer that is linear in a photo's features or in a video's log-covariance. Some of its rivals (rivals/)
-do so after a bend. All that they need is an affine map z = W x + c (r -> q numbers) and one of five functions of it:
+DHH hashes by a layer that is linear in a photo's features or in a video's log-covariance. Some of its rivals do so
+after a bend. All that they need is an affine map z = W x + c (r -> q numbers) and one of five functions of it:
 
     gaussian   exp(-|z - p_j|^2 / width)            m numbers     kernel machines (KSH, HER)
     local      z softmax_j(-|z - p_j|^2 / width)    m q numbers   hyperplanes that turn with the place (PLMH)

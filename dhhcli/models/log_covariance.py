@@ -5,10 +5,9 @@ decomposes the d x d matrix. With m <= d frames the same Y comes from the m x m 
 
     Y = log(eps) I + D^T f(G) D,    f(x) = log1p(x / eps) / x,  f(0) = 1 / eps,
 
-because D^T g(D D^T) D = V S^2 g(S^2) V^T for D = U S V^T. Y is symmetric, so the vector is its upper triangle
-with the off-diagonal entries times sqrt(2): an isometry (the Euclidean distance of two vectors is the
-Frobenius distance of the two matrices) with half the numbers. log_covariance.py is the same map with its
-gradient; a test holds them together.
+because D^T g(D D^T) D = V S^2 g(S^2) V^T for D = U S V^T. Y is symmetric, so the vector is its upper triangle with the
+off-diagonal entries times sqrt(2): an isometry (the Euclidean distance of two vectors is the Frobenius distance of the
+two matrices) with half the numbers. log_covariance.py is the same map with its gradient; a test holds them together.
 """
 
 from functools import cache

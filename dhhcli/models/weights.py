@@ -5,7 +5,7 @@ was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` h
 in integers, for film (older weights have none), and ``dhh.safetensors`` the same for torch. Safetensors and ONNX hold
 numbers only: loading weights runs nobody's code. Weights of a method that hashes pictures only (``"tracks":
 "majority"`` in the record) have one hash layer. Where a method is not linear, the record names what it bends
-(``"expansions": {"still": "gaussian"}``, see expansion.py), its arrays lie in the same safetensors as
+(``"expansions": {"still": "gaussian"}``, see feature_map.py), its arrays lie in the same safetensors as
 ``expansion.still.*``, and the format is version 3, so that a dhh that would leave it out refuses.
 """
 

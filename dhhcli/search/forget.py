@@ -1,9 +1,8 @@
 """forget: codes file + videos, tracks, the photo or name of a person -> the same file without them, and a record of it.
 
 What is removed is gone from the bytes of the codes file, which is written anew: codes, pictures, times, and for a whole
-video its path. The index holds the same codes and is removed first, and so are the names of what is
-removed (storage/names.py) and unfinished files of killed writers. What the
-disk keeps of a removed file is not in our hands.
+video its path. The index holds the same codes and is removed first, and so are the names of what is removed
+(storage/names.py) and unfinished files of killed writers. What the disk keeps of a removed file is not in our hands.
 """
 
 from bisect import bisect_left

@@ -153,6 +153,9 @@ def shots_of(
     return distinct(shard.track_rows(ids[mine])["shot"]).astype(np.int64)
 
 
+# ------------------------------------------------------------------------------------------------------ candidates
+
+
 @dataclass(frozen=True, eq=False)
 class _Found:
     """Tracks within a radius that are taken for somebody who is wanted, p people."""
@@ -188,6 +191,9 @@ def _owners(distances: Distances, scores: NDArray[np.float32]) -> Ints:
         nearer = (d < best) | ((d == best) & (scores[number] < scores[owner, at]))
         owner[nearer] = number
     return owner
+
+
+# --------------------------------------------------------------------------------------------------------- ranking
 
 
 @dataclass(frozen=True, eq=False)

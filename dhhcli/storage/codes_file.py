@@ -254,6 +254,9 @@ def lock(codes_path: Path) -> Iterator[None]:
         yield
 
 
+# ---------------------------------------------------------------------------------------- files and pieces
+
+
 def _parts_folder(home: Path) -> Path:
     return home.with_name(home.name + ".parts")
 

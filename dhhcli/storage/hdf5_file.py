@@ -112,6 +112,9 @@ def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDAr
         os.fsync(file.fileno())
 
 
+# ---------------------------------------------------------------------------------------------- reading
+
+
 def read_file(path: Path) -> ShardFile:
     """Map the codes file at `path`. Time and memory do not grow with the number of tracks.
 

@@ -1,6 +1,6 @@
 """schema: videos (v,), shots (s,), tracks (t,), codes (t, B), codes of frames, thumbnails, cut and joined by video.
 
-What a codes file holds, as arrays (`shardfile.py` maps them to a file, `shards.py` to the user's `codes.h5`):
+What a codes file holds, as arrays (`hdf5_file.py` maps them to a file, `codes_file.py` to the user's `codes.h5`):
 
 ================  =====================  ====================================================================
 codes             (t, B) uint8           one packed code per face track

@@ -1,7 +1,7 @@
 """linear_layer: (expansion,) weight (K, w) and bias (K,) -> a Fitted: bit k is 1 if ``weight[k] @ x + bias[k] >= 0``.
 
-Everything that is fitted here ends as such layers, one for photos or one for photos and one for videos, so that
-``dhh train --method`` can write it as weights (learning/fitted.py). A photo's layer takes its features, a video's its
+Everything that is fitted here ends as such layers, one for photos or one for photos and one for videos, so that ``dhh
+train --method`` can write it as weights (deep/fitted.py). A photo's layer takes its features, a video's its
 log-covariance.
 """
 

@@ -1,7 +1,7 @@
 """registry: name of a method -> the Method, one of those that the paper's tables compare DHH with.
 
 A module a method, imported when it is asked for: one needs torch, others scikit-learn. Methods that are trained by
-gradients are in learning/.
+gradients are in deep/.
 """
 
 from hashlib import sha256

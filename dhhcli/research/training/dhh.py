@@ -2,9 +2,9 @@
 
 1. ``pretrain.safetensors``: the backbone as a classifier and as the teacher's student (pretrain.py);
 2. ``bank.safetensors``: features of imitated frames, laid out for the log-covariance (feature_layout.py,
-feature_bank.py);
-3. ``hash.safetensors``: the hash layers on the bank (research/training/hash_stage.py);
-4. ``joint.safetensors``: everything jointly (research/training/joint_stage.py);
+   feature_bank.py);
+3. ``hash.safetensors``: the hash layers on the bank (hash_stage.py);
+4. ``joint.safetensors``: everything jointly (joint_stage.py);
 
 then the weights (publish.py, weights.py): NAME.onnx, the backbone, and for each length of code NAME-BITS.json and
 NAME-BITS.safetensors, with the figures reached on ``validate``. Every stage's file says which settings and data it was

@@ -43,11 +43,16 @@ def to_onnx(backbone: nn.Module, size: int = 64) -> bytes:
         backbone: a network in evaluation mode, on the CPU.
         size: side of the crops it was trained on, a divisor of 64: larger ones are averaged first.
     """
+    return crops_to_onnx(_Pipeline(backbone.eval(), size))
+
+
+def crops_to_onnx(network: nn.Module) -> bytes:
+    """A network in evaluation mode, on the CPU, that takes crops (n, 64, 64, 3) uint8 itself -> ONNX as ``to_onnx``."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its deprecation
         torch.onnx.export(
-            _Pipeline(backbone.eval(), size),
+            network,
             (torch.zeros(2, 64, 64, 3, dtype=torch.uint8),),
             buffer,  # type: ignore[arg-type]
             dynamo=False,

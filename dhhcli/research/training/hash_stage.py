@@ -1,7 +1,7 @@
 """hash_stage: feature bank + identities -> hash layers, started by rotations, trained on pairs of stills and tracks.
 
 The paper trains backbone and hash layers jointly from random hash layers; here the hash layers come first, on cached
-features (a step costs a tenth of the whole network's), and joint.py goes on from there. ``hash_steps=0`` leaves
+features (a step costs a tenth of the whole network's), and joint_stage.py goes on from there. ``hash_steps=0`` leaves
 them as they started. Codes of several lengths are trained side by side (one layer, a loss each, their mean), so the
 backbone that they share is learnt once.
 """

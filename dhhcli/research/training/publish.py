@@ -1,6 +1,6 @@
 """publish: hash layers of every length + a network (ONNX) -> weights on disk, measured on other people, calibrated.
 
-How every training ends: ours (train.py), the paper's recipe (recipes.py), and all rivals (methods.py).
+How every training ends: ours (dhh.py), the paper's recipe (paper.py), and all rivals (baselines/deep/train.py).
 """
 
 from collections.abc import Iterator, Mapping

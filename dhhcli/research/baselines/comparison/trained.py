@@ -1,8 +1,8 @@
 """trained: weights of a rival (``dhh train --method``) -> a Fitted; or features (f, d) -> a layer trained now.
 
-What train.py makes, as methods among the rivals. DNNH, DSH and HashNet are layers on finished features:
-without weights of their own they are trained here, in seconds, on what all other methods are fitted on. DDAH, DCBH and
-DMH train networks, for hours: they take part where their weights are named.
+What train.py makes, as methods among the rivals. DNNH, DSH and HashNet are layers on finished features: without weights
+of their own they are trained here, in seconds, on what all other methods are fitted on. DDAH, DCBH and DMH train
+networks, for hours: they take part where their weights are named.
 """
 
 from collections.abc import Callable, Sequence

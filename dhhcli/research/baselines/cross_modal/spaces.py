@@ -1,6 +1,6 @@
 """spaces: Training -> photos (n, p) and videos (t, q), q <= 256, as centred vectors of mean length one.
 
-A photo is its features. A video is its frames' log-covariance, as DHH sees it (covariance.py), cut to its principal
+A photo is its features. A video is its frames' log-covariance, as DHH sees it (log_covariance.py), cut to its principal
 components on the training videos: the linear methods between photos and videos decompose matrices of that size, and
 8,256 numbers would be more than there are training videos.
 """

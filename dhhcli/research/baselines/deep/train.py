@@ -1,11 +1,10 @@
 """train: face packs + the name of a rival method -> weights (K bits) that encode, query and evaluate use.
 
 ``dhh train --method``: ddah, dcbh and dmh train networks of their own (image_networks.py), dnnh, dsh and hashnet a
-layer on
-the features of finished weights (feature_layers.py) and, with ``--set backbone_steps=N``, then the backbone too
-(end_to_end.py), and all others are fitted on features (fitted.py). Methods between photos and videos (cvh, cmssh, pdh,
-mlbe, mm-nn, plmh, her) hash a track's log-covariance as DHH does; the rest hash single pictures, and a track gets the
-bits that most of its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run goes on,
+layer on the features of finished weights (feature_layers.py) and, with ``--set backbone_steps=N``, then the backbone
+too (end_to_end.py), and all others are fitted on features (fitted.py). Methods between photos and videos (cvh, cmssh,
+pdh, mlbe, mm-nn, plmh, her) hash a track's log-covariance as DHH does; the rest hash single pictures, and a track gets
+the bits that most of its frames have. In the folder: ``checkpoint*.safetensors``, from which a killed run goes on,
 ``features.safetensors`` where there are any, ``log.jsonl``, ``training.png``, then NAME.onnx and for each length
 NAME-BITS.json and NAME-BITS.safetensors (models/weights.py).
 

@@ -3,8 +3,8 @@
 Discriminative binary codes (Rastegari, Farhadi and Forsyth, ECCV 2012, equations 1 to 4). Lower the distances of codes
 of one person minus those of two (equation 1), under the constraint that every bit is the side of a large-margin
 hyperplane: start at the signs of principal directions, then three times over give every person the bits that lower the
-first term (svm.py), train a linear support vector machine a bit, and take its signs as the new bits. Deviations:
-the paper moves single bits along the subgradient, here a person's bits move together; the two terms are weighed by the
+first term (svm.py), train a linear support vector machine a bit, and take its signs as the new bits. Deviations: the
+paper moves single bits along the subgradient, here a person's bits move together; the two terms are weighed by the
 number of their pairs. 4,000 photos of whole people.
 """
 

@@ -1,8 +1,8 @@
 """itq: features (n, d) -> K principal directions, turned so that rounding to bits loses least.
 
 Iterative quantisation (Gong and Lazebnik, CVPR 2011, section 2, 50 iterations), the unsupervised form on principal
-directions; the algorithm is that of ``dhhcli/itq.py``. Deviation: more bits than dimensions come from several
-rotations.
+directions; the algorithm is that of ``training/networks/itq.py``. Deviation: more bits than dimensions come from
+several rotations.
 """
 
 import numpy as np

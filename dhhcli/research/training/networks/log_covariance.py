@@ -1,8 +1,8 @@
 """log_covariance: features (b, m, d) -> log-covariances (b, d (d + 1) / 2), differentiable, by the Gram matrix.
 
 The same map as models/log_covariance.py (equations 1 and 2 of Qiao et al., TIP 2019) with a gradient that stays finite.
-The paper's equations 12 and 13 divide by the difference of two squared singular values and blow up when they
-meet. f is analytic, so the derivative of F = f(G), G = U diag(l) U^T, has the Daleckii-Krein form
+The paper's equations 12 and 13 divide by the difference of two squared singular values and blow up when they meet. f is
+analytic, so the derivative of F = f(G), G = U diag(l) U^T, has the Daleckii-Krein form
 
     dL/dG = U (K o (U^T A U)) U^T,   K_ij = (f(l_i) - f(l_j)) / (l_i - l_j),   K_ij -> f'(l) where they meet,
 

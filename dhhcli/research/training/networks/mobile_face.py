@@ -7,9 +7,7 @@ Batch norm is folded into the convolutions. Activations are PReLUs whose slopes 
 take them to ReLU by and by (``set_keep``); what remains at 0 is a plain ReLU network that runs in integers.
 """
 
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -113,22 +111,3 @@ def _shares(old: int, new: int) -> Tensor:
     high = torch.minimum(edges[1:, None], cells[None] + 1)
     cover = (high - low).clamp(min=0)
     return (cover / cover.sum(1, keepdim=True)).float()
-
-
-def write_onnx(net: MobileFace, path: Path, size: int = 64) -> None:
-    """Write ``crops`` (n, size, size, 3) uint8 -> ``features`` (n, 128) as ONNX in float32."""
-    net = net.float().eval()
-    example = (torch.zeros(2, size, size, 3, dtype=torch.uint8),)
-    axes = {"crops": {0: "n"}, "features": {0: "n"}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the older exporter says that there is a newer one
-        torch.onnx.export(
-            net,
-            example,
-            str(path),
-            input_names=["crops"],
-            output_names=["features"],
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
