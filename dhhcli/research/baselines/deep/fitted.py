@@ -1,10 +1,9 @@
 """fitted: face pack + finished weights -> hash layers of K bits by a method that is fitted, not trained by gradients.
 
 ``dhh train --method`` for the rivals that a matrix decomposition, a support vector machine and the like make (image/,
-cross_modal/):
-what they find on the features of a finished backbone are layers as DHH's, some behind an expansion (feature_map.py).
-They are fitted on what ``dhh evaluate --compare`` fits them on: at most eight photos a person and, for methods between
-photos and videos, videos made of those (research/baselines/split.py).
+cross_modal/): what they find on the features of a finished backbone are layers as DHH's, some behind an expansion
+(feature_map.py). They are fitted on what ``dhh evaluate --compare`` fits them on: at most eight photos a person and,
+for methods between photos and videos, videos made of those (research/baselines/split.py).
 """
 
 from collections.abc import Iterator, Sequence
