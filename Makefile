@@ -37,7 +37,7 @@ check: $(VENV)/installed
 	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/installed
-	PYTHONPATH=tests $(VENV)/bin/cog -r README.md docs/architecture.md
+	PYTHONPATH=tools:tests $(VENV)/bin/cog -r README.md $(wildcard docs/*.md docs/*/*.md)
 
 clean:
 	rm -rf $(VENV) $(DEMO)

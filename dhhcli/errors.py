@@ -1,6 +1,6 @@
 """errors: what can go wrong, one small class each -> one line on stderr and an exit code.
 
-Exit codes of every command (also in README):
+Exit codes of every command (docs/reference/exit-codes.md is written from this):
 
 ====  =====================================================================================
 0     done; for ``query``: at least one shot was found

@@ -1,6 +1,7 @@
 """Formats: every codec in every container that archives hold, made here and read back frame by frame.
 
-README's table of formats is written from ``FORMATS``. A codec that the installed FFmpeg cannot write is skipped.
+The table of docs/reference/formats.md is written from ``FORMATS``. A codec that the installed FFmpeg cannot write is
+skipped.
 """
 
 from collections.abc import Iterator

@@ -25,7 +25,7 @@ def train(
         Recipe, typer.Option(help="dhh: ours. paper: as published, to compare with; a network for each length.")
     ] = Recipe.dhh,
     method: Annotated[
-        Method, typer.Option(help="dhh, or a rival of it (weights/RIVALS.md); --recipe is dhh's alone.")
+        Method, typer.Option(help="dhh, or a rival of it (docs/research/baselines.md); --recipe is dhh's alone.")
     ] = Method.dhh,
     features_of: Annotated[
         str | None, typer.Option(help="Weights whose features methods without a network of their own hash. [dhh-128]")

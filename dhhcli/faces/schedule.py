@@ -5,10 +5,10 @@ Notable:
 - A shot is looked at where it seems to begin, before the shot detector is sure of it, and again a fifth of a second
   later; while the same faces are found where they were, the pause grows to half a second, so that no face that shows
   for longer is passed over.
-- A full look is at two fifths of the film's width (at 512 to 1920 pixels): a face of 40 pixels then has 16. At half the
-  width no more tracks of such faces were found, for half as much time again (tests/bench/bench_encode.py). Where
-  nothing changes and all faces have been large for some time, every second look is a small one, at 320 pixels: it sees
-  that they are still there for half of the time, and finds faces larger than the frame.
+- A full look is at two fifths of the film's width (at 512 to 1920 pixels): a face of 40 pixels then has 16. Half the
+  width found no more (docs/research/experiments.md#where-faces-are-looked-for). Where nothing changes and all faces
+  have been large for some time, every second look is a small one, at 320 pixels: it sees that they are still there for
+  half of the time, and finds faces larger than the frame.
 - The detector's looks at even smaller copies (``FaceDetector.detect``), for faces larger than the frame, are made where
   a shot begins, after a look that showed something sure, and at every fourth look.
 - Only what was found in frames looked at before enters, never the clock: the same film is always looked at in the same

@@ -12,37 +12,17 @@ when the weights were calibrated) and multiplied by that percentile of the calib
 scale where a file shows few people; where one person makes up most of a large file, he comes apart into more groups.
 
 **The limit** is the distance within which RATE of strangers' tracks lie, by the calibration in the weights' record; 40
-of 128 bits. It was chosen on half of the people of faces-val.h5 (never trained on) for a precision near 0.85; these
-are B-cubed precision / recall / F (Bagga and Baldwin 1998) on the other half, on webcam sessions and on film, 128 bits
-(``PYTHONPATH=tests python tests/bench/bench_people.py``, which says what the columns are):
-
-==============================  =============  =============  =============  =============  =============
-way                             shots          mixed          tail           webcam         film
-==============================  =============  =============  =============  =============  =============
-this, RATE .01                  .87 .56 .681   .88 .72 .793   .76 .54 .630   .92 .82 .866   .84 .75 .790
-by 5 neighbours (below)         .87 .56 .681   .88 .72 .789   .76 .54 .630   .92 .82 .866   .84 .75 .790
-RATE .003                       .94 .43 .591   .91 .64 .749   .88 .47 .615   .96 .74 .832   .89 .67 .766
-RATE .02                        .82 .63 .712   .82 .78 .798   .64 .58 .607   .85 .86 .856   .77 .77 .771
-distances as they are, 40 bits  .84 .57 .679   .86 .73 .789   .73 .54 .624   .20 .97 .331   .79 .77 .779
-distances as they are, 26 bits  1.0 .22 .361   1.0 .31 .477   1.0 .38 .546   .88 .82 .850   .96 .53 .678
-nobody kept apart               .87 .56 .681   .88 .72 .793   .76 .54 .630   .92 .82 .866   .80 .75 .774
-complete linkage, RATE .05      .83 .56 .670   .88 .64 .742   .63 .54 .582   .89 .80 .841   .80 .67 .728
-components, RATE .0003          .96 .31 .470   .80 .65 .719   .98 .41 .580   .93 .84 .883   .79 .69 .740
-HDBSCAN, excess of mass         .88 .46 .604   .98 .60 .740   .69 .55 .615   1.0 .51 .677   .84 .62 .715
-==============================  =============  =============  =============  =============  =============
-
-In the first three, each track is another photo of the person, often years apart: film is easier. Its figures are of few
-tracks (60 that show 24 people, labelled by eye). Where a file shows one person alone, in 40 such photos, recall is .37
-(.52 with distances as they are): that is what the webcam's precision costs.
+of 128 bits. It was chosen on half of the people of faces-val.h5 (never trained on) for a precision near 0.85; on the
+other half it has .87 precision and .56 recall (B-cubed), on film .84 and .75. Other limits, complete linkage, connected
+components and HDBSCAN were tried: docs/research/experiments.md#grouping-tracks-by-person. Where a file shows one person
+alone, recall is .37: that is what it costs not to make one person of a webcam's fifteen.
 
 Up to EXACT tracks all distances are looked at. Beyond, only those of groups that are neighbours: every track's
 NEIGHBOURS nearest codes make a graph; groups that are each other's nearest along its edges become one, again and again,
 which gives the same groups as average linkage where the edges hold what is near enough, as it never brings two groups
 together of which all tracks are farther apart than the limit. When nothing is left, neighbours are sought anew among
 the groups' majority codes. Memory: K numbers of 4 bytes a group, and NEIGHBOURS edges of 24 bytes a track at most: 0.5
-GB each for a million tracks of 128 bits; time grows with all codes against all. 4,000 tracks take 0.7 s by all
-distances, 0.2 s by neighbours, 20,000 take 4 s, 100,000 take 31 s and 0.65 GB on two cores (``--scale``: random people,
-found with a precision of 0.997 and a recall of 0.999).
+GB each for a million tracks of 128 bits; time grows with all codes against all: 100,000 tracks take 31 s on two cores.
 """
 
 from dataclasses import dataclass

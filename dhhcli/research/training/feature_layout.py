@@ -12,7 +12,7 @@ that convolution exactly. The layout (a deviation from the paper, which takes th
               (Lovric, Min-Oo and Ruh, J. Multivariate Analysis 2000), and the sign of the mean is not lost
 
 With d = 128 the video layer has 8,256 inputs where 320 features have 51,360, and the real-valued features retrieve as
-well as all 320 (weights/TRIED.md).
+well as all 320 (docs/research/experiments.md).
 """
 
 import torch

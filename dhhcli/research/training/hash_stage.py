@@ -30,9 +30,8 @@ class HashSettings:
     """Both stages; saved beside the weights.
 
     Where it leaves the paper (Qiao et al., TIP 2019): D^T D is divided by m, dropout is 0.1 instead of 0.4, the
-    triplets weigh little beside a contrastive loss of weight 1 (on cached features of a first network, 250 steps of
-    triplets alone took the start by ITQ from a still -> set mAP of 0.661 to 0.657, of the contrastive loss alone to
-    0.687), AdamW with a falling rate instead of SGD.
+    triplets weigh little beside a contrastive loss of weight 1 (triplets alone end below the start by ITQ, 0.657 for
+    0.661), AdamW with a falling rate instead of SGD. What was tried: docs/research/experiments.md#codes-48-bits.
     """
 
     lengths: tuple[int, ...] = (128,)  # bits of the codes that are trained together
@@ -43,9 +42,7 @@ class HashSettings:
     contrast: float = 1.0  # weight of the contrastive loss
     scale: float = 20.0  # its inverse temperature
     divide: bool = True
-    eps: float = (
-        0.3  # of the log-covariance; the paper's 1e-3 costs up to 0.05 of mAP on these features: weights/TRIED.md
-    )
+    eps: float = 0.3  # of the log-covariance; the paper's 1e-3 costs up to 0.05 of mAP on these features
     dropout: float = 0.1
     features: int = 128  # training/feature_layout.py
     shrink: float = 1.0
@@ -54,14 +51,14 @@ class HashSettings:
     frames: int = 8  # a track, in training
     hash_people: int = 64
     hash_pairs: int = 2
-    hash_steps: int = 0  # 250 helped the first network and not the second: weights/TRIED.md
+    hash_steps: int = 0  # 250 helped the first network and not the second
     still_rate: float = 2e-3
     track_rate: float = 1e-4
     weight_decay: float = 1e-4
     joint_people: int = 32
     joint_pairs: int = 2
     joint_frames: int = 2  # of a track, in joint training: more people a batch are worth more than more frames
-    joint_steps: int = 300  # more lets the features slip: weights/TRIED.md
+    joint_steps: int = 300  # more lets the features slip
     joint_rate: float = 1e-4  # at 5e-4 the features of a backbone that was trained to its end fell apart
     joint_slower: float = 40.0  # the hash layers' rates are divided by it: they learn the training people by heart
     joint_warmup: int = 20
@@ -183,9 +180,8 @@ def start_from_bank(
     """Start the still layer from the people's mean features, a rotation a length, and the track layer like it.
 
     Codes shorter than the features start as ITQ leaves them, longer ones as random rotations: what ITQ fits to the
-    training people then costs more than it saves (weights/TRIED.md). The last feature is the constant 1
-    (feature_layout.py)
-    and is left out of the still layer.
+    training people then costs more than it saves (docs/research/experiments.md). The last feature is the constant 1
+    (feature_layout.py) and is left out of the still layer.
     """
     last = bank.looks.shape[2] - 1
     looks = bank.looks[..., :last].float().mean(dim=1).numpy().astype(np.float64)

@@ -8,7 +8,7 @@ stayed where it was (128 bits, still -> set 0.883 and 0.889, set -> still 0.861 
 
 The detector's ``centerface-int8.onnx`` is made by hand when the detector changes: ``python -m
 dhhcli.research.training.quantise FILM...``. The shipped file was made with frames of the five clips of a film in the
-public domain that README names, and the two sample portraits (dark, plain and bright).
+public domain that docs/research/accuracy.md is about, and the two sample portraits (dark, plain and bright).
 """
 
 import logging

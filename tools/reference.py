@@ -1,9 +1,15 @@
-"""reference: the command line and the modules -> the generated parts of README (written by cog, checked by a test)."""
+"""reference: the program as it is -> the generated parts of README and docs (written by cog, checked by a test).
+
+``make docs`` runs it; the tests are on the path, because the table of formats is of what they read back.
+"""
 
 import ast
 import json
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import typer.main
@@ -44,7 +50,7 @@ STAGES = (
 
 
 def commands() -> Iterator[str]:
-    """Every command with its options, as a Markdown list."""
+    """Every command with its options, as a Markdown section each."""
     group = typer.main.get_command(app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         arguments = [p for p in command.params if p.param_type_name == "argument"]
@@ -52,14 +58,18 @@ def commands() -> Iterator[str]:
         usage = " ".join(
             f"{(p.metavar or p.name).upper()}{'...' if p.nargs == -1 or p.multiple else ''}" for p in arguments
         )
-        yield f"- `dhh {name}{' ' + usage if usage else ''}`: {(command.help or '').strip()}"
+        yield f"## dhh {name}"
+        yield ""
+        yield f"`dhh {name}{' ' + usage if usage else ''}`: {(command.help or '').strip()}"
+        yield ""
         for argument in arguments:
-            yield f"  - `{(argument.metavar or argument.name).upper()}`: {argument.help}"
+            yield f"- `{(argument.metavar or argument.name).upper()}`: {argument.help}"
         for option in options:
             names = ", ".join((*option.opts, *option.secondary_opts))
             default = _default(option.default)
             environment = f" (or `${option.envvar}`)" if option.envvar else ""
-            yield f"  - `{names}`: {option.help}{default}{environment}"
+            yield f"- `{names}`: {option.help}{default}{environment}"
+        yield ""
 
 
 def _default(value: object) -> str:
@@ -87,6 +97,71 @@ def figures() -> Iterator[str]:
     d = records[-1]["model"]["features"] - bool(records[-1]["model"]["homogeneous"])
     yield row(f"the features behind them ({d} floats, cosine)", records[-1], "features", 4 * d)
     yield row("random codes", records[-1], "random", code_bytes(records[-1]["bits"]))
+
+
+def in_a_paragraph() -> Iterator[str]:
+    """What one photo finds with the usual weights, in a sentence for README."""
+    from dhhcli.models.weights import load_weights, resolve_weights
+
+    record = load_weights(resolve_weights()).record
+    found = {
+        (figure["representation"], figure["query"], figure["database"]): figure["mean_ap"]
+        for figure in record["metrics"]["figures"]
+    }
+    there, shots = found["codes", "still", "set"], found["codes", "still", "shot"]
+    features, chance = found["features", "still", "set"], found["random", "still", "set"]
+    yield from wrap(
+        "On people the network never saw, one photo ranks sets of six other photos with a mean average precision of "
+        f"{there:.2f} (the features behind the codes {features:.2f}, chance {chance:.2f}), and shots imitated from one "
+        f"photo with {shots:.2f}.",
+        width=120,
+    )
+
+
+def dtypes() -> Iterator[str]:
+    """The fields of a codes file's tables, a Markdown table each."""
+    from dhhcli.storage import schema
+
+    for name in ("tracks", "shots", "videos", "tombstones"):
+        dtype = getattr(schema, f"{name[:-1].upper()}_DTYPE")
+        yield ""
+        yield f"| `{name}` | {' | '.join(f'`{field}`' for field in dtype.names)} |"
+        yield "|---" * (len(dtype.names) + 1) + "|"
+        kinds = [dtype[field].base.name + "".join(f" x {n}" for n in dtype[field].shape) for field in dtype.names]
+        yield f"| | {' | '.join(kinds)} |"
+    yield ""
+
+
+def exit_codes() -> Iterator[str]:
+    """The table in the docstring of errors.py."""
+    text = ast.get_docstring(ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8"))) or ""
+    _, table, _ = (part.partition("\n")[2] for part in text.split("\n====  "))
+    yield "| code | meaning |"
+    yield "|---|---|"
+    for line in table.splitlines():
+        code, _, meaning = line.partition(" ")
+        yield f"| {code} | {meaning.strip().replace('``', '`')} |"
+
+
+def suffixes() -> Iterator[str]:
+    """By which suffixes files are known, as a Markdown list."""
+    from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+
+    for kind, known in (("videos", VIDEO_SUFFIXES), ("photos", PHOTO_SUFFIXES)):
+        yield f"- {kind}: {', '.join(f'`{suffix}`' for suffix in sorted(known))}"
+
+
+def extras() -> Iterator[str]:
+    """What an extra of the package brings, as a Markdown table."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    yield "| extra | brings |"
+    yield "|---|---|"
+    for extra, needs in sorted(project["optional-dependencies"].items()):
+        yield f"| `{extra}` | {', '.join(map(_package, needs))} |"
+
+
+def _package(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def file_map() -> Iterator[str]:
