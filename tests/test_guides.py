@@ -116,7 +116,8 @@ def test_a_command_that_fails_would_be_seen(desk: Path, bin_folder: Path) -> Non
 
 
 @pytest.mark.skipif(not hasattr(dhhcli, "Library"), reason="dhhcli.Library is not in this version")
-def test_lines_of_python_run(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("desk")
+def test_lines_of_python_run(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     exec(compile(block, "README.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
