@@ -64,7 +64,11 @@ def commands() -> Iterator[str]:
         yield ""
         for argument in arguments:
             yield f"- `{(argument.metavar or argument.name).upper()}`: {argument.help}"
+        panel = None
         for option in options:
+            if option.rich_help_panel != panel:
+                panel = option.rich_help_panel
+                yield from ("", f"{panel}:", "")
             names = ", ".join((*option.opts, *option.secondary_opts))
             default = _default(option.default)
             environment = f" (or `${option.envvar}`)" if option.envvar else ""

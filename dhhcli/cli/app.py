@@ -81,24 +81,21 @@ def root(
     """Find a person in your footage by a photo."""
 
 
-for command in (
-    codes_commands.encode,
-    search_commands.query,
-    search_commands.export,
-    codes_commands.index,
-    codes_commands.info,
-    search_commands.people,
-    search_commands.name,
-    codes_commands.merge,
-    codes_commands.forget,
-    research_commands.train,
-    research_commands.pack,
-    research_commands.evaluate,
-    research_commands.ablate,
-    research_commands.calibrate,
-    codes_commands.sample,
-):
-    app.command()(command)
+for panel, commands in {
+    "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
+    "Edit": (search_commands.export,),
+    "People": (search_commands.people, search_commands.name),
+    "Keep": (codes_commands.info, codes_commands.index, codes_commands.merge, codes_commands.forget),
+    "Research": (
+        research_commands.pack,
+        research_commands.train,
+        research_commands.evaluate,
+        research_commands.ablate,
+        research_commands.calibrate,
+    ),
+}.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _open_streams() -> None:

@@ -1,13 +1,19 @@
 """options: words on a command line -> values: what several commands take the same way, and what can be chosen from."""
 
+from collections.abc import Callable
+from copy import copy
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.models import OptionInfo
 
 from dhhcli.cli.completion import column_lists, weights_names
 from dhhcli.output.formats import Layout, Order
+from dhhcli.research.baselines.names import METHODS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def finite(value: float | None) -> float | None:
@@ -76,26 +82,29 @@ class Search(StrEnum):
     mean = "mean"
 
 
-class Method(StrEnum):
-    """What to train: ours, or a rival (research/baselines/deep/train.py)."""
+# What to train: ours, or a rival (research/baselines/deep/train.py).
+Method = StrEnum("Method", {name.replace("-", "_"): name for name in ("dhh", *METHODS)})  # type: ignore[misc]
+OURS = Method("dhh")
 
-    dhh = "dhh"
-    ddah = "ddah"
-    dcbh = "dcbh"
-    dmh = "dmh"
-    dnnh = "dnnh"
-    dsh = "dsh"
-    hashnet = "hashnet"
-    lsh = "lsh"
-    sh = "sh"
-    itq = "itq"
-    ssh = "ssh"
-    dbc = "dbc"
-    ksh = "ksh"
-    cvh = "cvh"
-    cmssh = "cmssh"
-    pdh = "pdh"
-    mlbe = "mlbe"
-    mm_nn = "mm-nn"
-    plmh = "plmh"
-    her = "her"
+
+def in_panels(**panels: tuple[str, ...]) -> Callable[[Command], Command]:
+    """A command whose help shows its options in panels: title=(names of parameters, ...); each option in one of them.
+
+    Options that several commands share keep their words, and are in a panel here only.
+    """
+    home = {name: panel for panel, names in panels.items() for name in names}
+
+    def shown(command: Command) -> Command:
+        options = {
+            name: hint
+            for name, hint in command.__annotations__.items()
+            if any(isinstance(one, OptionInfo) for one in getattr(hint, "__metadata__", ()))
+        }
+        assert home.keys() == options.keys(), home.keys() ^ options.keys()
+        for name, hint in options.items():
+            option = copy(hint.__metadata__[0])
+            option.rich_help_panel = home[name]
+            command.__annotations__[name] = Annotated[hint.__origin__, option]
+        return command
+
+    return shown

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
+from dhhcli.cli.options import OURS, Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 from dhhcli.errors import UsageError
 from dhhcli.research.datasets.layouts import Layout
 
@@ -26,7 +26,7 @@ def train(
     ] = Recipe.dhh,
     method: Annotated[
         Method, typer.Option(help="dhh, or a rival of it (docs/research/baselines.md); --recipe is dhh's alone.")
-    ] = Method.dhh,
+    ] = OURS,
     features_of: Annotated[
         str | None, typer.Option(help="Weights whose features methods without a network of their own hash. [dhh-128]")
     ] = None,

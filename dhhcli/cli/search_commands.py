@@ -1,8 +1,9 @@
 """search_commands: codes files -> who is where: query, export, people, name."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +17,34 @@ from dhhcli.cli.options import (
     SequenceOption,
     WeightsName,
     finite,
+    in_panels,
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
 from dhhcli.search.options import Device, Fuse, Way
 
+if TYPE_CHECKING:
+    from dhhcli.search.confidence import Limits
+    from dhhcli.search.query import Request
 
+
+@in_panels(
+    Ask=("codes", "called", "each", "null", "also", "without", "never"),
+    Limit=(
+        "top",
+        "everything",
+        "globs",
+        "after",
+        "before",
+        "min_confidence",
+        "max_false_rate",
+        "max_distance",
+        "per_video",
+        "merge",
+    ),
+    Export=("json", "format", "columns", "out", "handles", "order", "sequence", "sheet", "show"),
+    Expert=("face", "fuse", "why", "search", "device", "weights"),
+)
 def query(
     people: Annotated[
         list[str] | None,
@@ -36,29 +59,12 @@ def query(
         list[str] | None,
         typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
     ] = None,
-    top: Annotated[
-        int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Show all shots that the limits leave.")] = False,
     each: Annotated[
         bool, typer.Option("--each", help="Each word is a person of its own; rows say whom they answer (question).")
     ] = False,
     null: Annotated[
         bool, typer.Option("--null", "-0", help="Words on standard input end with NUL bytes, as find -print0 has them.")
     ] = False,
-    face: Annotated[
-        int,
-        typer.Option(
-            "--face", min=1, help="Which face of a photo or shot, 1 is the largest; of a video, 1 is seen longest."
-        ),
-    ] = 1,
-    fuse: Annotated[
-        Fuse,
-        typer.Option(
-            help="Several photos of a person: best takes the nearest of them, set looks at them as at one track, both "
-            "the nearest of all these."
-        ),
-    ] = Fuse.both,
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,6 +79,10 @@ def query(
         list[str] | None,
         typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
     ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show all shots that the limits leave.")] = False,
     globs: Annotated[
         list[str] | None,
         typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
@@ -111,11 +121,24 @@ def query(
         Path | None,
         typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
     ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    face: Annotated[
+        int,
+        typer.Option(
+            "--face", min=1, help="Which face of a photo or shot, 1 is the largest; of a video, 1 is seen longest."
+        ),
+    ] = 1,
+    fuse: Annotated[
+        Fuse,
+        typer.Option(
+            help="Several photos of a person: best takes the nearest of them, set looks at them as at one track, both "
+            "the nearest of all these."
+        ),
+    ] = Fuse.both,
     why: Annotated[
         int | None,
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
     search: Annotated[
         Way | None,
         typer.Option(
@@ -138,9 +161,7 @@ def query(
     from dhhcli.output.console import print_notes
     from dhhcli.output.delivery import Wish, check_wish, deliver
     from dhhcli.search.confidence import Limits
-    from dhhcli.search.query import Request, find_person
-    from dhhcli.search.scope import Where, moment
-    from dhhcli.search.terms import parse_word, read_words
+    from dhhcli.search.query import find_person
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")
@@ -158,27 +179,26 @@ def query(
         from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet, write_sheet
 
         check_sheet(sheet, show=show)
-    where = Where(
-        tuple(globs or ()),
-        None if after is None else moment(after, "--after"),
-        None if before is None else moment(before, "--before"),
-    )
-    request = Request(
-        words=read_words([*(people or ()), *(f"name:{one}" for one in called or ())], sys.stdin.buffer, nul=null),
+    request = request_of(
+        [*(people or ()), *(f"name:{one}" for one in called or ())],
+        sys.stdin.buffer,
+        nul=null,
         each=each,
         face=face,
         fuse=fuse,
-        also=tuple(map(parse_word, also or ())),
-        without=tuple(map(parse_word, without or ())),
-        never=tuple(map(parse_word, never or ())),
-        where=where,
+        also=also or (),
+        without=without or (),
+        never=never or (),
+        globs=globs or (),
+        after=after,
+        before=before,
         limits=Limits(min_confidence, max_false_rate, max_distance),
         top=None if everything else top or 20,
         per_video=per_video,
         merge=merge,
         thumbnails=sheet is not None,
         why=why,
-        cuda=device is Device.cuda,
+        device=device,
         way=search,
     )
     answer = find_person(request, codes, weights=weights)
@@ -199,6 +219,65 @@ def query(
     else:
         print_notes(deliver(answer.rows, answer.videos, wish, request.name))
     raise typer.Exit(answer.exit_code)
+
+
+def request_of(
+    words: Sequence[str],
+    stream: IO[bytes],
+    *,
+    nul: bool = False,
+    each: bool = False,
+    face: int = 1,
+    fuse: Fuse = Fuse.both,
+    also: Sequence[str] = (),
+    without: Sequence[str] = (),
+    never: Sequence[str] = (),
+    globs: Sequence[str] = (),
+    after: str | None = None,
+    before: str | None = None,
+    limits: "Limits | None" = None,
+    top: int | None = 20,
+    per_video: int | None = None,
+    merge: float | None = None,
+    thumbnails: bool = False,
+    why: int | None = None,
+    device: Device = Device.cpu,
+    way: Way | None = None,
+) -> "Request":
+    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Request``.
+
+    Raises:
+        UsageError: a word names nobody, "-" comes twice, ``nul`` without it, a date is none.
+        NobodyError: all there is is an empty stream.
+    """
+    from dhhcli.search.confidence import NO_LIMITS
+    from dhhcli.search.query import Request
+    from dhhcli.search.scope import Where, moment
+    from dhhcli.search.terms import parse_word, read_words
+
+    where = Where(
+        tuple(globs),
+        None if after is None else moment(after, "--after"),
+        None if before is None else moment(before, "--before"),
+    )
+    return Request(
+        words=read_words(words, stream, nul=nul),
+        each=each,
+        face=face,
+        fuse=fuse,
+        also=tuple(map(parse_word, also)),
+        without=tuple(map(parse_word, without)),
+        never=tuple(map(parse_word, never)),
+        where=where,
+        limits=limits or NO_LIMITS,
+        top=top,
+        per_video=per_video,
+        merge=merge,
+        thumbnails=thumbnails,
+        why=why,
+        cuda=device is Device.cuda,
+        way=way,
+    )
 
 
 def export(
