@@ -14,6 +14,7 @@ import numpy.typing as npt
 from av.video.stream import VideoStream
 
 from dhhcli.media.frame import Frame, Scaler
+from dhhcli.media.sample import portraits
 from dhhcli.research.datasets.pack import FacePack
 
 Picture = npt.NDArray[np.uint8]
@@ -136,18 +137,13 @@ def frame_of(picture: Picture, index: int, pts: int | None = None, duration: int
 
 
 def astronaut() -> Picture:
-    """Portrait (512, 512, 3) from scikit-image; public domain (NASA)."""
-    import skimage.data
-
-    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+    """Portrait (512, 512, 3); public domain (NASA)."""
+    return portraits()["collins"]
 
 
 def grace_hopper() -> Picture:
-    """Portrait (600, 512, 3) from matplotlib's sample data; public domain (US Navy)."""
-    from matplotlib import cbook
-
-    path = str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    return np.asarray(cv2.imread(path), dtype=np.uint8)
+    """Portrait (600, 512, 3); public domain (US Navy)."""
+    return portraits()["hopper"]
 
 
 def moving_face(

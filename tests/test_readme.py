@@ -61,7 +61,7 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
         ("scipy", {"research/", "people/clustering.py"}),
         ("sklearn", {"research/baselines/"}),
         ("onnxruntime", {"base/onnx_session.py", "research/training/quantise.py"}),
-        ("matplotlib", {"media/sample.py", "research/"}),
+        ("matplotlib", {"research/"}),
     ],
 )
 def test_each_heavy_package_has_its_home(package: str, homes: set[str]) -> None:

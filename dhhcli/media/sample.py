@@ -1,12 +1,13 @@
-"""sample: public domain portraits that come with dhh's dependencies -> a small film and two photos to try dhh on.
+"""sample: two public domain portraits -> a small film and two photos to try dhh on.
 
-scikit-image's astronaut (Eileen Collins, NASA) and matplotlib's grace_hopper.jpg (US Navy) are in the public domain.
+The portraits are Eileen Collins (NASA) and Grace Hopper (US Navy); ``portraits/SOURCES.txt`` says where they are from.
 The film cuts between shots of either or both, moving, re-lit, re-scaled and out of focus, and shots of nobody.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import resources
 from pathlib import Path
 from typing import IO
 
@@ -80,15 +81,15 @@ class Sample:
 
 
 def portraits() -> dict[str, Picture]:
-    """Both portraits, BGR."""
-    import matplotlib.cbook
-    import skimage.data
+    """Both portraits, (512, 512, 3) and (600, 512, 3) uint8 BGR."""
+    folder = resources.files("dhhcli.media").joinpath("portraits")
+    return {name: _decode(folder.joinpath(f"{name}.png").read_bytes()) for name in ("collins", "hopper")}
 
-    hopper = cv2.imread(str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    return {
-        "collins": np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1]),
-        "hopper": np.asarray(hopper),
-    }
+
+def _decode(data: bytes) -> Picture:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def frames(scene: Scene, people: dict[str, Picture]) -> Iterator[Picture]:
