@@ -35,6 +35,10 @@ class NobodyError(DhhError):
     exit_code: ClassVar[int] = 3
 
 
+class MissingExtraError(DhhError):
+    """A library that only some commands need is not installed; the message says which extra brings it."""
+
+
 class MissingPathError(DhhError):
     """A path that was named does not exist, or cannot be read."""
 

@@ -53,6 +53,9 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default all cores.")] = None,
 ) -> None:
     """Train a network on face crops with identities. Run again to go on after an interruption."""
+    from dhhcli.base.extras import require
+
+    require("research", "dhh train")
     from dhhcli.output.console import print_notes
     from dhhcli.research.train import train_by
 
@@ -145,6 +148,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Retrieval and verification figures of codes and of the features behind them."""
+    from dhhcli.base.extras import require
     from dhhcli.output.console import print_notes, print_tables
     from dhhcli.research.evaluation.run import Request, evaluate_request
     from dhhcli.research.evaluation.tables import write_evaluation
@@ -153,11 +157,13 @@ def evaluate(
         from dhhcli.research.evaluation.plots import check_picture
 
         check_picture(plot)
+        require("research", "dhh evaluate --plot", ["matplotlib"])
     if compare is not None:
         if labels or photos or plot:
             raise UsageError(
                 "--compare takes no --labels, --photos or --plot; curves are drawn into the folder of --out"
             )
+        require("research", "dhh evaluate --compare")
         by = (search or Search.average).value
         _compare(compare, data, protocol, fit, closed, weights or [], bits or [], seeds or 1, by, out, seed, json)
         return
@@ -223,6 +229,9 @@ def ablate(
     json: Json = False,
 ) -> None:
     """What the parts of the method are worth: hash layers without one or another, on the features of some weights."""
+    from dhhcli.base.extras import require
+
+    require("research", "dhh ablate")
     from dhhcli.output.console import print_notes, print_scores
     from dhhcli.research.training.ablation import AblationSettings
     from dhhcli.research.training.ablation import ablate as ablate_weights
@@ -248,6 +257,7 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Learn what a distance is worth, and write it into the weights' records; prints how it holds on other people."""
+    from dhhcli.base.extras import require
     from dhhcli.output.console import print_notes, print_tables
     from dhhcli.research.calibration.fit import calibrate_weights
     from dhhcli.research.calibration.plots import plot_reliability
@@ -255,6 +265,7 @@ def calibrate(
 
     if plot:
         check_picture(plot)
+        require("research", "dhh calibrate --plot", ["matplotlib"])
     done = []
     for used, calibrated in calibrate_weights(pack, weights or [None], prior=prior, seed=seed):
         done.append(calibrated)

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dhhcli.base.extras import require
 from dhhcli.errors import UsageError
 from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.console import print_rows, write_bytes
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
-from dhhcli.output.formats import BINARY, ROWS, Format, Layout, Order
+from dhhcli.output.formats import BINARY, OTIO, ROWS, Format, Layout, Order
 from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
@@ -29,7 +30,9 @@ class Wish:
 
 
 def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
-    """Raises UsageError for options that contradict each other: before anything is searched."""
+    """Raises UsageError for options that contradict each other, MissingExtraError for a format whose library is not
+    installed: before anything is searched.
+    """
     handles = parse_handles(wish.handles)
     if explain and (wish.format not in (None, Format.json) or wish.out):
         raise UsageError("--explain takes the place of the answer: leave --format and --out out; --json is possible")
@@ -47,6 +50,8 @@ def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each
         raise UsageError(f"--each asks several questions: ask them one by one for --format {wish.format}")
     if wish.format in BINARY and not wish.out and sys.stdout.isatty():
         raise UsageError(f"--format {wish.format} is no text for a terminal; name a file with --out")
+    if wish.format in OTIO:
+        require("otio", f"--format {wish.format}")
 
 
 def deliver(

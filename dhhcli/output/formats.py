@@ -39,3 +39,4 @@ class Layout(StrEnum):
 ROWS = (Format.table, Format.tsv, Format.json, Format.csv)  # one row a shot; the others are timelines
 MARKERS = (Format.resolve, Format.avid, Format.webvtt, Format.chapters)  # along a timeline that is there already
 BINARY = (Format.otioz,)
+OTIO = (Format.otio, Format.otioz)  # need OpenTimelineIO, an extra

@@ -1,7 +1,7 @@
 """otio: Timelines -> OpenTimelineIO, as .otio (JSON) or as .otioz (with the media in it).
 
-opentimelineio is imported only here. Its objects and their JSON are used; its bundle writer is not, because it refuses
-two files of one name.
+opentimelineio, an extra, is imported only here. Its objects and their JSON are used; its bundle writer is not, because
+it refuses two files of one name.
 """
 
 import zipfile
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
+from dhhcli.base.extras import require
 from dhhcli.base.text import one_line
 from dhhcli.errors import EditError
 from dhhcli.output.timelines.cuts import Event, Timeline
@@ -49,6 +50,7 @@ def otioz(timeline: Timeline, stream: IO[bytes]) -> None:
 
 
 def _document(timelines: Sequence[Timeline], urls: dict[Media, str]) -> bytes:
+    require("otio", "OpenTimelineIO")
     from opentimelineio import schema
 
     made = [_timeline(line, urls) for line in timelines]
