@@ -50,27 +50,6 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(
-    ("package", "homes"),
-    [
-        ("torch", {"research/training/", "research/train.py", "research/baselines/"}),
-        ("av", {"media/"}),
-        ("faiss", {"index/faiss_backend.py"}),
-        ("h5py", {"storage/", "research/datasets/", "research/evaluation/sessions.py"}),
-        ("scenedetect", set()),
-        ("scipy", {"research/", "people/clustering.py"}),
-        ("sklearn", {"research/baselines/"}),
-        ("onnxruntime", {"base/onnx_session.py", "research/training/quantise.py"}),
-        ("matplotlib", {"research/"}),
-    ],
-)
-def test_each_heavy_package_has_its_home(package: str, homes: set[str]) -> None:
-    for path in PACKAGE.rglob("*.py"):
-        name = str(path.relative_to(PACKAGE))
-        at_home = name in homes or any(home.endswith("/") and name.startswith(home) for home in homes)
-        assert at_home or package not in imports(path, everywhere=True), f"{name} imports {package}"
-
-
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.stem)
 def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
     light = {
