@@ -1,5 +1,6 @@
 # make demo: install, make a small film, encode it, ask for both people.   make test: install, run the tests.
-PYTHON ?= python3.11
+# The first of these that is Python 3.11 or newer makes the environment; make PYTHON=... names another.
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3 python
 VENV := .venv
 DHH := $(VENV)/bin/dhh
 DEMO := demo
@@ -7,7 +8,15 @@ DEMO := demo
 .PHONY: demo test exact bench check docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/python && exit 0; \
+	for python in $(PYTHON); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "$$python -m venv $(VENV)"; \
+	        $$python -m venv $(VENV) && exit 0; \
+	        rm -rf $(VENV); exit 1; \
+	    fi; \
+	done; \
+	echo "no Python 3.11 or newer among: $(PYTHON); install one, or name it: make PYTHON=/path/to/python" >&2; exit 1
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
