@@ -1,7 +1,8 @@
 """onnx_session: a model's bytes or path -> an onnxruntime session on the best device there is.
 
-A GPU build of onnxruntime lists its providers; the first of ``GPUS`` that starts is taken, and the processor stands in
-for what the device does not run. ``DHH_PROVIDER=CPUExecutionProvider`` (or any other name) overrules that.
+A GPU build of onnxruntime lists its providers: CUDA (onnxruntime-gpu), MIGraphX and ROCm (AMD), CoreML (every Mac),
+DirectML (onnxruntime-directml, Windows). The first of ``GPUS`` that starts is taken, and the processor stands in for
+what the device does not run. ``DHH_PROVIDER=CPUExecutionProvider`` (or any other name) overrules that.
 """
 
 import os
@@ -12,7 +13,13 @@ import onnxruntime
 
 CPU = "CPUExecutionProvider"
 # Not listed: TensorRT and OpenVINO, which compile for minutes at every new size of picture.
-GPUS = ("CUDAExecutionProvider", "MIGraphXExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
+GPUS = (
+    "CUDAExecutionProvider",
+    "MIGraphXExecutionProvider",
+    "ROCMExecutionProvider",
+    "CoreMLExecutionProvider",
+    "DmlExecutionProvider",
+)
 VARIABLE = "DHH_PROVIDER"
 
 
