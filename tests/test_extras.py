@@ -72,7 +72,7 @@ def test_all_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     require("research", "it")
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match="it needs torch and onnx, which"):
+    with pytest.raises(MissingExtraError, match="it needs torch, onnx, which"):
         require("research", "it")
     require("research", "it", ["matplotlib"])
 

@@ -27,7 +27,7 @@ def require(extra: str, what: str, modules: Sequence[str] | None = None) -> None
     missing = [name for name in modules or MODULES[extra] if not _is_there(name)]
     if missing:
         raise MissingExtraError(
-            f"{what} needs {' and '.join(missing)}, which this installation does without; "
+            f"{what} needs {', '.join(missing)}, which this installation does without; "
             f'run: pip install "dhhcli[{extra}]"'
         )
 
