@@ -16,7 +16,8 @@ from dhhcli.errors import MissingPathError, PackError
 from dhhcli.faces.alignment import TEMPLATE, align
 from dhhcli.faces.detector import Face, FaceDetector
 from dhhcli.research.datasets.folders import Missed, Packed, meant, open_faces, pack_folders
-from dhhcli.research.datasets.layouts import Layout, list_people
+from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layouts import list_people
 from dhhcli.research.datasets.pack import FacePack, read_pack
 from dhhcli.research.datasets.writer import AT_ONCE, PackWriter, Row, skipped
 

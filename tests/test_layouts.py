@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dhhcli.errors import MissingPathError, PackError
-from dhhcli.research.datasets.layouts import FRAMES_A_TRACK, Item, Layout, list_people
+from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layouts import FRAMES_A_TRACK, Item, list_people
 
 HEADER = "SUBJECT_ID,FILE,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT,PITCH,YAW,ROLL"
 

@@ -24,7 +24,8 @@ from dhhcli.output.inventory import print_lines, print_pairs
 from dhhcli.output.sheets.contact_sheet import CAPTION, CELL, contact_sheet, write_sheet
 from dhhcli.output.table import print_result, result_table
 from dhhcli.research.datasets.folders import Missed, Packed
-from dhhcli.research.datasets.layouts import Item, Layout, Listing
+from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layouts import Item, Listing
 from dhhcli.research.datasets.progress import PackProgress
 from dhhcli.search.result import Row
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dhhcli.cli import codes_commands, research_commands, search_commands
+from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.errors import DhhError
 
 
@@ -21,6 +22,11 @@ class Commands(TyperGroup):
         """Read the command line, which may print help."""
         with _errors_as_words():
             return super().make_context(*args, **kwargs)
+
+    def format_help(self, *args: Any, **kwargs: Any) -> None:
+        """Print the list of commands."""
+        import_printer()
+        super().format_help(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
@@ -95,7 +101,7 @@ for panel, commands in {
     ),
 }.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(cls=Command, rich_help_panel=panel)(command)
 
 
 def _open_streams() -> None:

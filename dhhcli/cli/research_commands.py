@@ -8,7 +8,7 @@ import typer
 
 from dhhcli.cli.options import OURS, Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 from dhhcli.errors import UsageError
-from dhhcli.research.datasets.layouts import Layout
+from dhhcli.research.datasets.layout_names import Layout
 
 
 def train(

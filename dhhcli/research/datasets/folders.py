@@ -27,7 +27,8 @@ from dhhcli.faces.schedule import SHORTEST  # training wants all that a short cl
 from dhhcli.faces.tracker import FaceTrack, sample
 from dhhcli.media.photo import read_photo
 from dhhcli.media.video import open_video
-from dhhcli.research.datasets.layouts import Item, Layout, Listing, list_people
+from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layouts import Item, Listing, list_people
 from dhhcli.research.datasets.pack import MARGIN, FacePack, read_pack
 from dhhcli.research.datasets.writer import PackWriter, Row, skipped
 

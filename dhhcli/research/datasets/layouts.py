@@ -21,27 +21,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from dhhcli.base.version import __version__
 from dhhcli.errors import MissingPathError, PackError
 from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_files
+from dhhcli.research.datasets.layout_names import Layout
 
 FRAMES_A_TRACK = 30  # as many as encoding/track_codes.py makes a code of
 CLIP = re.compile(r"\d+_\d+_\d+_(?P<person>[^\d].*)\.avi", re.IGNORECASE)
 BOX_COLUMNS = ("FACE_X", "FACE_Y", "FACE_WIDTH", "FACE_HEIGHT")
-
-
-class Layout(StrEnum):
-    """Ways of laying out faces; ``auto`` looks which one it is."""
-
-    AUTO = "auto"
-    IMAGES = "images"
-    VIDEOS = "videos"
-    YTC = "ytc"
-    PB = "pb"
-    UMDFACES = "umdfaces"
 
 
 @dataclass(frozen=True, slots=True)

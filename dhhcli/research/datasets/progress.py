@@ -9,7 +9,8 @@ from rich.console import Console
 from dhhcli.base.text import one_line
 from dhhcli.output.encode_progress import LISTED, QUIET_SECONDS
 from dhhcli.research.datasets.folders import Missed, Packed
-from dhhcli.research.datasets.layouts import Layout, Listing
+from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layouts import Listing
 
 
 class PackProgress:
