@@ -39,8 +39,17 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    for page in ("sheet.css", "sheet.js"):
-        assert (tmp_path / "site" / "dhhcli" / "output" / "sheets" / page).is_file()
+    for part in (
+        "output/sheets/sheet.css",
+        "output/sheets/sheet.js",
+        "models/shipped/centerface.onnx",
+        "models/shipped/centerface-int8.onnx",
+        "models/shipped/centerface.LICENSE",
+        "media/portraits/collins.png",
+        "media/portraits/hopper.png",
+        "media/portraits/SOURCES.txt",
+    ):
+        assert (tmp_path / "site" / "dhhcli" / part).read_bytes() == (ROOT / "dhhcli" / part).read_bytes()
     module, record = done.stdout.splitlines()
     assert module == str(tmp_path / "site" / "dhhcli" / "models" / "weights.py")
     assert record == str(tmp_path / "site" / "dhhcli" / "shipped_weights" / "dhh-128.json")
