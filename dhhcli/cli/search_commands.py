@@ -19,7 +19,7 @@ from dhhcli.cli.options import (
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
-from dhhcli.search.options import Device, Fuse, Way
+from dhhcli.search.options import Device, Fuse, Rank, Way
 
 
 def query(
@@ -124,6 +124,14 @@ def query(
             show_default=False,
         ),
     ] = None,
+    rank_by: Annotated[
+        Rank,
+        typer.Option(
+            "--rank",
+            help="What shots are ranked by: soft lets a bit that differs count by how sure the photo's is; bits counts "
+            "them all alike, as the column distance does.",
+        ),
+    ] = Rank.soft,
     device: Annotated[
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
@@ -180,6 +188,7 @@ def query(
         why=why,
         cuda=device is Device.cuda,
         way=search,
+        rank=rank_by,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
