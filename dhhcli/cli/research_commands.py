@@ -9,6 +9,7 @@ import typer
 from dhhcli.cli.options import Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 from dhhcli.errors import UsageError
 from dhhcli.research.datasets.layouts import Layout
+from dhhcli.search.options import Rank
 
 
 def train(
@@ -129,6 +130,14 @@ def evaluate(
         Search | None,
         typer.Option(help="With --compare: how frame-wise methods are searched, in the tables. Default: average."),
     ] = None,
+    rank_by: Annotated[
+        Rank | None,
+        typer.Option(
+            "--rank",
+            help="What codes are ranked by, as query --rank: soft bits of what asks, or bits. [soft]",
+            show_default=False,
+        ),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Who is where in a codes file (TSV): video, shot, person [, track].")
     ] = None,
@@ -154,16 +163,19 @@ def evaluate(
 
         check_picture(plot)
     if compare is not None:
-        if labels or photos or plot:
+        if labels or photos or plot or rank_by:
             raise UsageError(
-                "--compare takes no --labels, --photos or --plot; curves are drawn into the folder of --out"
+                "--compare takes no --labels, --photos, --rank or --plot: methods are compared by their bits, and "
+                "curves are drawn into the folder of --out"
             )
         by = (search or Search.average).value
         _compare(compare, data, protocol, fit, closed, weights or [], bits or [], seeds or 1, by, out, seed, json)
         return
     if fit or closed or bits or seeds or search:
         raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
-    request = Request(data, tuple(weights or ()), protocol=protocol, labels=labels, photos=photos, seed=seed)
+    request = Request(
+        data, tuple(weights or ()), protocol=protocol, labels=labels, photos=photos, seed=seed, rank=rank_by or Rank.soft
+    )
     found = evaluate_request(request)
     print_notes(found.notes)
     if plot:
