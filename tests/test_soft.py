@@ -153,7 +153,7 @@ def test_every_engine_ranks_alike(tmp_path_factory: pytest.TempPathFactory, seed
     build(path, "ivf", rng, nlist=3, nprobe=3)
     lists = open_index(path, shard)
     build(path, "flat", rng)
-    device = Device()
+    device = Products()
     for piece in shard.code_pieces:
         device.add(gpu.signs(piece))
     sources: dict[str, Source] = {
@@ -177,7 +177,7 @@ def test_every_engine_ranks_alike(tmp_path_factory: pytest.TempPathFactory, seed
     assert (distances.tolist(), ids.tolist()) == expected
 
 
-class Device:
+class Products:
     """What GpuIndexFlatIP with 16 bit floats does: the k largest products, ties as they come."""
 
     def __init__(self) -> None:

@@ -140,14 +140,13 @@ def _way(request: Request, shard: Shard, codes_path: Path) -> Way:
 
 def _calibration(request: Request, network: Network) -> Calibration | None:
     record = network.weights.record_path
-    calibration = from_record(network.weights.record, network.tag.bits, record)
+    calibration, what = from_record(network.weights.record, network.tag.bits, record), "not calibrated"
     if calibration and request.rank is Rank.soft and not calibration.soft:
-        calibration = None  # of before there were soft bits: what it knows of Hamming distances does not hold for these
+        calibration, what = None, "not calibrated for --rank soft"  # of before there were soft bits: what it knows of Hamming distances does not hold for these
     for option in (*request.limits.calibrated, *(("--without",) if request.without else ())):
         if calibration is None:
             raise WeightsError(
-                f"{record}: not calibrated for --rank {request.rank}, so {option} means nothing; "
-                f"run: dhh calibrate PACK --weights {record}"
+                f"{record}: {what}, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
             )
     return calibration
 
