@@ -143,7 +143,9 @@ def test_calibrate_writes_into_the_record_and_nothing_else(dhh: Run, own_weights
     kept = [line for line in lines if "log_loss" in line]
     # two photos a person: there is no group of four
     assert [(line["rank"], line["kind"]) for line in kept] == [(rank, kind) for rank in Rank for kind in KINDS]
-    assert all(("spread" in curve) == (side is part) for side in (part, part["soft"]) for curve in side["kinds"].values())
+    assert all(
+        ("spread" in curve) == (side is part) for side in (part, part["soft"]) for curve in side["kinds"].values()
+    )
     assert kept[0]["log_loss"] == pytest.approx(part["held_out"][0]["log_loss"], rel=1e-3)
     assert Path("held.png").read_bytes().startswith(b"\x89PNG")
     first = own_weights.read_bytes()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import Result
 
 from dhhcli.media.sample import Sample
-from dhhcli.output.explanation import explained
 from dhhcli.models.binary_codes import UNIT, soft_codes
+from dhhcli.output.explanation import explained
 from dhhcli.search.explain import BySoftBits, Explanation, outlying
 from dhhcli.search.options import Rank
 from dhhcli.search.query import Request, find_person

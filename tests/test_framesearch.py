@@ -49,7 +49,9 @@ def slow(shard: Shard, way: Way, rank: Rank) -> Near:
                 found.append(min(each))
             else:
                 count = len(each)
-                first, second = (float(sum(map(Fraction, column), Fraction(0)) / count) for column in zip(*each, strict=True))
+                first, second = (
+                    float(sum(map(Fraction, column), Fraction(0)) / count) for column in zip(*each, strict=True)
+                )
                 found.append((first, float(np.float32(second)) if rank is Rank.bits else second))
         return min(found)
 

@@ -74,7 +74,7 @@ def test_with_a_gpu_the_answer_is_the_same(
         return Device(resources, bits)
 
     def products(resources: object, bits: int, config: SimpleNamespace) -> Products:
-        assert (bits, config.useFloat16) == (128, True)
+        assert (type(resources), bits, config.useFloat16) == (object, 128, True)
         made.append("soft")
         return Products()
 

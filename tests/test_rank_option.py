@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,7 @@ def test_rows_come_in_the_order_of_what_they_are_ranked_by(encoded: Path, sample
         first = (wrong @ costs).tolist()
         assert first == sorted(first)
         confidence = [row.confidence for row in answer.rows]
-        assert all(b is not None and b <= (a or 0) for a, b in zip(confidence, confidence[1:], strict=False))
+        assert all(b is not None and b <= (a or 0) for a, b in pairwise(confidence))
 
 
 def test_the_largest_distance_is_of_bits(dhh: Run, encoded: Path, sample: Sample) -> None:
@@ -111,9 +111,7 @@ def test_the_largest_distance_is_of_bits(dhh: Run, encoded: Path, sample: Sample
     assert by_bits == sorted(distances)
 
 
-def test_curves_of_bits_alone_do_not_serve_soft_bits(
-    dhh: Run, encoded: Path, sample: Sample, tmp_path: Path
-) -> None:
+def test_curves_of_bits_alone_do_not_serve_soft_bits(dhh: Run, encoded: Path, sample: Sample, tmp_path: Path) -> None:
     """A record of before there were soft bits: no confidence by these, the old one by bits."""
     shipped = resolve_weights("dhh-128")
     record = json.loads(shipped.read_text())
@@ -126,7 +124,8 @@ def test_curves_of_bits_alone_do_not_serve_soft_bits(
     assert [json.loads(line)["confidence"] for line in dhh(*ask, "--json").stdout.splitlines()] == [None] * 5
     plain = dhh(*ask, "--rank", "bits", "--json").stdout
     assert plain == dhh("query", sample.photos[0], "-c", encoded, "--rank", "bits", "--json").stdout
-    one_line(dhh(*ask, "--min-confidence", "0.5"), 1, "not calibrated for --rank soft, so --min-confidence means nothing")
+    said = "not calibrated for --rank soft, so --min-confidence means nothing"
+    one_line(dhh(*ask, "--min-confidence", "0.5"), 1, said)
 
 
 def test_evaluate_by_either(dhh: Run, tmp_path: Path) -> None:

@@ -189,9 +189,7 @@ def some_rules(rng: np.random.Generator, shard: Shard) -> Rules:
     )
 
 
-@given(
-    seed=st.integers(0, 2**32), varying=st.integers(1, 12), top=st.one_of(st.none(), st.integers(1, 12)), rank=ranks
-)
+@given(seed=st.integers(0, 2**32), varying=st.integers(1, 12), top=st.one_of(st.none(), st.integers(1, 12)), rank=ranks)
 @settings(max_examples=200, deadline=None)
 def test_rules_are_what_sorting_everything_gives(
     tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, top: int | None, rank: Rank

@@ -174,7 +174,13 @@ def evaluate(
     if fit or closed or bits or seeds or search:
         raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
     request = Request(
-        data, tuple(weights or ()), protocol=protocol, labels=labels, photos=photos, seed=seed, rank=rank_by or Rank.soft
+        data,
+        tuple(weights or ()),
+        protocol=protocol,
+        labels=labels,
+        photos=photos,
+        seed=seed,
+        rank=rank_by or Rank.soft,
     )
     found = evaluate_request(request)
     print_notes(found.notes)

@@ -127,7 +127,8 @@ def on_gpu(codes_path: Path, shard: Shard, *, weighed: bool = False) -> Index:
 
     width = code_bytes(shard.tag.bits)
     info = IndexInfo("flat", len(shard), shard.tag.bits, shard.tag.fingerprint, shard.content, 0, "", 1, 1, 1.0, 0)
-    return Index(info, codes_path, shard.code_pieces, None, to_gpu(shard.code_pieces, width, weighed=weighed), weighed)
+    device = to_gpu(shard.code_pieces, width, weighed=weighed)
+    return Index(info, codes_path, shard.code_pieces, None, device, weighed)
 
 
 def read_lists_of(codes_path: Path, info: IndexInfo) -> Lists:
@@ -161,8 +162,8 @@ def nearest(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The k nearest tracks of queries (q, B) by (distance, track id): distances (q, k), ids (q, k).
 
-    Distances are Hamming, or weighed where the queries say what their bits cost (`SoftCodes`). `allowed` restricts what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and
-    apart; such a search is exact for an ivf index too. With k > n there are n columns. Rows end in id -1 at distance
+    Distances are Hamming, or weighed where the queries say what their bits cost (`SoftCodes`). `allowed` restricts
+    what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and apart; such a search is exact for an ivf index too. With k > n there are n columns. Rows end in id -1 at distance
     2^31 - 1 where fewer than k are allowed, or where the probed lists of an ivf index hold fewer. Raises ValueError
     for queries of another width, IndexFileError where an index turns out to be damaged.
     """

@@ -9,8 +9,8 @@ one curve for each kind of pair (a still against a track, ...). A curve is two t
 - *log ratio*: steps of log p(pair | same person) / p(pair | different people), never rising with distance and, within
   a distance, with the soft score; held within what the same rule allows.
 
-Distances weighed by how sure the bits of the asking side are (``soft_codes``) have curves of their own, `Calibration.soft`:
-on people held out, curves of Hamming distances are off by 0.12 on average where 0.1 or more is promised, their own by 0.04
+Distances weighed by how sure the asking bits are (``soft_codes``) have curves of their own, `Calibration.soft`: on
+people held out, curves of Hamming distances are off by 0.12 on average where 0.1 or more is promised, their own by 0.04
 (48 bits). Their tables are by whole bits of the weighed distance, their steps by quarters of a bit.
 
 The probability needs the odds before looking: ``prior`` is the share of the footage's face tracks that are of the

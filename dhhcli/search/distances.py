@@ -98,7 +98,9 @@ class ByCode:
     def candidates(self, radius: float) -> Ints:
         """See `Measure`."""
         limit = math.floor(radius * unit_of(self.rank))
-        parts = [candidates_of(self.source, soft, limit, self.allowed, self.rank) for soft in self.people[1 : self.wanted]]
+        parts = [
+            candidates_of(self.source, soft, limit, self.allowed, self.rank) for soft in self.people[1 : self.wanted]
+        ]
         return distinct(np.concatenate([self._near(limit), *parts]))
 
     def measured(self, ids: Ints) -> tuple[Distances, Scores]:

@@ -142,7 +142,7 @@ def explain(
         changed=changed,
         why_no_crops=reason,
         by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
-        by_soft=BySoftBits(float(weights[photo]) / UNIT, lighter) if by is Rank.soft else None,
+        by_soft=BySoftBits(float(weights[photo]) / UNIT, lighter) if by is Rank.soft and person.unsure else None,
     )
 
 

@@ -54,6 +54,7 @@ from dhhcli.storage.codes_file import Shard
 MAX_FRAMES: Final = 2**15 - 1  # of a track, as TRACK_DTYPE counts them: as many fit into a chunk
 SCORED: Final = 1 << 14  # frames whose soft distances are computed at once
 FramePiece = tuple[NDArray[np.uint8], NDArray[np.int64]]  # codes (f, B), and where each track's end in them (t,)
+Distance = Callable[[NDArray[np.uint8]], NDArray[np.unsignedinteger[Any]]]  # codes (c, B) -> (c,)
 Chunk = tuple[NDArray[np.uint8], NDArray[np.int64], int]  # codes (c, B), where each track's begin (s,), first track
 
 
@@ -94,13 +95,17 @@ def track_distances(
     return nearest
 
 
-def _measures(queries: Queries) -> list[Callable[[NDArray[np.uint8]], NDArray[np.unsignedinteger[Any]]]]:
+def _measures(queries: Queries) -> list[Distance]:
     """For every query a function of codes (c, B), at most WORDS words: distances (c,)."""
     if isinstance(queries, SoftCodes):
         tables = [cost_tables(costs, code) for costs, code in zip(queries.costs, queries.codes, strict=True)]
         return [partial(weighed, table) for table in tables]
     measure = measurer(queries.shape[1])
-    return [lambda codes, query=tile(query): measure(codes, query) for query in queries]  # type: ignore[misc]
+
+    def to(query: NDArray[Any]) -> Distance:
+        return lambda codes: measure(codes, query)
+
+    return [to(tile(query)) for query in queries]
 
 
 def _chunks(pieces: Sequence[FramePiece], width: int, mask: NDArray[np.bool_] | None) -> Iterator[Chunk]:

@@ -142,7 +142,10 @@ def _calibration(request: Request, network: Network) -> Calibration | None:
     record = network.weights.record_path
     calibration, what = from_record(network.weights.record, network.tag.bits, record), "not calibrated"
     if calibration and request.rank is Rank.soft and not calibration.soft:
-        calibration, what = None, "not calibrated for --rank soft"  # of before there were soft bits: what it knows of Hamming distances does not hold for these
+        calibration, what = (
+            None,
+            "not calibrated for --rank soft",
+        )  # of before there were soft bits: what it knows of Hamming distances does not hold for these
     for option in (*request.limits.calibrated, *(("--without",) if request.without else ())):
         if calibration is None:
             raise WeightsError(

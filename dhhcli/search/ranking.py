@@ -145,9 +145,7 @@ def by_codes(shard: Shard, people: Sequence[Soft], hits: Sequence[Hit], rank: Ra
     ]
 
 
-def _own_codes(
-    shard: Shard, people: Sequence[Soft], tracks: Ints, rank: Rank
-) -> tuple[Distances, NDArray[np.float32]]:
+def _own_codes(shard: Shard, people: Sequence[Soft], tracks: Ints, rank: Rank) -> tuple[Distances, NDArray[np.float32]]:
     """Distances and scores (p, n) of the codes of tracks (p, n), each to the person of its line."""
     found = [measured_by_code(shard, [soft], own, rank) for soft, own in zip(people, tracks, strict=True)]
     return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])

@@ -44,7 +44,9 @@ def calibrate(
     found: Material, layers: HashLayers, rng: np.random.Generator, *, prior: float = PRIOR, name: str = ""
 ) -> Calibrated:
     """Learn the curves of some hash layers from features of people whom the network was never trained on."""
-    bits, soft = (_learn(all_pairs(found, layers, weighed=weighed), layers, rng, prior, name) for weighed in (False, True))
+    bits, soft = (
+        _learn(all_pairs(found, layers, weighed=weighed), layers, rng, prior, name) for weighed in (False, True)
+    )
     return Calibrated(
         replace(bits.calibration, soft=soft.calibration), soft.held_out + bits.held_out, soft.bins + bits.bins
     )
