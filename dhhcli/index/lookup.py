@@ -163,9 +163,10 @@ def nearest(
     """The k nearest tracks of queries (q, B) by (distance, track id): distances (q, k), ids (q, k).
 
     Distances are Hamming, or weighed where the queries say what their bits cost (`SoftCodes`). `allowed` restricts
-    what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and apart; such a search is exact for an ivf index too. With k > n there are n columns. Rows end in id -1 at distance
-    2^31 - 1 where fewer than k are allowed, or where the probed lists of an ivf index hold fewer. Raises ValueError
-    for queries of another width, IndexFileError where an index turns out to be damaged.
+    what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and apart; such a search is
+    exact for an ivf index too. With k > n there are n columns. Rows end in id -1 at distance 2^31 - 1 where fewer than
+    k are allowed, or where the probed lists of an ivf index hold fewer. Raises ValueError for
+    queries of another width, IndexFileError where an index turns out to be damaged.
     """
     n = _checked(source, queries)
     k = min(k, n)

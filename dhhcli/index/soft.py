@@ -2,9 +2,11 @@
 
 Tables of bytes give the exact distance, but reading them takes ten times as long as counting bits. So bits are counted
 first, in two masks: a bit counts floor(cost / step), 0 to 3, times, which is never more than it costs. Only codes whose
-count leaves them under the bound are looked up. Of 1,000,000 random codes of 128 bits 1 to 8 % are, with bits as sure
-as those of photos fewer; one query takes TIMES, tables alone ALONE, and bounds by the Hamming distance alone leave half
-of the codes to look up, because many bits cost next to nothing.
+count leaves them under the bound are looked up. One of 150 val photos among 1,000,000 codes of 128 bits, in one thread
+(its 80 nearest; Hamming distances: 2 ms): 7 ms where the codes are of val tracks with some bits changed, 1 % are looked
+up; 12 ms where they are random, 23 %. Tables alone take 22 to 27 ms. A bound by the Hamming distance leaves 24 % and
+all to look up, 14 to 60 ms, because many bits cost next to nothing; faiss, which reads such tables as those of a
+product quantiser, takes 8 ms, a copy of all codes, and 0.15 s to be imported.
 """
 
 from collections.abc import Callable
