@@ -38,7 +38,7 @@ EDGES = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """Every shot of every question: how near, how many rows asked, and whether the actor is there."""
+    """Every shot of every question: how near by soft bits, how many rows asked, and whether the actor is there."""
 
     distances: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
@@ -66,7 +66,10 @@ def ask(shard: Shard, network: Network, *, together: bool) -> Asked:
                 clip = shard.video(int(shot["video"])).path.stem
                 right = int(shot["number"]) in SEEN[actor].get(clip, set())
                 size = float(shard.track_rows(np.array([hit.track]))[0]["face_px"])
-                found.append((int(hit.distance), hit.score, right, size, len(rows), kind_of(len(question))))
+                # curves of weighed distances take their whole bits
+                found.append(
+                    (int(min(hit.score, network.tag.bits)), hit.score, right, size, len(rows), kind_of(len(question)))
+                )
     columns = [np.array(column) for column in zip(*found, strict=True)]
     return Asked(*columns)
 
@@ -112,9 +115,10 @@ def report_sizes(asked: Asked, calibration: Calibration) -> None:
 def main() -> None:
     """Encode the clips, ask, report."""
     network = load_network(sys.argv[1] if len(sys.argv) > 1 else None, film=True, threads=2)
-    calibration = from_record(network.weights.record, network.tag.bits, network.weights.record_path)
-    if calibration is None:
+    learnt = from_record(network.weights.record, network.tag.bits, network.weights.record_path)
+    if learnt is None or learnt.soft is None:
         raise SystemExit(f"{network.weights.record_path}: not calibrated")
+    calibration = learnt.soft
     with tempfile.TemporaryDirectory() as folder:
         codes = Path(folder) / "codes.h5"
         for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, thumbnails=False):

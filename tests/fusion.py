@@ -3,8 +3,8 @@
 Not a test: run it after training, ``python tests/fusion.py [WEIGHTS ...]``. On faces-val.h5 the photos are the first n
 of each of the protocol's sets; the database holds the other sets, or the shots that none of these photos was made
 into. On the film the photos are the first n of every actor that show a face, the database its shots (who is in which
-was noted by eye, film_confidence.py). Order is that of a search: distance, then soft score. What confidence promises
-is looked at on people whom its curves were not fitted on.
+was noted by eye, film_confidence.py). Order is that of a search: what the bits that differ cost. What confidence
+promises is looked at on people whom its curves were not fitted on.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ from film_confidence import FILM, SEEN
 
 from dhhcli.encoding.query_photo import largest_first
 from dhhcli.encoding.run import encode
-from dhhcli.models.binary_codes import binarise, soft_distance, unpack
-from dhhcli.models.calibration import PRIOR, Calibration
+from dhhcli.models.binary_codes import UNIT, binarise, pack, soft_codes, unpack, weighed_distances
+from dhhcli.models.calibration import PRIOR, Calibration, whole_bits
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.models.network import Network, load_network
 from dhhcli.research.calibration.curve_fit import fit_curve, how_alike, person_weights
@@ -72,10 +72,8 @@ WAYS: dict[str, Callable[[HashLayers, Looks], Floats]] = {
 
 
 def order(soft: Floats, bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """(r, K), (n, K) -> (n,): what a search sorts by, distance and behind the point the score of the nearest."""
-    distances = (binarise(soft)[:, None] != bits[None]).sum(axis=2)
-    scores = np.stack([soft_distance(row, bits) for row in soft])
-    return np.asarray((distances + scores / 1024).min(axis=0), np.float64)
+    """(r, K), (n, K) -> (n,): what a search sorts by, weighed distances to the nearest row, bits."""
+    return np.asarray(weighed_distances(soft_codes(soft), pack(bits)).min(axis=0) / UNIT, np.float64)
 
 
 def both_sides(network: Network, crops: npt.NDArray[np.uint8]) -> Looks:
@@ -160,13 +158,6 @@ def on_film(network: Network) -> None:
         sys.stdout.write(f"{network.name}  film ({len(looks)} actors)  {name:18}  {words}\n")
 
 
-def nearest_of_rows(distances: npt.NDArray[np.int32], scores: Floats) -> tuple[npt.NDArray[np.int32], Floats]:
-    """(r, n), (r, n) -> (n,), (n,): of the nearest row, by distance, then score."""
-    order = np.lexsort((scores, distances), axis=0)[0]
-    at = np.arange(distances.shape[1])
-    return distances[order, at], scores[order, at]
-
-
 def questions(found: Material, layers: HashLayers, single: Pairs, n: int, way: Fuse) -> Pairs:
     """Pairs of random groups of n photos of one person, asked with as `question.asked` does, and all tracks."""
     rng = np.random.default_rng(n)
@@ -177,16 +168,16 @@ def questions(found: Material, layers: HashLayers, single: Pairs, n: int, way: F
         for _ in range(DRAWS)
     ]
     bits = binarise(hash_tracks(layers, found.tracks))
-    d, s = [], []
+    s = []
     for group in groups:
         looks = found.stills[group], found.stills[group]
         soft = {Fuse.best: best, Fuse.set: as_set, Fuse.both: both}[way](layers, looks)
-        rows = (binarise(soft)[:, None] != bits[None]).sum(axis=2).astype(np.int32)
-        near = nearest_of_rows(rows, np.stack([soft_distance(row, bits) for row in soft]))
-        d.append(near[0])
-        s.append(near[1])
+        s.append(order(soft, bits).astype(np.float32))
+    scores = np.stack(s)
+    distances = whole_bits(scores, layers.bits).astype(np.int32)
     usable = np.stack([single.usable[group].all(axis=0) for group in groups])
-    return Pairs(np.stack(d), np.stack(s), found.still_people[[g[0] for g in groups]], found.track_people, usable)
+    asking = found.still_people[[g[0] for g in groups]]
+    return Pairs(distances, scores, asking, found.track_people, usable, weighed=True)
 
 
 def less_those_nearer_to_another(pairs: Pairs, rng: np.random.Generator) -> Pairs:
@@ -194,10 +185,7 @@ def less_those_nearer_to_another(pairs: Pairs, rng: np.random.Generator) -> Pair
     usable = pairs.usable.copy()
     for row, person in enumerate(pairs.asking):
         other = rng.choice(np.flatnonzero(pairs.asking != person))
-        nearer = (pairs.distances[other] < pairs.distances[row]) | (
-            (pairs.distances[other] == pairs.distances[row]) & (pairs.scores[other] < pairs.scores[row])
-        )
-        usable[row] &= ~nearer
+        usable[row] &= ~(pairs.scores[other] < pairs.scores[row])
     return dataclasses.replace(pairs, usable=usable)
 
 
@@ -205,7 +193,7 @@ def held_out(network: Network) -> None:
     """Curves of half of the people, as a query uses them, on questions of the other half, both ways."""
     bits, layers = network.tag.bits, network.layers
     found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
-    kinds = all_pairs(found, layers)
+    kinds, plain = all_pairs(found, layers, weighed=True), all_pairs(found, layers)
     single = kinds["still-track"]
     asked: list[tuple[str, Pairs, str, int, bool]] = [
         ("one photo", single, "still-track", 1, False),
@@ -216,7 +204,7 @@ def held_out(network: Network) -> None:
             kind = "still-track" if way is Fuse.best else "track-track"
             rows = {Fuse.best: n, Fuse.set: 1, Fuse.both: n + 1}[way]
             asked.append((f"{n} photos, {way}", questions(found, layers, single, n, way), kind, rows, False))
-    track = kinds["track-track"]
+    track = plain["track-track"]  # a stored track has bits only, and their curves
     hard = dataclasses.replace(track, scores=track.distances.astype(np.float32))
     asked.append(("a stored track", hard, "track-track", 1, False))
     rng = np.random.default_rng(0)
@@ -227,7 +215,8 @@ def held_out(network: Network) -> None:
         for half, other in (halves, halves[::-1]):
             known, unknown = single.among(half), pairs.among(other)
             alike = how_alike(known, nearest_of(known, 4, rng), 4)
-            calibration = Calibration({kind: fit_curve(kinds[kind].among(half), bits, PRIOR)}, PRIOR, alike)
+            learnt = (kinds if pairs.weighed else plain)[kind]
+            calibration = Calibration({kind: fit_curve(learnt.among(half), bits, PRIOR)}, PRIOR, alike)
             same = unknown.same[unknown.usable]
             weight = np.where(same, 0.0, (1 - PRIOR) / (~same).sum())
             own = person_weights(unknown)
@@ -236,7 +225,7 @@ def held_out(network: Network) -> None:
             said.append(calibration.confidence(unknown.distances[left], unknown.scores[left], kind=kind, photos=rows))
             true.append(unknown.same[left])
             weights.append(weight[left[unknown.usable]] / 2)
-        of = (network.name, kind, rows)
+        of = (network.name, "soft" if pairs.weighed else "bits", kind, rows)
         line, bins = reliability(np.concatenate(said), np.concatenate(true), np.concatenate(weights), of, PRIOR)
         high = " ".join(f"{b.predicted:.2f}:{b.observed:.2f}" for b in bins if b.predicted >= 0.1)
         sys.stdout.write(
@@ -252,16 +241,12 @@ def taken_for_another(network: Network) -> None:
     bits = binarise(hash_tracks(layers, found.tracks))
     people = [person for person in np.unique(found.still_people) if (found.still_people == person).sum() >= 7]
 
-    def nearest(person: int, photos: int, track: int, rng: np.random.Generator) -> tuple[int, float] | None:
+    def nearest(person: int, photos: int, track: int, rng: np.random.Generator) -> float | None:
         own = np.flatnonzero((found.still_people == person) & ~np.isin(found.still_rows[:, 0], found.track_rows[track]))
         if len(own) < photos:
             return None
         looks = found.stills[rng.choice(own, photos, replace=False)]
-        soft = both(layers, (looks, looks))
-        distances = (binarise(soft) != bits[track]).sum(axis=1).astype(np.int32)[:, None]
-        scores = np.stack([soft_distance(row, bits[track][None]) for row in soft])
-        distance, score = nearest_of_rows(distances, scores)
-        return int(distance[0]), float(score[0])
+        return float(order(both(layers, (looks, looks)), bits[track][None])[0])
 
     for theirs, others in ((1, 1), (1, 6), (6, 1), (6, 6)):
         rng = np.random.default_rng(0)

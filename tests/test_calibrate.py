@@ -12,13 +12,14 @@ from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
 from dhhcli.errors import PackError
-from dhhcli.models.binary_codes import binarise
+from dhhcli.models.binary_codes import UNIT, binarise, soft_codes
 from dhhcli.models.calibration import KINDS
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.models.weights import load_hash_layers, load_weights
 from dhhcli.research.calibration.fit import calibrated_if_enough
 from dhhcli.research.calibration.pairs import TRACKS, all_pairs, material
 from dhhcli.research.datasets.pack import FacePack
+from dhhcli.search.options import Rank
 
 Run = Callable[..., Result]
 
@@ -95,6 +96,21 @@ def test_pairs_are_what_query_would_compare() -> None:
             assert got.usable[q, n] == (not shared)
 
 
+def test_weighed_pairs_are_what_query_ranks_by() -> None:
+    found = material(toy_pack(people=20, photos=2), extract, np.random.default_rng(0))
+    pairs, plain = all_pairs(found, layers(), weighed=True), all_pairs(found, layers())
+    soft = {"still": hash_stills(layers(), found.stills), "track": hash_tracks(layers(), found.tracks)}
+    for kind, got in pairs.items():
+        query, item = kind.split("-")
+        assert (got.weighed, plain[kind].weighed) == (True, False)
+        assert (got.usable == plain[kind].usable).all()
+        for q, n in [(0, 0), (0, 1), (3, 17), (21, 20)]:
+            wrong = binarise(soft[query][q]) != binarise(soft[item][n])
+            costs = soft_codes(soft[query][q : q + 1]).costs[0, :16]
+            assert got.scores[q, n] == costs[wrong].sum() / UNIT
+            assert got.distances[q, n] == min(int(got.scores[q, n]), 16)
+
+
 # ----------------------------------------------------------------------------------------- the command line
 
 
@@ -125,7 +141,11 @@ def test_calibrate_writes_into_the_record_and_nothing_else(dhh: Run, own_weights
     assert load_hash_layers(load_weights(own_weights)).bits == 32
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     kept = [line for line in lines if "log_loss" in line]
-    assert [line["kind"] for line in kept] == list(KINDS)  # two photos a person: there is no group of four
+    # two photos a person: there is no group of four
+    assert [(line["rank"], line["kind"]) for line in kept] == [(rank, kind) for rank in Rank for kind in KINDS]
+    assert all(
+        ("spread" in curve) == (side is part) for side in (part, part["soft"]) for curve in side["kinds"].values()
+    )
     assert kept[0]["log_loss"] == pytest.approx(part["held_out"][0]["log_loss"], rel=1e-3)
     assert Path("held.png").read_bytes().startswith(b"\x89PNG")
     first = own_weights.read_bytes()

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dhhcli.models.calibration import (
     score_place,
     sigmoid,
     to_record,
+    whole_bits,
 )
 
 BITS = 8
@@ -122,6 +124,45 @@ def test_a_record_brings_back_what_went_in() -> None:
             found.confidence(distances, scores, kind=kind) == calibration().confidence(distances, scores, kind=kind)
         ).all()
         assert found.curves[kind].false_rate.tolist() == curve().false_rate.tolist()
+
+
+def weighed() -> Calibration:
+    """Curves of weighed distances beside those of bits: of other people, and by quarters of a bit."""
+    soft = {kind: replace(curve(), spread=None, people_pairs=7) for kind in KINDS}
+    return replace(calibration(), soft=Calibration(soft, 0.01, 0.25))
+
+
+def test_a_record_brings_back_curves_of_weighed_distances() -> None:
+    record = to_record(weighed())
+    found = from_record({"calibration": record}, BITS, Path("w.json"))
+    assert found is not None
+    assert found.soft is not None
+    assert (found.soft.prior, found.soft.alike, found.alike) == (0.01, 0.25, 0.5)
+    assert {curve.people_pairs for curve in found.soft.curves.values()} == {7}
+    assert {curve.spread for curve in found.soft.curves.values()} == {None}
+    assert "spread" not in record["soft"]["kinds"]["still-track"]
+    assert "soft" not in to_record(calibration())
+    for broken in ({"alike": 2, "kinds": record["soft"]["kinds"]}, {"alike": 0.5, "kinds": {}}, "often"):
+        with pytest.raises(WeightsError, match=r"w\.json: calibration .*dhh calibrate PACK --weights"):
+            from_record({"calibration": record | {"soft": broken}}, BITS, Path("w.json"))
+
+
+@given(scores=st.lists(st.integers(0, BITS * 64 + 9), min_size=2, max_size=40), photos=st.integers(1, 9))
+def test_nothing_gets_better_down_a_ranking_by_weighed_distances(scores: list[int], photos: int) -> None:
+    soft = weighed().soft
+    assert soft is not None
+    ranked = np.sort(np.array(scores)) / 64
+    whole = whole_bits(ranked, BITS)
+    assert (whole <= ranked).all()
+    assert whole.max() <= BITS
+    confidence = soft.confidence(whole, ranked, photos=photos)
+    assert (np.diff(confidence) <= 1e-12).all()
+    assert (np.diff(soft.false_match_rate(whole, photos=photos)) >= 0).all()
+
+
+def test_quarters_of_a_bit_are_cells_of_their_own() -> None:
+    scores = np.array([0, 0.25, 0.99, 1, 7.75, 8, 8.5])
+    assert cells(whole_bits(scores, BITS), scores, BITS, None).tolist() == [0, 1, 3, 4, 31, 32, 34]
 
 
 def test_weights_without_calibration_have_none() -> None:

@@ -146,7 +146,7 @@ def test_nothing_to_measure_on_counts_as_independent() -> None:
 def test_reliability_of_figures_known_by_hand() -> None:
     predicted = np.array([0.05, 0.05, 0.95, 0.95])
     same = np.array([False, False, True, False])
-    line, bins = reliability(predicted, same, np.full(4, 0.25), ("w", "still-track", 1), 0.25)
+    line, bins = reliability(predicted, same, np.full(4, 0.25), ("w", "bits", "still-track", 1), 0.25)
     assert line.log_loss == pytest.approx(-(2 * math.log(0.95) + math.log(0.95) + math.log(0.05)) / 4)
     assert line.brier == pytest.approx((2 * 0.05**2 + 0.05**2 + 0.95**2) / 4)
     assert line.ece == pytest.approx((0.05 + abs(0.95 - 0.5)) / 2)

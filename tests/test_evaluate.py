@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dhhcli.errors import PackError
+from dhhcli.models.binary_codes import soft_codes
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack
@@ -15,12 +16,14 @@ from dhhcli.research.datasets.protocol import Person
 from dhhcli.research.evaluation.protocol import (
     ProtocolFeatures,
     Score,
+    code_results,
     code_scores,
     evaluate,
     feature_scores,
     protocol_features,
     random_scores,
 )
+from dhhcli.search.options import Rank
 
 PEOPLE, D = 12, 8
 
@@ -80,15 +83,18 @@ def test_more_spread_is_worse_and_nothing_is_worse_than_random() -> None:
         assert chance[direction] < 0.35
 
 
-def test_codes_against_a_plain_loop() -> None:
+@pytest.mark.parametrize("by", Rank)
+def test_codes_against_a_plain_loop(by: Rank) -> None:
     """Expected average precision by hand: sort, and average precision over 300 random orders of the ties."""
     features, table = made(1.0), layers(12)
-    queries = hash_stills(table, features.stills) >= 0.5
+    soft = hash_stills(table, features.stills)
+    queries, costs = soft >= 0.5, soft_codes(soft).costs[:, : soft.shape[1]]
+    costs = np.ones_like(costs) if by is Rank.bits else costs
     items = hash_tracks(table, features.sets) >= 0.5
     rng = np.random.default_rng(2)
     means = []
-    for query, person in zip(queries, features.still_people, strict=True):
-        distance = [int((query != item).sum()) for item in items]
+    for query, cost, person in zip(queries, costs, features.still_people, strict=True):
+        distance = [int(cost[query != item].sum()) for item in items]
         each = []
         for _ in range(300):
             order = sorted(range(len(items)), key=lambda i: (distance[i], rng.random()))
@@ -99,7 +105,8 @@ def test_codes_against_a_plain_loop() -> None:
                     precisions.append(hits / rank)
             each.append(np.mean(precisions))
         means.append(np.mean(each))
-    found = by_direction(list(code_scores(features, table)))["still", "set"]
+    lines = {(one.line.query, one.line.database): one.line for one in code_results(features, table, rank=by)}
+    found = lines["still", "set"].mean_ap
     assert found == pytest.approx(float(np.mean(means)), abs=0.01)
 
 

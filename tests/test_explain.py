@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from typer.testing import Result
 
 from dhhcli.media.sample import Sample
+from dhhcli.models.binary_codes import UNIT, soft_codes
 from dhhcli.output.explanation import explained
-from dhhcli.search.explain import Explanation, outlying
+from dhhcli.search.explain import BySoftBits, Explanation, outlying
+from dhhcli.search.options import Rank
 from dhhcli.search.query import Request, find_person
 from dhhcli.search.terms import File
 from dhhcli.storage.codes_file import open_shard
@@ -49,6 +51,23 @@ def test_of_a_hit_on_real_film(encoded: Path, sample: Sample) -> None:
     assert last == int(track["end_frame"]) - 1
     assert why.last_seen == f"00:00:{last // 25:02}:{last % 25:02}"
     assert why.stands_out is None
+    costs = soft_codes(soft[None]).costs[0, :128]
+    weights = ((bits != asked) @ costs) / UNIT
+    assert why.by_soft == BySoftBits(weights[row.track], int((weights < weights[row.track]).sum()))
+    # words keep to the limits, which are to a quarter of a bit
+    limits = dict(why.limits)
+    assert 0 < limits["very likely"] <= limits["likely"] <= limits["unsure"] < 64
+    for found in answer.rows:
+        word = found.confidence_in_words.partition(" ")[2]
+        assert word == "unlikely" or weights[found.track] < limits[word] + 0.25
+
+
+def test_of_a_hit_ranked_by_bits(encoded: Path, sample: Sample) -> None:
+    answer = find_person(Request((File(sample.photos[0]),), why=2, rank=Rank.bits), encoded)
+    why = answer.explanation
+    assert why is not None
+    assert (why.by_soft, why.distance) == (None, answer.rows[1].distance)
+    assert not any("they weigh" in line for line in explained(why))
     # words of rows whose soft score is usual keep to the limits: none is surer than a row two bits nearer may be
     limits = dict(why.limits)
     assert 0 < limits["very likely"] <= limits["likely"] <= limits["unsure"] < 64
@@ -63,9 +82,11 @@ def test_the_command_prints_lines_or_json(encoded: Path, sample: Sample, dhh: Ru
     lines = result.stdout.splitlines()
     assert lines[0].startswith("hit 1: ")
     assert lines[1] == "tracks nearer than this one: 0 of 6"
-    assert lines[3] == "of this codes file: too few tracks (6) to tell which distance stands out"
-    assert lines[4].startswith("asked with collins.jpg: ")
-    assert lines[7].endswith("; they give the stored code")
+    assert lines[2].startswith("ranked by how sure collins.jpg is of the bits that differ: they weigh ")
+    assert lines[2].endswith(" of 128; tracks of less: 0 of 6")
+    assert lines[4] == "of this codes file: too few tracks (6) to tell which distance stands out"
+    assert lines[5].startswith("asked with collins.jpg: ")
+    assert lines[8].endswith("; they give the stored code")
     assert sum(line.endswith("  <- this hit") for line in lines) == 1
     said = json.loads(dhh("query", sample.photos[0], "-c", encoded, "--explain", "1", "--json").stdout)
     assert (said["rank"], said["photo"], said["changed"], sum(said["histogram"])) == (1, "collins.jpg", 0, 6)

@@ -24,7 +24,7 @@ from dhhcli.research.evaluation.frame_distances import Frames, frame_distances
 from dhhcli.search import frame_distances as framesearch
 from dhhcli.search.explain import ByFrames, ranked_by
 from dhhcli.search.frame_distances import track_distances
-from dhhcli.search.options import Way
+from dhhcli.search.options import Rank, Way
 from dhhcli.search.ranking import NO_RULES, Rules, by_codes, search
 from dhhcli.storage.codes_file import ModelTag, Shard, commit, compact, open_shard
 
@@ -37,20 +37,22 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def slow(shard: Shard, way: Way) -> Near:
-    """A track's distance and score, frame by frame, in fractions."""
+def slow(shard: Shard, way: Way, rank: Rank) -> Near:
+    """What a track ranks by and what decides among equals, frame by frame, in fractions."""
     frames = [unpack(shard.frames(track), shard.tag.bits) for track in range(len(shard))]
 
     def near(person: np.ndarray, track: int) -> tuple[float, float]:
         found: list[tuple[float, float]] = []
         for row in person:
-            each = [nearest_row(row[None], bits) for bits in frames[track]]
+            each = [nearest_row(row[None], bits, rank) for bits in frames[track]]
             if way is Way.minimum:
                 found.append(min(each))
             else:
                 count = len(each)
-                score = sum((Fraction(score) for _, score in each), Fraction(0)) / count
-                found.append((float(Fraction(sum(int(d) for d, _ in each), count)), float(np.float32(float(score)))))
+                first, second = (
+                    float(sum(map(Fraction, column), Fraction(0)) / count) for column in zip(*each, strict=True)
+                )
+                found.append((first, float(np.float32(second)) if rank is Rank.bits else second))
         return min(found)
 
     return near
@@ -79,12 +81,13 @@ def made(folder: Path, rng: np.random.Generator, varying: int) -> Path:
     seed=st.integers(0, 2**32),
     varying=st.integers(1, 12),
     way=st.sampled_from(WAYS),
+    rank=st.sampled_from(Rank),
     top=st.one_of(st.none(), st.integers(1, 12)),
     words=st.sampled_from([1, 7, 1 << 18]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_search_is_what_sorting_everything_gives(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, way: Way, top: int | None, words: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, way: Way, rank: Rank, top: int | None, words: int
 ) -> None:
     rng = np.random.default_rng(seed)
     with (
@@ -95,8 +98,8 @@ def test_search_is_what_sorting_everything_gives(
         patch.setattr(framesearch, "SCORED", words)
         soft = soft_bits(rng, int(rng.integers(1, 4)))
         rules = some_rules(rng, shard) if rng.random() < 0.7 else NO_RULES
-        expected = slow_search(shard, soft, top, rules, slow(shard, way))
-        assert_same_hits(search(shard, soft, top, rules=rules, way=way), expected)
+        expected = slow_search(shard, soft, top, rules, slow(shard, way, rank), rank)
+        assert_same_hits(search(shard, soft, top, rules=rules, way=way, rank=rank), expected)
 
 
 @pytest.mark.parametrize("bits", [12, 48, 128, 256, 512])
@@ -152,10 +155,10 @@ def test_confidence_is_asked_about_codes_of_tracks(rng: np.random.Generator, tmp
     soft = soft_bits(rng, 2)
     with open_shard(path) as shard:
         codes = hamming(pack(binarise(soft)), shard.codes).min(axis=0)
-        hits = search(shard, soft, None, rules=Rules(keep=keep), way=Way.average)
+        hits = search(shard, soft, None, rules=Rules(keep=keep), way=Way.average, rank=Rank.bits)
         assert 0 < len(hits) < 6
         assert {hit.track for hit in hits} <= set(np.flatnonzero(codes < 25).tolist())
-        measured = by_codes(shard, [soft], hits)
+        measured = by_codes(shard, [soft], hits, Rank.bits)
         for hit, other in zip(hits, measured, strict=True):
             assert (other.rank, other.distance, other.track) == (hit.rank, hit.distance, hit.track)
             distance, score = nearest_row(soft, unpack(shard.codes[hit.track][None], 48)[0])
@@ -226,8 +229,8 @@ def objects(result: Result) -> list[dict[str, Any]]:
 
 def test_every_way_of_the_command_line(ask: Run, with_frames: Path, sample: Sample) -> None:
     collins = sample.photos[0]
-    by_way = {way: objects(ask(collins, "--search", way.value, "--json")) for way in Way}
-    assert objects(ask(collins, "--json")) == by_way[Way.average]
+    by_way = {way: objects(ask(collins, "--search", way.value, "--rank", "bits", "--json")) for way in Way}
+    assert objects(ask(collins, "--rank", "bits", "--json")) == by_way[Way.average]
     assert len({json.dumps([row["distance"] for row in rows]) for rows in by_way.values()}) == 3
     (photo,) = [row for row in by_way[Way.average] if row["video"] == str(collins)]
     assert (photo["rank"], photo["distance"]) == (1, 0)  # the same photo, one frame

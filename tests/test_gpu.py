@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from footage import random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_soft import Products
 from typer.testing import Result
 
 from dhhcli.errors import DeviceError
@@ -61,21 +63,29 @@ def test_without_a_gpu_there_is_one_line(
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("rank", ["soft", "bits"])
 def test_with_a_gpu_the_answer_is_the_same(
-    dhh: Callable[..., Result], encoded: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch
+    dhh: Callable[..., Result], encoded: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch, rank: str
 ) -> None:
-    made: list[Device] = []
+    made: list[str] = []
 
     def make(resources: object, bits: int) -> Device:
-        made.append(Device(resources, bits))
-        return made[-1]
+        made.append("bits")
+        return Device(resources, bits)
+
+    def products(resources: object, bits: int, config: SimpleNamespace) -> Products:
+        assert (type(resources), bits, config.useFloat16) == (object, 128, True)
+        made.append("soft")
+        return Products()
 
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
     monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
     monkeypatch.setattr(faiss, "GpuIndexBinaryFlat", make, raising=False)
-    words = ("query", sample.photos[0], "--codes", encoded)
+    monkeypatch.setattr(faiss, "GpuIndexFlatConfig", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexFlatIP", products, raising=False)
+    words = ("query", sample.photos[0], "--codes", encoded, "--rank", rank)
     assert dhh(*words, "--device", "cuda").stdout == dhh(*words, "--device", "cpu").stdout == dhh(*words).stdout
-    assert len(made) == 1
+    assert made == [rank]
 
     def full(*_: object) -> None:
         raise RuntimeError("Error in\nallocMemory: out of memory")

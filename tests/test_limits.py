@@ -28,6 +28,7 @@ def calibration() -> Calibration:
 
 
 def person(rows: int, kind: str) -> Asked:
+    """Of stored tracks: Hamming distances, whatever is ranked by."""
     return Asked(np.zeros((rows, K), np.float32), ("x",) * rows, kind, (), np.empty(0, np.int64), ())
 
 
@@ -78,7 +79,7 @@ def test_limits_keep_what_loops_keep(
     assert [c.confidence for c in chances] == pytest.approx([p for p, _ in each], abs=1e-9)
     assert [c.false_rate for c in chances] == pytest.approx([r for _, r in each])
     # nothing that is kept lies beyond the radius
-    radius = worth.radius(limits, K)
+    radius = worth.reach(limits, K)
     assert not kept[distances.max(axis=0) > radius].any()
     assert -1 <= radius <= K
 
@@ -87,11 +88,11 @@ def test_the_radius_is_no_larger_than_it_must_be(calibration: Calibration) -> No
     for kind, rows in (("still-track", 1), ("track-track", 3)):
         worth = Worth(calibration, (person(rows, kind),))
         for limits in (Limits(0.5), Limits(None, 0.001), Limits(0.1, 0.01)):
-            radius = worth.radius(limits, K)
+            radius = worth.reach(limits, K)
             distances = np.array([[radius, radius + 1]], np.int32)
             assert worth.keep(limits, distances, (distances / 2).astype(np.float32)).tolist() == [True, False]
-        assert worth.radius(Limits(), K) == K
-        assert worth.radius(Limits(1.0, 0.0), K) == -1
+        assert worth.reach(Limits(), K) == K
+        assert worth.reach(Limits(1.0, 0.0), K) == -1
 
 
 def test_words_for_nobody() -> None:

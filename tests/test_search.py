@@ -13,17 +13,25 @@ from hypothesis import strategies as st
 
 from dhhcli.index.build import build
 from dhhcli.index.lookup import Kind, open_index
-from dhhcli.models.binary_codes import pack, unpack
+from dhhcli.models.binary_codes import UNIT, pack, soft_codes, unpack
+from dhhcli.search.options import Rank
 from dhhcli.search.ranking import NO_RULES, Claim, Hit, Rules, search, shots_of
 from dhhcli.storage.codes_file import ModelTag, Shard, commit, compact, open_shard
 
 
-def nearest_row(soft: np.ndarray, bits: np.ndarray) -> tuple[int, float]:
-    """Distance and score of one track to the nearest of a person's rows."""
-    pairs = []
+def nearest_row(soft: np.ndarray, bits: np.ndarray, rank: Rank = Rank.bits) -> tuple[float, float]:
+    """What one track ranks by and what decides among equals, to the nearest of a person's rows.
+
+    By bits distance and score, by soft bits score and distance.
+    """
+    pairs: list[tuple[float, float]] = []
     for row in soft:
-        distance = sum(bool(q >= 0.5) != bool(b) for q, b in zip(row, bits, strict=True))
-        pairs.append((distance, float(np.float32(np.abs(row.astype(np.float64) - bits).sum()))))
+        differ = [bool(q >= 0.5) != bool(b) for q, b in zip(row, bits, strict=True)]
+        if rank is Rank.bits:
+            pairs.append((sum(differ), float(np.float32(np.abs(row.astype(np.float64) - bits).sum()))))
+        else:
+            costs = soft_codes(row[None]).costs[0].tolist()
+            pairs.append((sum(cost for cost, wrong in zip(costs, differ, strict=False) if wrong) / UNIT, sum(differ)))
     return min(pairs)
 
 
@@ -35,11 +43,16 @@ def is_allowed(track: int, rules: Rules) -> bool:
     return any(first <= track < last for first, last in rules.allowed.tolist())
 
 
-Near = Callable[[np.ndarray, int], tuple[float, float]]  # rows of a person, track -> distance and score
+Near = Callable[[np.ndarray, int], tuple[float, float]]  # rows of a person, track -> as `nearest_row`
 
 
 def slow_search(
-    shard: Shard, soft: np.ndarray, top: int | None, rules: Rules = NO_RULES, measure: Near | None = None
+    shard: Shard,
+    soft: np.ndarray,
+    top: int | None,
+    rules: Rules = NO_RULES,
+    measure: Near | None = None,
+    rank: Rank = Rank.soft,
 ) -> list[Hit]:
     """Every track against every person, one by one; then the rules of the docstrings, word by word.
 
@@ -48,7 +61,10 @@ def slow_search(
     bits = unpack(shard.codes, shard.tag.bits)
 
     def by_code(person: np.ndarray, track: int) -> tuple[float, float]:
-        return nearest_row(np.asarray(person), bits[track])
+        return nearest_row(np.asarray(person), bits[track], rank)
+
+    def bits_and_score(near: tuple[float, float]) -> tuple[float, float]:
+        return near if rank is Rank.bits else (near[1], near[0])
 
     near_to = measure or by_code
     rows = shard.track_rows(np.arange(len(shard)))
@@ -61,7 +77,10 @@ def slow_search(
             continue
         near = [near_to(person, track) for person in people]
         owner = near.index(min(near))
-        if owner < wanted and near[owner][0] <= (shard.tag.bits if rules.radius is None else rules.radius):
+        distance = bits_and_score(near[owner])[0]
+        limit = shard.tag.bits if rules.radius is None else rules.radius
+        reached = rules.reach is None or near[owner][0] <= rules.reach
+        if owner < wanted and distance <= limit and reached:
             shots.setdefault(shot, {}).setdefault(owner, []).append((*near[owner], track))
     found = []
     for shot, claims in shots.items():
@@ -73,7 +92,7 @@ def slow_search(
             found.append((farthest, os.fsencode(video.path), number, best, shot))
     kept: list[Any] = []
     for row in sorted(found):
-        codes = [by_code(person, claim[2]) for person, claim in zip(people, row[3], strict=False)]
+        codes = [bits_and_score(by_code(person, claim[2])) for person, claim in zip(people, row[3], strict=False)]
         distances = np.array([[code[0]] for code in codes], np.int32)
         scores = np.array([[code[1]] for code in codes], np.float32)
         if rules.keep is not None and not rules.keep(distances, scores)[0]:
@@ -85,15 +104,14 @@ def slow_search(
     last = kept[-1][0][0] if kept else 0
     return [
         Hit(
-            rank,
-            farthest[0],
-            farthest[1],
+            place,
+            *bits_and_score(far),
             best[0][2],
             shot,
             sum(claim[0] <= last for claim in shots[shot][0]),
-            tuple(Claim(track, distance, score) for distance, score, track in best),
+            tuple(Claim(track, *bits_and_score((first, second))) for first, second, track in best),
         )
-        for rank, (farthest, _, _, best, shot) in enumerate(kept, start=1)
+        for place, (far, _, _, best, shot) in enumerate(kept, start=1)
     ]
 
 
@@ -111,10 +129,19 @@ def soft_bits(rng: np.random.Generator, photos: int, bits: int = TAG.bits) -> np
     return (rng.integers(0, 9, (photos, bits)) / 8).astype(np.float32)
 
 
-@given(seed=st.integers(0, 2**32), varying=st.integers(1, 12), photos=st.integers(1, 3), top=st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+ranks = st.sampled_from(Rank)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    varying=st.integers(1, 12),
+    photos=st.integers(1, 3),
+    top=st.integers(1, 30),
+    rank=ranks,
+)
+@settings(max_examples=80, deadline=None)
 def test_search_is_what_sorting_everything_gives(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, photos: int, top: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, photos: int, top: int, rank: Rank
 ) -> None:
     rng = np.random.default_rng(seed)
     path = tmp_path_factory.mktemp("search") / "codes.h5"
@@ -125,7 +152,7 @@ def test_search_is_what_sorting_everything_gives(
             compact(path, TAG)
     with open_shard(path) as shard:
         soft = soft_bits(rng, photos)
-        assert_same_hits(search(shard, soft, top), slow_search(shard, soft, top))
+        assert_same_hits(search(shard, soft, top, rank=rank), slow_search(shard, soft, top, rank=rank))
 
 
 def some_rules(rng: np.random.Generator, shard: Shard) -> Rules:
@@ -156,15 +183,16 @@ def some_rules(rng: np.random.Generator, shard: Shard) -> Rules:
         allowed=allowed,
         apart=rng.integers(0, 10, 3) if rng.random() < 0.3 else None,
         radius=int(rng.integers(0, 24)) if rng.random() < 0.3 else None,
+        reach=int(rng.integers(0, 24 * UNIT)) / UNIT if rng.random() < 0.3 else None,
         per_video=int(rng.integers(1, 4)) if rng.random() < 0.3 else None,
         keep=keep if rng.random() < 0.3 else None,
     )
 
 
-@given(seed=st.integers(0, 2**32), varying=st.integers(1, 12), top=st.one_of(st.none(), st.integers(1, 12)))
-@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32), varying=st.integers(1, 12), top=st.one_of(st.none(), st.integers(1, 12)), rank=ranks)
+@settings(max_examples=200, deadline=None)
 def test_rules_are_what_sorting_everything_gives(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, top: int | None
+    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, top: int | None, rank: Rank
 ) -> None:
     rng = np.random.default_rng(seed)
     path = tmp_path_factory.mktemp("search") / "codes.h5"
@@ -173,12 +201,15 @@ def test_rules_are_what_sorting_everything_gives(
         commit(path, TAG, encoded_video(rng, f"/{name}.mov", shots=shots, tracks=tracks, varying=varying))
     with open_shard(path) as shard:
         soft, rules = soft_bits(rng, int(rng.integers(1, 3))), some_rules(rng, shard)
-        assert_same_hits(search(shard, soft, top, rules=rules), slow_search(shard, soft, top, rules))
+        expected = slow_search(shard, soft, top, rules, rank=rank)
+        assert_same_hits(search(shard, soft, top, rules=rules, rank=rank), expected)
 
 
-@given(seed=st.integers(0, 2**32), radius=st.integers(0, 48))
-@settings(max_examples=40, deadline=None)
-def test_shots_that_somebody_is_in(tmp_path_factory: pytest.TempPathFactory, seed: int, radius: int) -> None:
+@given(seed=st.integers(0, 2**32), radius=st.integers(0, 48), rank=ranks)
+@settings(max_examples=60, deadline=None)
+def test_shots_that_somebody_is_in(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, radius: int, rank: Rank
+) -> None:
     rng = np.random.default_rng(seed)
     path = tmp_path_factory.mktemp("search") / "codes.h5"
     commit(path, TAG, encoded_video(rng, "/a.mov", shots=6, tracks=20, varying=8))
@@ -187,11 +218,11 @@ def test_shots_that_somebody_is_in(tmp_path_factory: pytest.TempPathFactory, see
         rows, bits = shard.track_rows(np.arange(20)), unpack(shard.codes, TAG.bits)
         expected = set()
         for track in range(20):
-            near = [nearest_row(person, bits[track]) for person in people]
-            distance, score = near[1]
-            if near.index(min(near)) == 1 and distance <= radius and distance + score < 30:
+            near = [nearest_row(person, bits[track], rank) for person in people]
+            first, second = near[1]
+            if near.index(min(near)) == 1 and first <= radius and first + second < 30:
                 expected.add(int(rows["shot"][track]))
-        found = shots_of(shard, people, 1, radius, lambda d, s: (d + s)[0] < 30)
+        found = shots_of(shard, people, 1, radius, lambda d, s: (d + s)[0] < 30, rank=rank)
         assert found.tolist() == sorted(expected)
 
 
@@ -235,28 +266,32 @@ def shard_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("rank", Rank)
 @pytest.mark.parametrize("top", [1, 5, 20, 150, 1000])
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
-def test_an_index_changes_nothing(shard_path: Path, top: int, kind: Kind) -> None:
+def test_an_index_changes_nothing(shard_path: Path, top: int, kind: Kind, rank: Rank) -> None:
     rng = np.random.default_rng(top)
     build(shard_path, kind, rng, nlist=8, nprobe=8)
     with open_shard(shard_path) as shard:
         soft = soft_bits(rng, 2)
-        expected = slow_search(shard, soft, top)
-        assert_same_hits(search(shard, soft, top), expected)
-        assert search(shard, soft, top, open_index(shard_path, shard)) == search(shard, soft, top)
+        expected = slow_search(shard, soft, top, rank=rank)
+        found = search(shard, soft, top, rank=rank)
+        assert_same_hits(found, expected)
+        assert search(shard, soft, top, open_index(shard_path, shard), rank=rank) == found
         assert len(expected) == min(top, len(np.unique(shard.track_rows(np.arange(900))["shot"])))
 
 
+@pytest.mark.parametrize("rank", Rank)
 @pytest.mark.parametrize("kind", ["flat", "ivf"])
-def test_an_index_changes_nothing_with_rules(shard_path: Path, kind: Kind) -> None:
+def test_an_index_changes_nothing_with_rules(shard_path: Path, kind: Kind, rank: Rank) -> None:
     rng = np.random.default_rng(11)
     build(shard_path, kind, rng, nlist=8, nprobe=8)
     with open_shard(shard_path) as shard:
         index = open_index(shard_path, shard)
         for _ in range(40):
             soft, rules = soft_bits(rng, 2), some_rules(rng, shard)
-            assert search(shard, soft, 7, index, rules) == search(shard, soft, 7, rules=rules)
+            found = search(shard, soft, 7, rules=rules, rank=rank)
+            assert search(shard, soft, 7, index, rules, rank=rank) == found
 
 
 def test_few_probes_rank_what_they_find(shard_path: Path) -> None:
@@ -268,7 +303,7 @@ def test_few_probes_rank_what_they_find(shard_path: Path) -> None:
         hits = search(shard, soft, 150, open_index(shard_path, shard))
         assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
         assert len({hit.shot for hit in hits}) == len(hits)
-        order = [(hit.distance, hit.score, hit.shot) for hit in hits]
+        order = [(hit.score, hit.distance, hit.shot) for hit in hits]
         assert order == sorted(order)
         assert all(exact[hit.track].score == hit.score for hit in hits if hit.track in exact)
 

@@ -9,6 +9,7 @@ import typer
 from dhhcli.cli.options import OURS, Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 from dhhcli.errors import UsageError
 from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.search.options import Rank
 
 
 def train(
@@ -132,6 +133,14 @@ def evaluate(
         Search | None,
         typer.Option(help="With --compare: how frame-wise methods are searched, in the tables. Default: average."),
     ] = None,
+    rank_by: Annotated[
+        Rank | None,
+        typer.Option(
+            "--rank",
+            help="What codes are ranked by, as query --rank: soft bits of what asks, or bits. [soft]",
+            show_default=False,
+        ),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Who is where in a codes file (TSV): video, shot, person [, track].")
     ] = None,
@@ -159,9 +168,10 @@ def evaluate(
         check_picture(plot)
         require("research", "dhh evaluate --plot", ["matplotlib"])
     if compare is not None:
-        if labels or photos or plot:
+        if labels or photos or plot or rank_by:
             raise UsageError(
-                "--compare takes no --labels, --photos or --plot; curves are drawn into the folder of --out"
+                "--compare takes no --labels, --photos, --rank or --plot: methods are compared by their bits, and "
+                "curves are drawn into the folder of --out"
             )
         require("research", "dhh evaluate --compare")
         by = (search or Search.average).value
@@ -169,7 +179,15 @@ def evaluate(
         return
     if fit or closed or bits or seeds or search:
         raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
-    request = Request(data, tuple(weights or ()), protocol=protocol, labels=labels, photos=photos, seed=seed)
+    request = Request(
+        data,
+        tuple(weights or ()),
+        protocol=protocol,
+        labels=labels,
+        photos=photos,
+        seed=seed,
+        rank=rank_by or Rank.soft,
+    )
     found = evaluate_request(request)
     print_notes(found.notes)
     if plot:

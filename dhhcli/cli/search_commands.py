@@ -21,7 +21,7 @@ from dhhcli.cli.options import (
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
-from dhhcli.search.options import Device, Fuse, Way
+from dhhcli.search.options import Device, Fuse, Rank, Way
 
 if TYPE_CHECKING:
     from dhhcli.search.confidence import Limits
@@ -147,6 +147,14 @@ def query(
             show_default=False,
         ),
     ] = None,
+    rank_by: Annotated[
+        Rank,
+        typer.Option(
+            "--rank",
+            help="What shots are ranked by: soft lets a bit that differs count by how sure the photo's is; bits counts "
+            "them all alike, as the column distance does.",
+        ),
+    ] = Rank.soft,
     device: Annotated[
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
@@ -200,6 +208,7 @@ def query(
         why=why,
         device=device,
         way=search,
+        rank=rank_by,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)

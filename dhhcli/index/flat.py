@@ -1,8 +1,9 @@
-"""flat: codes (n, B) in pieces, mapped; queries (q, B) -> every Hamming distance -> the nearest (q, k), by numpy.
+"""flat: codes (n, B) in pieces, mapped; queries (q, B) -> every distance -> the nearest (q, k), by numpy.
 
 Bare codes need no index, and no faiss: a chunk of codes that fits the processor's cache is XORed with the query, bits
 are counted word by word, and what comes under the k-th distance so far is kept. Ids rise along the codes, so a later
-track that ties with the k-th never gets in: the order is (distance, id) without looking at ties again.
+track that ties with the k-th never gets in: the order is (distance, id) without looking at ties again. Queries that say
+what their bits cost are answered by weighed distances (soft.py), in the same order.
 """
 
 import os
@@ -15,9 +16,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.models.binary_codes import Pieces
+from dhhcli.index.soft import finder
+from dhhcli.models.binary_codes import Pieces, SoftCodes
 
 Allowed = NDArray[np.bool_] | NDArray[np.int64]  # mask (n,), or id ranges [first, last) (r, 2), rising and apart
+Queries = NDArray[np.uint8] | SoftCodes  # (q, B): by Hamming distance, bits; or by weighed distance, UNITths of a bit
 Span = tuple[NDArray[np.uint8], int]  # codes (c, B) and the id of the first
 Distances = NDArray[np.unsignedinteger[Any]]  # 8 or 16 bits
 WORDS: Final = (
@@ -26,6 +29,7 @@ WORDS: Final = (
 FIRST_ROWS: Final = 1 << 12  # the first chunk is small: it gives a bound, and all of it is sorted
 TILE: Final = 1 << 13  # words of the query, repeated, that rows of a chunk are XORed with
 QUERIES: Final = 1 << 7  # that are compared with a chunk before the next is read
+SOFT_QUERIES: Final = 1 << 4  # of those that are weighed, which need more memory each
 SHORT_RANGE: Final = 1 << 14  # ids; shorter ranges on average are looked at through a mask
 THREAD_FROM: Final = 1 << 21  # words to compare for each thread: starting one takes 0.1 ms
 FAISS_ROWS: Final = 1 << 22  # codes that faiss gets at once where a mask lets some through: these are copied
@@ -54,9 +58,9 @@ class Best:
 
 
 def nearest(
-    pieces: Pieces, queries: NDArray[np.uint8], k: int, allowed: Allowed | None = None, threads: int | None = None
+    pieces: Pieces, queries: Queries, k: int, allowed: Allowed | None = None, threads: int | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The k nearest codes of queries (q, B) by (Hamming distance, id): distances (q, k), ids (q, k).
+    """The k nearest codes of queries (q, B) by (distance, id): distances (q, k), ids (q, k).
 
     Only ids that are `allowed` are found; where these are fewer than k, rows end in id -1 at distance 2^31 - 1.
     At most `threads` (default: as many as there are cores to run on); their number changes nothing. B is 4 or a
@@ -65,8 +69,9 @@ def nearest(
     spans, mask = _spans(pieces, allowed)
     distances = np.full((len(queries), k), NOTHING, np.int32)
     ids = np.full((len(queries), k), -1, np.int64)
-    for start in range(0, len(queries), QUERIES):
-        block = queries[start : start + QUERIES]
+    most = SOFT_QUERIES if isinstance(queries, SoftCodes) else QUERIES
+    for start in range(0, len(queries), most):
+        block = queries[start : start + most]
         for row, parts in enumerate(_side_by_side(spans, block, k, NOTHING, mask, threads), start=start):
             near = np.concatenate([array for best in parts for array in best.distances])
             order = np.argsort(near, kind="stable")[:k]
@@ -76,11 +81,12 @@ def nearest(
 
 
 def all_within(
-    pieces: Pieces, query: NDArray[np.uint8], radius: int, allowed: Allowed | None = None, threads: int | None = None
+    pieces: Pieces, query: Queries, radius: int, allowed: Allowed | None = None, threads: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """All codes at Hamming distance <= radius of one query (B,): ids (m,) rising, distances (m,); rest as above."""
+    """All codes at distance <= radius of one query (B,): ids (m,) rising, distances (m,); rest as above."""
     spans, mask = _spans(pieces, allowed)
-    (parts,) = _side_by_side(spans, query[None], None, radius + 1, mask, threads)
+    asked = query if isinstance(query, SoftCodes) else query[None]
+    (parts,) = _side_by_side(spans, asked, None, radius + 1, mask, threads)
     ids = np.concatenate([array for best in parts for array in best.ids])
     return ids, np.concatenate([array for best in parts for array in best.distances]).astype(np.int32)
 
@@ -138,6 +144,11 @@ def distances_to(codes: NDArray[np.uint8], query: NDArray[np.uint8]) -> NDArray[
 
 
 # ------------------------------------------------------------------------------------------------ what is scanned
+
+
+def width_of(queries: Queries) -> int:
+    """Bytes B of a code that is asked with."""
+    return int((queries.codes if isinstance(queries, SoftCodes) else queries).shape[-1])
 
 
 def mask_of(allowed: Allowed, n: int) -> NDArray[np.bool_]:
@@ -216,22 +227,26 @@ def cores() -> int:
 
 def _side_by_side(
     spans: list[Span],
-    queries: NDArray[np.uint8],
+    queries: Queries,
     k: int | None,
     bound: int,
     mask: NDArray[np.bool_] | None,
     threads: int | None,
 ) -> list[tuple[Best, ...]]:
     """For every query, the candidates of one part of the codes after another."""
-    total, words = sum(len(codes) for codes, _ in spans), max(1, queries.shape[1] // 8)
+    total, words = sum(len(codes) for codes, _ in spans), max(1, width_of(queries) // 8)
     most = cores() if threads is None else threads
     count = max(1, min(most, total, total * len(queries) * words // THREAD_FROM))
-    scan = _by_faiss if k and _faiss_repays(total, len(queries), words, count) else _by_numpy
     found: list[list[Best]] = [[] for _ in range(count)]
     shares = _shares(spans, count)
 
     def work(part: int) -> None:
-        found[part] = scan(shares[part], queries, k, bound, mask)
+        if isinstance(queries, SoftCodes):
+            found[part] = _weighed(shares[part], queries, k, bound, mask)
+        elif k and _faiss_repays(total, len(queries), words, count):
+            found[part] = _by_faiss(shares[part], queries, k, bound, mask)
+        else:
+            found[part] = _by_numpy(shares[part], queries, k, bound, mask)
 
     in_threads(work, range(count), count)
     return list(zip(*found, strict=True))
@@ -253,6 +268,20 @@ def _by_numpy(
                 rows = rows[mask[first + rows]]
             if len(rows):
                 best.add(distances[rows], first + rows, k)
+    return bests
+
+
+def _weighed(
+    spans: Sequence[Span], queries: SoftCodes, k: int | None, bound: int, mask: NDArray[np.bool_] | None
+) -> list[Best]:
+    bests = [Best(bound) for _ in range(len(queries))]
+    finds = [finder(queries[row : row + 1], WORDS) for row in range(len(queries))]
+    for codes, first in _chunks(spans, mask):
+        wanted = None if mask is None else mask[first : first + len(codes)]
+        for find, best in zip(finds, bests, strict=True):
+            rows, distances = find(codes, best.bound, wanted)
+            if len(rows):
+                best.add(distances, first + rows, k)
     return bests
 
 

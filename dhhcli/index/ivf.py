@@ -116,9 +116,9 @@ def probes(
     queries = queries ^ np.packbits(rng.random((len(queries), 8 * width)) < FLIPPED, axis=1)
     distances, ids = flat.nearest(pieces, queries, min(3 * k, n))
     needed = np.empty((len(queries), k), np.int64)  # so many lists for each neighbour
-    for row, query in enumerate(queries):
+    for row in range(len(queries)):
         place = np.empty(len(centres), np.int64)
-        place[probing_order(centres, query)] = np.arange(len(centres))
+        place[probing_order(centres, queries[row : row + 1])] = np.arange(len(centres))
         good = ids[row][distances[row] <= distances[row, k - 1]]
         needed[row] = np.sort(place[owners[good]])[:k] + 1
     if nprobe is None:

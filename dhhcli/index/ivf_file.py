@@ -18,8 +18,8 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index.flat import NOTHING, distances_to
-from dhhcli.models.binary_codes import Pieces, rows_of
+from dhhcli.index.flat import NOTHING, Queries, distances_to
+from dhhcli.models.binary_codes import Pieces, SoftCodes, rows_of, weighed_distances
 from dhhcli.storage.schema import Tables
 
 HEADER: Final = struct.Struct("<4siiqBi")  # kind, bits, bytes, codes, whether trained, metric: of a binary index
@@ -159,15 +159,15 @@ def owners_of(lists: Lists) -> NDArray[np.int32]:
 # ------------------------------------------------------------------------------------------------ searching
 
 
-def nearest(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def nearest(lists: Lists, queries: Queries, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The k nearest codes of queries (q, B) in the probed lists, by (distance, id): distances (q, k), ids (q, k).
 
     Rows end in id -1 at distance 2^31 - 1 where the probed lists hold fewer. Raises ValueError for a damaged file.
     """
     distances = np.full((len(queries), k), NOTHING, np.int32)
     ids = np.full((len(queries), k), -1, np.int64)
-    for row, query in enumerate(queries):
-        probed, near = _probe(lists, query)
+    for row in range(len(queries)):
+        probed, near = _probe(lists, queries[row : row + 1])
         bound = np.partition(near, k - 1)[k - 1] if len(near) > k else NOTHING
         rows = np.flatnonzero(near <= bound)
         who = _ids_at(lists, probed, rows)
@@ -176,27 +176,32 @@ def nearest(lists: Lists, queries: NDArray[np.uint8], k: int) -> tuple[NDArray[n
     return distances, ids
 
 
-def all_within(lists: Lists, query: NDArray[np.uint8], radius: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def all_within(lists: Lists, query: Queries, radius: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Codes of the probed lists at distance <= radius of one query (B,): ids (m,) rising, distances (m,)."""
-    probed, near = _probe(lists, query)
+    probed, near = _probe(lists, query if isinstance(query, SoftCodes) else query[None])
     rows = np.flatnonzero(near <= radius)
     ids = _ids_at(lists, probed, rows)
     order = np.argsort(ids)
     return ids[order], near[rows[order]].astype(np.int32)
 
 
-def probing_order(centres: NDArray[np.uint8], query: NDArray[np.uint8]) -> NDArray[np.int64]:
+def probing_order(centres: NDArray[np.uint8], query: Queries) -> NDArray[np.int64]:
     """Lists (L,) in the order in which a query looks through them."""
-    return np.argsort(distances_to(centres, query), kind="stable")
+    return np.argsort(_distances(centres, query), kind="stable")
 
 
-def _probe(lists: Lists, query: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+def _distances(codes: NDArray[np.uint8], query: Queries) -> NDArray[np.uint16]:
+    """Of all codes (c, B) to one query (1, B): (c,)."""
+    return weighed_distances(query, codes)[0] if isinstance(query, SoftCodes) else distances_to(codes, query[0])
+
+
+def _probe(lists: Lists, query: Queries) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """The probed lists (p,), and the distances of all their codes, one list after another."""
     probed = probing_order(lists.centres, query)[: lists.nprobe]
     starts, sizes = lists.starts[probed], lists.sizes[probed] * lists.width
     spans = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
     codes = np.concatenate([lists.data[start:end] for start, end in spans])
-    return probed, distances_to(codes.reshape(-1, lists.width), query)
+    return probed, _distances(codes.reshape(-1, lists.width), query)
 
 
 def _ids_at(lists: Lists, probed: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from dhhcli.errors import IndexFileError
 from dhhcli.index import flat, ivf_file
-from dhhcli.index.flat import Allowed
+from dhhcli.index.flat import Allowed, Queries
 from dhhcli.index.ivf_file import HAMMING, HEADER, LENGTH, Lists
-from dhhcli.models.binary_codes import Pieces, code_bytes
+from dhhcli.models.binary_codes import Pieces, SoftCodes, code_bytes
 from dhhcli.storage.codes_file import Shard
 
 FORMAT: Final = "dhh-index"
@@ -63,6 +63,7 @@ class Index:
     pieces: Pieces  # all codes: out of the index for "flat", the shard's for "ivf"
     lists: Lists | None
     gpu: Any = None  # the codes on a CUDA device, see index/gpu.py
+    weighed: bool = False  # whether the device holds them for weighed distances
 
 
 # Where to search: codes (n, B), memory-mapped or not, in one piece or several, or an index of them.
@@ -120,13 +121,14 @@ def open_index(codes_path: Path, shard: Shard) -> Index:
     return Index(info, file, [data[len(head) :].reshape(info.n, width)], None)
 
 
-def on_gpu(codes_path: Path, shard: Shard) -> Index:
-    """All codes of `shard` on a CUDA device. Raises DeviceError where there is none."""
+def on_gpu(codes_path: Path, shard: Shard, *, weighed: bool = False) -> Index:
+    """All codes of `shard` on a CUDA device, for weighed distances or not. Raises DeviceError where there is none."""
     from dhhcli.index.gpu import to_gpu
 
     width = code_bytes(shard.tag.bits)
     info = IndexInfo("flat", len(shard), shard.tag.bits, shard.tag.fingerprint, shard.content, 0, "", 1, 1, 1.0, 0)
-    return Index(info, codes_path, shard.code_pieces, None, to_gpu(shard.code_pieces, width))
+    device = to_gpu(shard.code_pieces, width, weighed=weighed)
+    return Index(info, codes_path, shard.code_pieces, None, device, weighed)
 
 
 def read_lists_of(codes_path: Path, info: IndexInfo) -> Lists:
@@ -156,21 +158,23 @@ def _mapped(file: Path, info: IndexInfo) -> NDArray[np.uint8]:
 
 
 def nearest(
-    source: Source, queries: NDArray[np.uint8], k: int, allowed: Allowed | None = None
+    source: Source, queries: Queries, k: int, allowed: Allowed | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The k nearest tracks of queries (q, B) by (Hamming distance, track id): distances (q, k), ids (q, k).
+    """The k nearest tracks of queries (q, B) by (distance, track id): distances (q, k), ids (q, k).
 
-    `allowed` restricts what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and
-    apart; such a search is exact for an ivf index too. With k > n there are n columns. Rows end in id -1 at distance
-    2^31 - 1 where fewer than k are allowed, or where the probed lists of an ivf index hold fewer. Raises ValueError
-    for queries of another width, IndexFileError where an index turns out to be damaged.
+    Distances are Hamming, or weighed where the queries say what their bits cost (`SoftCodes`). `allowed` restricts
+    what may be found: a mask (n,) bool, or id ranges [first, last) (r, 2) int64, rising and apart; such a search is
+    exact for an ivf index too. With k > n there are n columns. Rows end in id -1 at distance 2^31 - 1 where fewer than
+    k are allowed, or where the probed lists of an ivf index hold fewer. Raises ValueError for
+    queries of another width, IndexFileError where an index turns out to be damaged.
     """
     n = _checked(source, queries)
     k = min(k, n)
     if k == 0 or len(queries) == 0:
         return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-    queries = np.ascontiguousarray(queries)
-    if isinstance(source, Index) and source.gpu is not None and allowed is None:
+    soft = isinstance(queries, SoftCodes)
+    queries = queries if isinstance(queries, SoftCodes) else np.ascontiguousarray(queries)
+    if isinstance(source, Index) and source.gpu is not None and source.weighed == soft and allowed is None:
         from dhhcli.index import gpu
 
         return gpu.nearest(source.gpu, source.pieces, queries, k)
@@ -183,15 +187,15 @@ def nearest(
 
 
 def all_within(
-    source: Source, query: NDArray[np.uint8], radius: int, allowed: Allowed | None = None
+    source: Source, query: Queries, radius: int, allowed: Allowed | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """All tracks at Hamming distance <= radius of one query (B,): ids (m,) rising, distances (m,).
+    """All tracks at a distance <= radius of one query (B,), or one `SoftCodes`: ids (m,) rising, distances (m,).
 
     Only `allowed` ones, see `nearest`, whose errors it raises too. Exact, but for an ivf index without `allowed`,
     which sees its probed lists only.
     """
-    query = np.ascontiguousarray(query)
-    if _checked(source, query[None]) == 0:
+    query = query if isinstance(query, SoftCodes) else np.ascontiguousarray(query)
+    if _checked(source, query if isinstance(query, SoftCodes) else query[None]) == 0:
         return np.empty(0, np.int64), np.empty(0, np.int32)
     if isinstance(source, Index) and source.lists and allowed is None:
         try:
@@ -211,9 +215,9 @@ def _pieces(source: Source) -> Pieces:
     return [source] if isinstance(source, np.ndarray) else source
 
 
-def _checked(source: Source, queries: NDArray[np.uint8]) -> int:
+def _checked(source: Source, asked: Queries) -> int:
     """How many tracks there are, once everything is what a search takes for granted."""
-    pieces = _pieces(source)
+    pieces, queries = _pieces(source), asked.codes if isinstance(asked, SoftCodes) else asked
     width = pieces[0].shape[1] if pieces else queries.shape[-1]
     for piece in pieces:
         if piece.dtype != np.uint8 or piece.ndim != 2 or piece.shape[1] != width or not piece.flags.c_contiguous:

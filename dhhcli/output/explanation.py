@@ -24,9 +24,15 @@ def explained(why: Explanation) -> Iterator[str]:
         )
     yield f"hit {why.rank}: {why.distance} of {why.bits} bits differ; strangers' codes differ in about {why.bits // 2}"
     yield f"tracks nearer than this one: {why.nearer} of {total}"
+    if why.by_soft:
+        yield (
+            f"ranked by how sure {why.photo} is of the bits that differ: they weigh {why.by_soft.distance:.2f} of "
+            f"{why.bits}; tracks of less: {why.by_soft.nearer} of {total}"
+        )
     if why.limits:
-        words = ", ".join(f"{word} up to {bits}" if bits >= 0 else f"{word} nowhere" for word, bits in why.limits)
-        yield f"thresholds, bits: {words} (by the weights' calibration; with a usual soft score)"
+        words = ", ".join(f"{word} up to {bits:g}" if bits >= 0 else f"{word} nowhere" for word, bits in why.limits)
+        of = "of that weight" if why.by_soft else "with a usual soft score"
+        yield f"thresholds, bits: {words} (by the weights' calibration; {of})"
     else:
         yield "thresholds: none, the weights are not calibrated"
     if why.stands_out is None:
@@ -82,6 +88,7 @@ def json_object(why: Explanation) -> str:
             "changed": why.changed,
             "histogram": why.histogram.tolist(),
             "by_frames": why.by_frames and dataclasses.asdict(why.by_frames),
+            "by_soft": why.by_soft and dataclasses.asdict(why.by_soft),
         }
     )
 

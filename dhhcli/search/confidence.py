@@ -5,6 +5,10 @@ what makes one of them mistaken had nothing to do with the others, and its false
 People whom a row must not be near to (``--not``, ``--without``) change neither: what is left of somebody's tracks when
 those nearer to another person are gone is theirs at least as often as before. On people held out, promises from 0.1 up
 were off by 0.021 on average with and without the photo of somebody else (tests/fusion.py).
+
+Confidence goes by what the answer is ranked by, so that it never rises down a list: by `Rank.soft` by the weighed
+distance, with the curves that were learnt on such. Rows of stored tracks alone are sure of all their bits: these are
+Hamming distances, and have the curves of Hamming distances.
 """
 
 from collections.abc import Sequence
@@ -14,7 +18,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.models.calibration import Calibration
+from dhhcli.models.binary_codes import UNIT
+from dhhcli.models.calibration import STEPS_A_BIT, Calibration, whole_bits
+from dhhcli.search.options import Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
 from dhhcli.search.result import Chance
@@ -48,14 +54,22 @@ class Worth:
 
     calibration: Calibration
     people: tuple[Asked, ...]
+    rank: Rank = Rank.soft
+
+    def curves_of(self, person: Asked) -> tuple[Calibration, bool]:
+        """What holds for a person's distances, and whether these are weighed ones."""
+        soft = self.calibration.soft if self.rank is Rank.soft and person.unsure else None
+        return (soft, True) if soft else (self.calibration, False)
 
     def each(self, distances: Distances, scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(p, n), (p, n) -> confidence (n,), rounded to six digits, and false match rate (n,)."""
         confidence, false_rate = np.ones(distances.shape[1]), np.zeros(distances.shape[1])
         for person, d, s in zip(self.people, distances, scores, strict=True):
             rows = len(person.soft)
-            confidence *= self.calibration.confidence(d, s, kind=person.kind, photos=rows)
-            rate = self.calibration.false_match_rate(d, kind=person.kind, photos=rows)
+            curves, weighed = self.curves_of(person)
+            d = whole_bits(s, person.soft.shape[1]) if weighed else d
+            confidence *= curves.confidence(d, s, kind=person.kind, photos=rows)
+            rate = curves.false_match_rate(d, kind=person.kind, photos=rows)
             false_rate = np.maximum(false_rate, rate)
         return np.round(confidence, 6), false_rate
 
@@ -75,16 +89,26 @@ class Worth:
         most = 1.0 if limits.max_false_rate is None else limits.max_false_rate
         return np.asarray((confidence >= least) & (false_rate <= most))
 
-    def radius(self, limits: Limits, bits: int) -> int:
-        """The largest distance at which a row may keep to the limits, -1 where none does.
+    def reach(self, limits: Limits, bits: int) -> float:
+        """The largest distance, of those ranked by, at which a row may keep to the limits, -1 where none does.
 
         Confidence falls with the score, so the best score at each distance decides; a row of several people is never
         better than any of them.
         """
+        return max((replace(self, people=(person,))._own_reach(limits, bits) for person in self.people), default=-1)
+
+    def _own_reach(self, limits: Limits, bits: int) -> float:
+        """Of one person."""
+        if self.curves_of(self.people[0])[1]:
+            # confidence is the same within a step, which the next one's beginning ends; the last has no end
+            steps = np.arange(STEPS_A_BIT * (bits + 1), dtype=np.float32)[None] / np.float32(STEPS_A_BIT)
+            kept = np.flatnonzero(self.keep(limits, whole_bits(steps, bits).astype(np.int32), steps))
+            if len(kept) == steps.shape[1]:
+                return 2 * bits
+            return float(steps[0, kept[-1]]) + 1 / STEPS_A_BIT - 1 / UNIT if len(kept) else -1
         distances = np.arange(bits + 1, dtype=np.int32)[None]
-        alone = [replace(self, people=(person,)) for person in self.people]
-        kept = [np.flatnonzero(one.keep(limits, distances, (distances / 2).astype(np.float32))) for one in alone]
-        return max((int(rows[-1]) if len(rows) else -1 for rows in kept), default=-1)
+        kept = np.flatnonzero(self.keep(limits, distances, (distances / 2).astype(np.float32)))
+        return int(kept[-1]) if len(kept) else -1
 
 
 def nobody(best: Chance, limits: Limits) -> str:

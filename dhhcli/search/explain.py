@@ -14,10 +14,11 @@ from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
 from dhhcli.faces.tracker import FaceTrack, sample
 from dhhcli.media.timecode import source_timecode
-from dhhcli.models.binary_codes import binarise, hamming, pack, unpack
-from dhhcli.models.calibration import WORDS, Calibration
+from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
+from dhhcli.models.calibration import STEPS_A_BIT, WORDS, Calibration, whole_bits
 from dhhcli.models.network import Network
-from dhhcli.search.options import Way
+from dhhcli.search.confidence import Worth
+from dhhcli.search.options import Rank, Way
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
 from dhhcli.storage.codes_file import Shard
@@ -41,6 +42,14 @@ class ByFrames:
     most: int
 
 
+@dataclass(frozen=True)
+class BySoftBits:
+    """How a hit was ranked by soft bits."""
+
+    distance: float  # what the bits that differ weigh, bits
+    nearer: int  # tracks whose codes weigh less
+
+
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """Of one hit, by the code of its track. Bits count from 0; times are source timecode."""
@@ -54,8 +63,8 @@ class Explanation:
     unsure_differing: int  # of these, how many differ
     histogram: NDArray[np.int64]  # (K + 1,): tracks of the codes file at every distance
     limits: tuple[
-        tuple[str, int], ...
-    ]  # words of models/calibration.py, and up to which distance they hold; -1: nowhere
+        tuple[str, float], ...
+    ]  # words of models/calibration.py, and up to which distance of those ranked by they hold; -1: nowhere
     stands_out: int | None  # largest distance at which less than one track is expected by chance; None: too few tracks
     first_seen: str
     last_seen: str  # the frame itself: a track's end_pts is that of its last detection
@@ -67,6 +76,7 @@ class Explanation:
     changed: int | None  # bits in which the code of these differs from the stored one; None: none to compare
     why_no_crops: str  # "" where there are
     by_frames: ByFrames | None = None  # None: it was ranked by the code of its track
+    by_soft: BySoftBits | None = None  # None: it was ranked by Hamming distance
 
     @property
     def nearer(self) -> int:
@@ -82,27 +92,31 @@ def explain(
     network: Network,
     calibration: Calibration | None = None,
     way: Way = Way.majority,
+    by: Rank = Rank.soft,
 ) -> Explanation:
     """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
 
-    `network` is one with layers for tracks. `way`: how it was searched; all but `Explanation.by_frames` is about codes
-    of tracks.
+    `network` is one with layers for tracks. `way`, `by`: how it was searched; all but `Explanation.by_frames` is about
+    codes of tracks.
     """
     K = shard.tag.bits
     softs = person.soft
-    queries = pack(binarise(softs))
+    asked = soft_codes(softs)
+    queries = asked.codes
     own = shard.code_rows(np.array([hit.track]))
-    photo = int(hamming(queries, own)[:, 0].argmin())
-    distance = int(hamming(queries, own)[photo, 0])
+    bits, weights = hamming(queries, own)[:, 0], weighed_distances(asked, own)[:, 0]
+    photo = int(np.lexsort((bits, weights))[0] if by is Rank.soft else bits.argmin())
+    distance = int(bits[photo])
     soft = np.asarray(softs[photo], np.float64)
     stored = unpack(own, K)[0]
     wrong = np.flatnonzero(stored != binarise(soft[None])[0])
     order = wrong[np.argsort(-np.abs(soft[wrong] - 0.5), kind="stable")]
     unsure = np.abs(soft - 0.5) < UNSURE
-    counts = np.zeros(K + 1, np.int64)
+    counts, lighter = np.zeros(K + 1, np.int64), 0
     for start in range(0, len(shard), CHUNK):
-        near = hamming(queries, np.asarray(shard.codes[start : start + CHUNK])).min(axis=0)
-        counts += np.bincount(near, minlength=K + 1)[: K + 1]
+        codes = np.asarray(shard.codes[start : start + CHUNK])
+        counts += np.bincount(hamming(queries, codes).min(axis=0), minlength=K + 1)[: K + 1]
+        lighter += int((weighed_distances(asked, codes).min(axis=0) < weights[photo]).sum())
     track = shard.track_rows(np.array([hit.track]))[0]
     video = shard.video(int(track["video"]))
     shot = shard.shots_rows(np.array([hit.shot]))[0]
@@ -116,7 +130,7 @@ def explain(
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
-        limits=word_limits(calibration, K, person.kind, len(softs)) if calibration else (),
+        limits=word_limits(Worth(calibration, (person,), by), K) if calibration else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -128,6 +142,7 @@ def explain(
         changed=changed,
         why_no_crops=reason,
         by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
+        by_soft=BySoftBits(float(weights[photo]) / UNIT, lighter) if by is Rank.soft and person.unsure else None,
     )
 
 
@@ -138,13 +153,23 @@ def ranked_by(distances: NDArray[np.int32], way: Way) -> ByFrames:
     return ByFrames(way, float(each.min()), len(row), int(row.min()), int(row.max()))
 
 
-def word_limits(calibration: Calibration, K: int, kind: str, photos: int) -> tuple[tuple[str, int], ...]:
-    """Up to which distance a track is very likely, likely, unsure: with a soft score in the middle of what is usual."""
-    spread = calibration.curves[kind].spread
-    distances = np.arange(K + 1)
-    scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
-    confidence = calibration.confidence(distances, scores, kind=kind, photos=photos)
-    return tuple((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
+def word_limits(worth: Worth, K: int) -> tuple[tuple[str, float], ...]:
+    """Up to which distance a track is very likely, likely, unsure to be one person.
+
+    By soft bits to a quarter of a bit; by bits with a soft score in the middle of what is usual.
+    """
+    (person,) = worth.people
+    curves, _ = worth.curves_of(person)
+    spread = curves.curves[person.kind].spread
+    if spread is None:
+        scores = np.arange(STEPS_A_BIT * (K + 1)) / STEPS_A_BIT
+        distances = whole_bits(scores, K)
+    else:
+        distances = np.arange(K + 1)
+        scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
+    confidence = curves.confidence(distances, scores, kind=person.kind, photos=len(person.soft))
+    held = ((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
+    return tuple((word, last / STEPS_A_BIT if last >= 0 and spread is None else last) for word, last in held)
 
 
 def outlying(histogram: NDArray[np.int64]) -> int | None:

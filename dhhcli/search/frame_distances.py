@@ -5,41 +5,69 @@ are on average, which is how the paper searches with such methods (Qiao et al., 
 of them. Averages are quotients of whole numbers in float64, which are equal exactly where the quotients are (frames and
 bits are too few for two unequal ones to round alike), so ties are as exact as those of codes. The score, which decides
 among equal distances, is the average of the frames' soft distances to the nearest row, or the least of the frames at
-the least distance.
+the least distance. By `Rank.soft` it is the other way round: the score, average or least of what frames' bits cost,
+comes first, and the distance is the average Hamming distance to the nearest row, or the least of the frames at the
+least score.
 
 All frames are compared, in chunks that fit into a cache, whatever index there is: an index holds codes of tracks. What
 is asked with is photos' codes, or the one code of each stored track: its frames are not asked with one by one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.errors import ShardError
-from dhhcli.index.flat import THREAD_FROM, WORDS, Allowed, cores, in_threads, mask_of, measurer, tile
-from dhhcli.models.binary_codes import binarise, code_bytes, hamming, pack, soft_distance, unpack
-from dhhcli.search.distances import Distances, Ints, Soft, last_distance
-from dhhcli.search.options import Way
+from dhhcli.index.flat import (
+    THREAD_FROM,
+    WORDS,
+    Allowed,
+    Queries,
+    cores,
+    in_threads,
+    mask_of,
+    measurer,
+    tile,
+    width_of,
+)
+from dhhcli.models.binary_codes import (
+    UNIT,
+    SoftCodes,
+    binarise,
+    cost_tables,
+    hamming,
+    pack,
+    soft_codes,
+    soft_distance,
+    unpack,
+    weighed,
+    weighed_distances,
+)
+from dhhcli.search.distances import Distances, Ints, Scores, Soft, last_distance, reach, rows_of
+from dhhcli.search.options import Rank, Way
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 
 MAX_FRAMES: Final = 2**15 - 1  # of a track, as TRACK_DTYPE counts them: as many fit into a chunk
 SCORED: Final = 1 << 14  # frames whose soft distances are computed at once
 FramePiece = tuple[NDArray[np.uint8], NDArray[np.int64]]  # codes (f, B), and where each track's end in them (t,)
+Distance = Callable[[NDArray[np.uint8]], NDArray[np.unsignedinteger[Any]]]  # codes (c, B) -> (c,)
 Chunk = tuple[NDArray[np.uint8], NDArray[np.int64], int]  # codes (c, B), where each track's begin (s,), first track
 
 
 def track_distances(
     pieces: Sequence[FramePiece],
-    queries: NDArray[np.uint8],
+    queries: Queries,
     way: Way,
     allowed: Allowed | None = None,
     threads: int | None = None,
 ) -> Distances:
     """Distances of all tracks to the nearest of queries (r, B): averages (n,) float64, or minima (n,) int32.
 
+    Hamming, or weighed in UNITths of a bit where the queries say what their bits cost.
     Tracks that are not `allowed` are at infinity, or 2^31 - 1. Their number of `threads` (default: one a core) changes
     nothing. Raises ShardError where a track has no frames, or more than a track can have.
     """
@@ -47,25 +75,37 @@ def track_distances(
     mask = None if allowed is None else mask_of(allowed, n)
     average = way is Way.average
     nearest = np.full(n, np.inf if average else np.iinfo(np.int32).max, np.float64 if average else np.int32)
-    chunks = list(_chunks(pieces, queries.shape[1], mask))
-    words = sum(len(codes) for codes, *_ in chunks) * len(queries) * max(1, queries.shape[1] // 8)
+    chunks = list(_chunks(pieces, width_of(queries), mask))
+    words = sum(len(codes) for codes, *_ in chunks) * len(queries) * max(1, width_of(queries) // 8)
     count = max(1, min(cores() if threads is None else threads, len(chunks), words // THREAD_FROM))
     reduce: Any = np.add if average else np.minimum
-    tiles = [tile(query) for query in queries]
 
     def work(part: int) -> None:
-        measure = measurer(queries.shape[1])
+        measures = _measures(queries)
         for codes, starts, first in chunks[part::count]:
             here = nearest[first : first + len(starts)]
             frames = np.diff(starts, append=len(codes))
-            for query in tiles:
-                found = reduce.reduceat(measure(codes, query), starts, dtype=np.int32)
+            for measure in measures:
+                found = reduce.reduceat(measure(codes), starts, dtype=np.int32)
                 np.minimum(here, found / frames if average else found, out=here)
 
     in_threads(work, range(count), count)
     if mask is not None:
         nearest[~mask] = np.inf if average else np.iinfo(np.int32).max
     return nearest
+
+
+def _measures(queries: Queries) -> list[Distance]:
+    """For every query a function of codes (c, B), at most WORDS words: distances (c,)."""
+    if isinstance(queries, SoftCodes):
+        tables = [cost_tables(costs, code) for costs, code in zip(queries.costs, queries.codes, strict=True)]
+        return [partial(weighed, table) for table in tables]
+    measure = measurer(queries.shape[1])
+
+    def to(query: NDArray[Any]) -> Distance:
+        return lambda codes: measure(codes, query)
+
+    return [to(tile(query)) for query in queries]
 
 
 def _chunks(pieces: Sequence[FramePiece], width: int, mask: NDArray[np.bool_] | None) -> Iterator[Chunk]:
@@ -114,6 +154,28 @@ def track_scores(
     return scores
 
 
+def track_bits(
+    pieces: Sequence[FramePiece], ids: Ints, soft: Soft, scores: Scores, way: Way
+) -> NDArray[np.float64] | NDArray[np.int32]:
+    """Hamming distances (c,) of tracks `ids` (c,) to the row that is nearest by what bits cost: scores (c,), bits."""
+    asked = soft_codes(soft)
+    average = way is Way.average
+    found: Any = np.empty(len(ids), np.float64 if average else np.int32)
+    for at, codes, starts in _some(pieces, ids, width_of(asked)):
+        frames = np.diff(starts, append=len(codes))
+        best = np.full(len(at), np.inf)
+        for row, costs in zip(hamming(asked.codes, codes), weighed_distances(asked, codes), strict=True):
+            if average:
+                near = np.add.reduceat(costs, starts, dtype=np.int64) / frames / UNIT == scores[at]
+                bits = np.add.reduceat(row, starts, dtype=np.int64) / frames
+                best = np.where(near, np.minimum(best, bits), best)
+            else:
+                near = costs / UNIT == scores[at].repeat(frames)
+                best = np.minimum(best, np.minimum.reduceat(np.where(near, row, np.inf), starts))
+        found[at] = best
+    return np.asarray(found)
+
+
 def _some(pieces: Sequence[FramePiece], ids: Ints, width: int) -> Iterator[tuple[Ints, NDArray[np.uint8], Ints]]:
     """Places (s,) in `ids`, codes of those tracks' frames (c, B), where each one's begin (s,); about SCORED codes."""
     before = 0
@@ -136,27 +198,34 @@ def _some(pieces: Sequence[FramePiece], ids: Ints, width: int) -> Iterator[tuple
 
 
 class ByFrames:
-    """`measures.Measure` of the codes of all frames: every track's distance to every person, computed once."""
+    """`measures.Measure` of the codes of all frames: what every track ranks by for every person, computed once."""
 
     def __init__(
-        self, shard: Shard, people: Sequence[Soft], wanted: int, way: Way, allowed: Allowed | None = None
+        self,
+        shard: Shard,
+        people: Sequence[Soft],
+        wanted: int,
+        way: Way,
+        allowed: Allowed | None = None,
+        rank: Rank = Rank.soft,
     ) -> None:
-        self.shard, self.people, self.wanted, self.way = shard, people, wanted, way
+        self.shard, self.people, self.wanted, self.way, self.rank = shard, people, wanted, way, rank
         self.pieces = shard.frame_pieces
         # the others only matter for tracks that somebody who is wanted is near to
-        self.distances = [track_distances(self.pieces, pack(binarise(soft)), way, allowed) for soft in people]
-        self.farthest = float(8 * code_bytes(shard.tag.bits))
+        found = [track_distances(self.pieces, rows_of(soft, rank), way, allowed) for soft in people]
+        self.farthest = reach(rank, people)
+        self.first = [each / UNIT for each in found] if rank is Rank.soft else found
 
     def radius(self, shots: int) -> float:
         """See `measures.Measure`."""
-        distances = self.distances[0]
-        n, k = len(distances), 4 * shots
+        first = self.first[0]
+        n, k = len(first), 4 * shots
         while k < n:
-            ids = np.argpartition(distances, k - 1)[:k]
-            ids = ids[distances[ids] <= self.farthest]
+            ids = np.argpartition(first, k - 1)[:k]
+            ids = ids[first[ids] <= self.farthest]
             near = self.shard.track_rows(ids)["shot"]
             if len(distinct(near)) >= shots:
-                return last_distance(distances[ids], near, shots)
+                return last_distance(first[ids], near, shots)
             if len(ids) < k:
                 break
             k *= 8
@@ -164,14 +233,14 @@ class ByFrames:
 
     def candidates(self, radius: float) -> Ints:
         """See `measures.Measure`."""
-        least = np.minimum.reduce(self.distances[: self.wanted])
+        least = np.minimum.reduce(self.first[: self.wanted])
         return np.flatnonzero(least <= min(radius, self.farthest)).astype(np.int64)
 
-    def measured(self, ids: Ints) -> tuple[Distances, NDArray[np.float32]]:
+    def measured(self, ids: Ints) -> tuple[Distances, Scores]:
         """See `measures.Measure`."""
-        distances = np.stack([each[ids] for each in self.distances])
-        scores = [
-            track_scores(self.pieces, ids, soft, own, self.way)
-            for soft, own in zip(self.people, distances, strict=True)
-        ]
-        return distances, np.stack(scores)
+        first = np.stack([each[ids] for each in self.first])
+        then: Any = track_bits if self.rank is Rank.soft else track_scores
+        second = np.stack(
+            [then(self.pieces, ids, soft, own, self.way) for soft, own in zip(self.people, first, strict=True)]
+        )
+        return (second, first) if self.rank is Rank.soft else (first, second)

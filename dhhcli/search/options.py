@@ -1,4 +1,4 @@
-"""options: words that say how to search -> what search/ does: fusion, distance of frames, device."""
+"""options: words that say how to search -> what search/ does: fusion, what ranks, distance of frames, device."""
 
 from enum import StrEnum
 
@@ -17,6 +17,13 @@ class Way(StrEnum):
     average = "average"
     minimum = "minimum"
     majority = "majority"
+
+
+class Rank(StrEnum):
+    """What shots are ranked by; see search/ranking.py."""
+
+    soft = "soft"
+    bits = "bits"
 
 
 class Device(StrEnum):

@@ -50,6 +50,11 @@ class Asked:
     apart: Ints  # shots that are asked with, so no answer
     notes: tuple[str, ...]
 
+    @property
+    def unsure(self) -> bool:
+        """Whether any row is more than bits: not only of stored tracks."""
+        return bool(((self.soft > 0) & (self.soft < 1)).any())
+
 
 def photo_rows(soft: Floats, features: Floats, layers: HashLayers, fuse: Fuse = Fuse.both) -> Floats:
     """What photos of a person are asked with: soft bits (q, K), features (q, d) -> rows (r, K), the set last."""

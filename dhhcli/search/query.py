@@ -16,7 +16,7 @@ from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody
 from dhhcli.search.distances import Soft
-from dhhcli.search.options import Fuse, Way
+from dhhcli.search.options import Fuse, Rank, Way
 from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
@@ -50,6 +50,7 @@ class Request:
     why: int | None = None  # rank of a row to explain
     cuda: bool = False  # search on a GPU
     way: Way | None = None  # None: by average where the codes file keeps codes of frames
+    rank: Rank = Rank.soft
 
     @property
     def name(self) -> str:
@@ -107,7 +108,8 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
         )
         check_model(shard, network.tag)
         way = _way(request, shard, codes_path)
-        source = (on_gpu(codes_path, shard), None) if request.cuda else _usable_index(codes_path, shard, way)
+        on_device = request.cuda and on_gpu(codes_path, shard, weighed=request.rank is Rank.soft)
+        source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
         desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
         return _answered(desk, codes_path)
 
@@ -138,11 +140,16 @@ def _way(request: Request, shard: Shard, codes_path: Path) -> Way:
 
 def _calibration(request: Request, network: Network) -> Calibration | None:
     record = network.weights.record_path
-    calibration = from_record(network.weights.record, network.tag.bits, record)
+    calibration, what = from_record(network.weights.record, network.tag.bits, record), "not calibrated"
+    if calibration and request.rank is Rank.soft and not calibration.soft:
+        calibration, what = (
+            None,
+            "not calibrated for --rank soft",
+        )  # of before there were soft bits: what it knows of Hamming distances does not hold for these
     for option in (*request.limits.calibrated, *(("--without",) if request.without else ())):
         if calibration is None:
             raise WeightsError(
-                f"{record}: not calibrated, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
+                f"{record}: {what}, so {option} means nothing; run: dhh calibrate PACK --weights {record}"
             )
     return calibration
 
@@ -207,22 +214,22 @@ def _one(
     """Hits, rows and words for one question."""
     request, shard, limits = desk.request, desk.shard, desk.request.limits
     wanted = (person, *others["also"])
-    worth = Worth(desk.calibration, wanted) if desk.calibration else None
-    radius = limits.max_distance
+    worth = Worth(desk.calibration, wanted, request.rank) if desk.calibration else None
+    reach = None
     if worth and limits.calibrated and desk.way is Way.majority:
-        farthest = worth.radius(limits, shard.tag.bits)
-        radius = farthest if radius is None else min(radius, farthest)
+        reach = worth.reach(limits, shard.tag.bits)
     rules = Rules(
         also=tuple(one.soft for one in others["also"]),
         without=tuple(one.soft for one in others["without"]),
         never=tuple(one.soft for one in others["never"]),
         allowed=allowed,
         apart=_apart(desk, wanted, others),
-        radius=radius,
+        radius=limits.max_distance,
+        reach=reach,
         per_video=request.per_video,
         keep=partial(worth.keep, limits) if worth and limits.calibrated else None,
     )
-    hits = search(shard, person.soft, request.top, desk.index, rules, desk.way)
+    hits = search(shard, person.soft, request.top, desk.index, rules, desk.way, request.rank)
     chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
     rows = result_rows(shard, hits, chances)
@@ -231,7 +238,9 @@ def _one(
 
 def _claims(desk: _Desk, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
     """Hits with the distances that confidence was learnt on: those of the codes of tracks."""
-    return hits if desk.way is Way.majority else by_codes(desk.shard, [one.soft for one in wanted], hits)
+    if desk.way is Way.majority:
+        return hits
+    return by_codes(desk.shard, [one.soft for one in wanted], hits, desk.request.rank)
 
 
 def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
@@ -240,10 +249,10 @@ def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Aske
     people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
     for number, one in enumerate(others["without"], start=len(wanted)):
         assert desk.calibration is not None
-        worth = Worth(desk.calibration, (one,))
-        keep, radius = partial(worth.keep, there), worth.radius(there, desk.shard.tag.bits)
+        worth = Worth(desk.calibration, (one,), desk.request.rank)
+        keep, radius = partial(worth.keep, there), worth.reach(there, desk.shard.tag.bits)
         # every track counts, so no index that leaves some out
-        shots.append(shots_of(desk.shard, people, number, radius, keep))
+        shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank))
     found = distinct(np.concatenate(shots))
     return found if len(found) else None
 
@@ -256,11 +265,13 @@ def _why_nobody(desk: _Desk, codes_path: Path, wanted: Sequence[Asked], rules: R
     if rules.allowed is not None and not len(rules.allowed):
         return f"nobody found: no video of {codes_path} that --in, --after and --before allow has face tracks"
     free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
-    nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way)
+    nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way, desk.request.rank)
     if not nearest:
         return "nobody found: no shot is left by --with, --without, --not, and what was asked with"
-    if limits.max_distance is not None and nearest[0].distance > limits.max_distance:
-        return f"nobody found within {limits.max_distance} bits: the nearest shot is {nearest[0].distance:g} bits away"
+    if limits.max_distance is not None:
+        away = search(shard, wanted[0].soft, 1, desk.index, free, desk.way, Rank.bits)[0].distance
+        if away > limits.max_distance:
+            return f"nobody found within {limits.max_distance} bits: the nearest shot is {away:g} bits away"
     assert worth is not None
     return nobody(worth.chances(_claims(desk, wanted, nearest))[0], limits)
 
@@ -276,7 +287,7 @@ def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: As
     from dhhcli.search.explain import explain  # brings the chain of encode with it
 
     hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
-    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way)
+    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:

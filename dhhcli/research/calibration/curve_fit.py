@@ -56,9 +56,7 @@ def fit_curve(pairs: Pairs, bits: int, prior: float = PRIOR) -> Curve:
     same, other = pairs.same & pairs.usable, ~pairs.same & pairs.usable
     people = len(np.unique(np.concatenate([pairs.asking, pairs.asked])))
     people_pairs = max(1, people * (people - 1) // 2)
-    places = score_place(pairs.distances, pairs.scores, bits)
-    low, high = np.quantile(places[pairs.usable], [0.05, 0.95])
-    spread = Spread(round(float(low), 4), max(round(float(high), 4), round(float(low), 4) + 1e-3))
+    spread = None if pairs.weighed else _spread(pairs, bits)
     weights = person_weights(pairs)
     n = STEPS_A_BIT * (bits + 1)
     genuine = np.bincount(
@@ -83,6 +81,11 @@ def fit_curve(pairs: Pairs, bits: int, prior: float = PRIOR) -> Curve:
         first_cells=np.r_[0, seen[begins[1:] - 1] + 1].astype(np.int64),  # cells never seen go with the farther step
         log_ratios=ratios[begins],
     )
+
+
+def _spread(pairs: Pairs, bits: int) -> Spread:
+    low, high = np.quantile(score_place(pairs.distances, pairs.scores, bits)[pairs.usable], [0.05, 0.95])
+    return Spread(round(float(low), 4), max(round(float(high), 4), round(float(low), 4) + 1e-3))
 
 
 def person_weights(pairs: Pairs) -> Floats:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dhhcli.models.hash_layers import HashLayers
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 from dhhcli.research.calibration.curve_fit import fit_curve, how_alike
 from dhhcli.research.calibration.held_out import PHOTOS, Bin, HeldOut, held_out
-from dhhcli.research.calibration.pairs import Material, all_pairs, material, nearest_of
+from dhhcli.research.calibration.pairs import Material, Pairs, all_pairs, material, nearest_of
 from dhhcli.research.datasets.pack import read_pack
 
 
@@ -44,7 +44,17 @@ def calibrate(
     found: Material, layers: HashLayers, rng: np.random.Generator, *, prior: float = PRIOR, name: str = ""
 ) -> Calibrated:
     """Learn the curves of some hash layers from features of people whom the network was never trained on."""
-    kinds = all_pairs(found, layers)
+    bits, soft = (
+        _learn(all_pairs(found, layers, weighed=weighed), layers, rng, prior, name) for weighed in (False, True)
+    )
+    return Calibrated(
+        replace(bits.calibration, soft=soft.calibration), soft.held_out + bits.held_out, soft.bins + bits.bins
+    )
+
+
+def _learn(
+    kinds: Mapping[str, Pairs], layers: HashLayers, rng: np.random.Generator, prior: float, name: str
+) -> Calibrated:
     figures, bins = held_out(kinds, name, layers.bits, prior, rng)
     curves = {kind: fit_curve(pairs, layers.bits, prior) for kind, pairs in kinds.items()}
     single = kinds["still-track"]

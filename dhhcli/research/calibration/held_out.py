@@ -22,6 +22,7 @@ class Bin:
     """One line of a reliability table: what was promised to people not fitted on, and what came."""
 
     weights: str
+    rank: str  # by soft bits or by bits
     kind: str
     photos: int  # how many were asked with together
     predicted: float  # mean probability
@@ -35,6 +36,7 @@ class HeldOut:
     """How curves fitted on half of the people hold on the other half, both ways, at the prior's odds."""
 
     weights: str
+    rank: str
     kind: str
     photos: int
     log_loss: float
@@ -47,7 +49,7 @@ class HeldOut:
 
 
 def reliability(
-    predicted: Floats, same: npt.NDArray[np.bool_], weights: Floats, of: tuple[str, str, int], prior: float
+    predicted: Floats, same: npt.NDArray[np.bool_], weights: Floats, of: tuple[str, str, str, int], prior: float
 ) -> tuple[HeldOut, list[Bin]]:
     """Probabilities (n,), truth (n,) and weights (n,) that sum to 1 -> figures, and the bins that hold anything."""
     p = np.clip(predicted, 1e-9, 1 - 1e-9)
@@ -80,6 +82,7 @@ def held_out(
     """Fit on half of the people, look at the other half, and the other way round: every kind, then several photos."""
     people = np.unique(np.concatenate([p for pairs in kinds.values() for p in (pairs.asking, pairs.asked)]))
     drawn = rng.permutation(people)
+    rank = "soft" if all(pairs.weighed for pairs in kinds.values()) else "bits"
     halves = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
     figures, tables = [], []
     for kind, photos in [*((kind, 1) for kind in KINDS), ("still-track", PHOTOS)]:
@@ -101,7 +104,7 @@ def held_out(
         predicted, same, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
         if not same.any() or same.all():
             continue  # nobody has so many photos
-        line, bins = reliability(predicted, same, weights / weights.sum(), (name, kind, photos), prior)
+        line, bins = reliability(predicted, same, weights / weights.sum(), (name, rank, kind, photos), prior)
         figures.append(line)
         tables += bins
     return figures, tables

@@ -6,15 +6,15 @@ compared with a photo that it was made of.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from dhhcli.errors import PackError
-from dhhcli.models.binary_codes import binarise, hamming, pack
-from dhhcli.models.calibration import KINDS
+from dhhcli.models.binary_codes import UNIT, binarise, hamming, pack, soft_codes, weighed_distances
+from dhhcli.models.calibration import KINDS, whole_bits
 from dhhcli.models.extractor import Extract, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.research.datasets.augmentation import centre, imitate_frames, imitate_shot
@@ -107,6 +107,7 @@ class Pairs:
     asking: Ints  # (q,) people
     asked: Ints  # (n,)
     usable: npt.NDArray[np.bool_]  # (q, n) no photo in common
+    weighed: bool = False  # scores are weighed distances, in bits, distances the whole bits of them
 
     @property
     def same(self) -> npt.NDArray[np.bool_]:
@@ -117,25 +118,34 @@ class Pairs:
         """What is left when only some people are there."""
         q, n = np.isin(self.asking, people), np.isin(self.asked, people)
         both = np.ix_(q, n)
-        return Pairs(self.distances[both], self.scores[both], self.asking[q], self.asked[n], self.usable[both])
+        return replace(
+            self,
+            distances=self.distances[both],
+            scores=self.scores[both],
+            asking=self.asking[q],
+            asked=self.asked[n],
+            usable=self.usable[both],
+        )
 
 
-def all_pairs(found: Material, layers: HashLayers) -> dict[str, Pairs]:
-    """Pairs of every kind in ``KINDS``."""
+def all_pairs(found: Material, layers: HashLayers, *, weighed: bool = False) -> dict[str, Pairs]:
+    """Pairs of every kind in ``KINDS``, by Hamming distance or by weighed ones."""
     soft = {"still": hash_stills(layers, found.stills), "track": hash_tracks(layers, found.tracks)}
     people = {"still": found.still_people, "track": found.track_people}
     rows = {"still": found.still_rows, "track": found.track_rows}
     pairs = {}
     for kind in KINDS:
         query, item = kind.split("-")
-        q, bits = soft[query].astype(np.float64), binarise(soft[item]).astype(np.float64)
-        pairs[kind] = Pairs(
-            hamming(pack(binarise(soft[query])), pack(binarise(soft[item]))),
-            (q @ (1 - bits).T + (1 - q) @ bits.T).astype(np.float32),
-            people[query],
-            people[item],
-            ~_shared(rows[query], rows[item]),
-        )
+        codes = pack(binarise(soft[item]))
+        if weighed:
+            scores = (weighed_distances(soft_codes(soft[query]), codes) / UNIT).astype(np.float32)
+            distances = whole_bits(scores, layers.bits).astype(np.int32)
+        else:
+            q, bits = soft[query].astype(np.float64), binarise(soft[item]).astype(np.float64)
+            scores = (q @ (1 - bits).T + (1 - q) @ bits.T).astype(np.float32)
+            distances = hamming(pack(binarise(soft[query])), codes)
+        usable = ~_shared(rows[query], rows[item])
+        pairs[kind] = Pairs(distances, scores, people[query], people[item], usable, weighed)
     return pairs
 
 
@@ -166,4 +176,4 @@ def nearest_of(pairs: Pairs, photos: int, rng: np.random.Generator, *, draws: in
         order = np.lexsort((pairs.scores[group], pairs.distances[group]), axis=0)[0]  # (n,)
         distances[g], scores[g] = pairs.distances[group][order, np.arange(n)], pairs.scores[group][order, np.arange(n)]
         usable[g] = pairs.usable[group].all(axis=0)
-    return Pairs(distances, scores, pairs.asking[rows[:, 0]], pairs.asked, usable)
+    return Pairs(distances, scores, pairs.asking[rows[:, 0]], pairs.asked, usable, pairs.weighed)

@@ -27,12 +27,12 @@ def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    kinds = list(dict.fromkeys((b.kind, b.photos) for b in bins))
+    kinds = list(dict.fromkeys((b.rank, b.kind, b.photos) for b in bins))
     figure, panels = pyplot.subplots(1, max(1, len(kinds)), figsize=(5 * max(1, len(kinds)), 5), squeeze=False)
     least = 1e-4
-    for (kind, photos), panel in zip(kinds, panels[0], strict=False):
+    for (rank, kind, photos), panel in zip(kinds, panels[0], strict=False):
         panel.plot([least, 1 - least], [least, 1 - least], color="grey", linewidth=0.8)
-        own = [b for b in bins if (b.kind, b.photos) == (kind, photos)]
+        own = [b for b in bins if (b.rank, b.kind, b.photos) == (rank, kind, photos)]
         for name in dict.fromkeys(b.weights for b in own):
             x, y, counts = zip(
                 *((min(max(b.predicted, least), 1 - least), b.observed, b.same) for b in own if b.weights == name),
@@ -42,7 +42,7 @@ def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
             (line,) = panel.plot(x, y, "o-", markersize=3, linewidth=1, label=name)
             for at, height, count in zip(x, y, counts, strict=True):
                 panel.annotate(str(count), (at, height), fontsize=5, color=line.get_color())
-        title = kind if photos == 1 else f"{kind}, nearest of {photos}"
+        title = f"{rank}: {kind}" if photos == 1 else f"{rank}: {kind}, nearest of {photos}"
         panel.set(title=title, xlabel="predicted", ylabel="observed", xscale="logit", yscale="logit")
         panel.set(xlim=(least / 2, 1 - least / 2), ylim=(least / 2, 1 - least / 2))
         panel.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], minor=False)

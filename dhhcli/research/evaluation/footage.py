@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.errors import MissingPathError, PackError
-from dhhcli.models.binary_codes import binarise, hamming, pack
+from dhhcli.models.binary_codes import hamming, soft_codes, weighed_distances
 from dhhcli.research.evaluation.tasks import Result, measured
+from dhhcli.search.options import Rank
 from dhhcli.storage.shard import Shard
 
 COLUMNS = ("video", "shot", "person")
@@ -85,6 +86,7 @@ def label_results(
     labels: Sequence[Label],
     photos: tuple[npt.NDArray[np.float32], Sequence[str]] | None,
     weights: str,
+    rank: Rank = Rank.soft,
 ) -> list[Result]:
     """Figures: photos find tracks or shots; labelled tracks find each other and are found among all.
 
@@ -93,6 +95,7 @@ def label_results(
         labels: what is known.
         photos: soft bits (q, K) and whose they are.
         weights: name for the lines.
+        rank: what photos rank by; stored tracks ask with bits.
     """
     by_track = labels[0].track is not None
     results: list[Result | None] = []
@@ -104,9 +107,12 @@ def label_results(
         shots = shard.track_rows(np.arange(len(shard)))["shot"]
         items = np.union1d(shots, [label.shot for label in labels]).astype(np.int64)
     if photos is not None:
-        distances = hamming(pack(binarise(photos[0])), shard.codes)  # (q, t)
+        asked = soft_codes(photos[0])
+        found = weighed_distances(asked, shard.codes) if rank is Rank.soft else hamming(asked.codes, shard.codes)
+        distances = found.astype(np.int32)  # (q, t)
         if not by_track:
-            nearest: npt.NDArray[np.int32] = np.full((len(distances), len(items)), shard.tag.bits + 1, np.int32)
+            none = int(distances.max(initial=0)) + 1  # of shots without tracks
+            nearest: npt.NDArray[np.int32] = np.full((len(distances), len(items)), none, np.int32)
             for column, shot in enumerate(np.searchsorted(items, shots)):
                 nearest[:, shot] = np.minimum(nearest[:, shot], distances[:, column])
             distances = nearest

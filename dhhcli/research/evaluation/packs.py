@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.errors import PackError
-from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.extractor import Extract, still_features
 from dhhcli.models.hash_layers import hash_stills
 from dhhcli.research.datasets.augmentation import centre
@@ -35,7 +34,8 @@ from dhhcli.research.evaluation.sessions import (
     session_results,
 )
 from dhhcli.research.evaluation.tables import Backbones, Evaluation, Loaded, PairsLine, load_all, pairs_lines
-from dhhcli.research.evaluation.tasks import Group, Result, results
+from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
+from dhhcli.search.options import Rank
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,6 +46,7 @@ def evaluate_pack(
     *,
     protocol: Path | None = None,
     seed: int = 0,
+    rank: Rank = Rank.soft,
 ) -> Evaluation:
     """Figures on a face pack.
 
@@ -54,6 +55,7 @@ def evaluate_pack(
         names: weights.
         protocol: which rows are queries, sets and shots; without one, real tracks if the pack has them, else stills.
         seed: of the random codes.
+        rank: what codes are ranked by.
 
     Raises:
         PackError: a pack or the protocol cannot be read, or do not belong together.
@@ -65,12 +67,12 @@ def evaluate_pack(
         faces, people = read_pack(pack_path), ()
     loaded, backbones = load_all(names), Backbones()
     if protocol is not None:
-        return _by_protocol(faces, people, loaded, backbones, seed)
+        return _by_protocol(faces, people, loaded, backbones, seed, rank)
     if has_sessions(pack_path):
-        return _by_sessions(pack_path, faces, loaded, backbones)
+        return _by_sessions(pack_path, faces, loaded, backbones, rank)
     if len(np.unique(faces.identity)) in (len(faces), 1):
         raise PackError(f"{pack_path}: no two crops of one person beside another's; there is nothing to measure")
-    return _stills(faces, loaded, backbones)
+    return _stills(faces, loaded, backbones, rank)
 
 
 def _by_protocol(
@@ -79,6 +81,7 @@ def _by_protocol(
     loaded: Sequence[Loaded],
     backbones: Backbones,
     seed: int,
+    rank: Rank,
 ) -> Evaluation:
     found: list[Result] = []
     pairs: list[PairsLine] = []
@@ -91,7 +94,7 @@ def _by_protocol(
 
         features = backbones.once(one.weights, "protocol", named)
         stills = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=mirror))
-        found += code_results(features, one.layers, one.name)
+        found += code_results(features, one.layers, one.name, rank)
         found += feature_results(features, homogeneous=one.homogeneous, weights=one.name)
         found += random_results(features, one.layers.bits, np.random.default_rng(seed), one.name)
         pairs += pairs_lines(one, stills, faces.identity[rows])
@@ -103,6 +106,7 @@ def _by_sessions(
     faces: FacePack,
     loaded: Sequence[Loaded],
     backbones: Backbones,
+    rank: Rank,
 ) -> Evaluation:
     sessions = read_sessions(path, faces)
     found: list[Result] = []
@@ -111,21 +115,21 @@ def _by_sessions(
     for one in loaded:
         mirror = one.weights.mirror
         features = backbones.once(one.weights, "sessions", partial(session_features, faces, sessions, mirror=mirror))
-        found += session_results(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
-        lines += frames_lines(features, one.layers, homogeneous=one.homogeneous, weights=one.name)
+        found += session_results(features, one.layers, homogeneous=one.homogeneous, weights=one.name, rank=rank)
+        lines += frames_lines(features, one.layers, homogeneous=one.homogeneous, weights=one.name, rank=rank)
         pairs += pairs_lines(one, features.stills, features.still_people)
     return Evaluation(tuple(found), tuple(pairs), tuple(lines))
 
 
-def _stills(faces: FacePack, loaded: Sequence[Loaded], backbones: Backbones) -> Evaluation:
+def _stills(faces: FacePack, loaded: Sequence[Loaded], backbones: Backbones, rank: Rank) -> Evaluation:
     """Every crop asks for all others."""
     found: list[Result] = []
     pairs: list[PairsLine] = []
     rows = np.arange(len(faces))
     for one in loaded:
         features = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=one.weights.mirror))
-        codes = pack(binarise(hash_stills(one.layers, features)))
-        found += results(one.name, "codes", {"still": Group(codes, faces.identity)}, hamming)
+        soft = hash_stills(one.layers, features)
+        found += results(one.name, "codes", {"still": Group(soft, faces.identity)}, code_distances(rank))
         found += results(one.name, "features", {"still": Group(one.cut(features), faces.identity)}, cosine_distances)
         pairs += pairs_lines(one, features, faces.identity)
     return Evaluation(tuple(found), tuple(pairs))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.models.binary_codes import binarise, hamming, pack
+from dhhcli.models.binary_codes import hamming, pack
 from dhhcli.models.extractor import Extract, FeatureExtractor, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
@@ -21,7 +21,8 @@ from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, read_pack
 from dhhcli.research.datasets.protocol import Person, check_protocol, read_protocol
 from dhhcli.research.evaluation.metrics import cosine_distances
-from dhhcli.research.evaluation.tasks import Group, Result, results
+from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
+from dhhcli.search.options import Rank
 
 SHOT_FRAMES = 20
 DIRECTIONS = (
@@ -78,15 +79,16 @@ def protocol_features(
     )
 
 
-def code_results(features: ProtocolFeatures, layers: HashLayers, weights: str = "") -> list[Result]:
-    """The binary codes: Hamming distance, ties by expectation."""
+def code_results(
+    features: ProtocolFeatures, layers: HashLayers, weights: str = "", rank: Rank = Rank.soft
+) -> list[Result]:
+    """The binary codes, as `query` ranks them, ties by expectation."""
     kinds = (
         hash_stills(layers, features.stills),
         hash_tracks(layers, features.sets),
         hash_tracks(layers, features.shots),
     )
-    groups = _groups(features, [pack(binarise(soft)) for soft in kinds])
-    return results(weights, "codes", groups, hamming, DIRECTIONS)
+    return results(weights, "codes", _groups(features, kinds), code_distances(rank), DIRECTIONS)
 
 
 def feature_results(features: ProtocolFeatures, *, homogeneous: bool, weights: str = "") -> list[Result]:
@@ -118,7 +120,7 @@ def _groups(features: ProtocolFeatures, kinds: Sequence[npt.NDArray[np.generic]]
 
 
 def code_scores(features: ProtocolFeatures, layers: HashLayers) -> Iterator[Score]:
-    """mAP of the binary codes, Hamming distance, ties by expectation."""
+    """mAP of the binary codes by soft bits, ties by expectation."""
     return map(_score, code_results(features, layers))
 
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from dhhcli.errors import PackError, PhotoError, UsageError
 from dhhcli.faces.detector import FaceDetector
-from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.extractor import still_features
 from dhhcli.models.hash_layers import hash_stills, hash_tracks
 from dhhcli.models.network import load_network
@@ -24,7 +23,8 @@ from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.packs import evaluate_pack
 from dhhcli.research.evaluation.protocol import mean_over_frames
 from dhhcli.research.evaluation.tables import Backbones, Evaluation, PairsLine, load_all, pairs_lines, stills_of
-from dhhcli.research.evaluation.tasks import Group, Result, results
+from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
+from dhhcli.search.options import Rank
 from dhhcli.storage.codes_file import check_model, open_shard
 
 Floats = npt.NDArray[np.float32]
@@ -40,6 +40,7 @@ class Request:
     labels: Path | None = None
     photos: Path | None = None
     seed: int = 0
+    rank: Rank = Rank.soft
 
 
 def evaluate_request(request: Request) -> Evaluation:
@@ -54,15 +55,21 @@ def evaluate_request(request: Request) -> Evaluation:
     if request.labels:
         if request.protocol or request.data.is_dir():
             raise UsageError("--labels belong to a codes file: no folder, no --protocol")
-        return evaluate_codes(request.data, request.labels, request.photos, request.weights)
+        return evaluate_codes(request.data, request.labels, request.photos, request.weights, request.rank)
     if request.data.is_dir():
         if request.protocol:
             raise UsageError("--protocol belongs to a face pack, not to a folder")
-        return evaluate_folder(request.data, request.weights)
-    return evaluate_pack(request.data, request.weights, protocol=request.protocol, seed=request.seed)
+        return evaluate_folder(request.data, request.weights, request.rank)
+    return evaluate_pack(request.data, request.weights, protocol=request.protocol, seed=request.seed, rank=request.rank)
 
 
-def evaluate_codes(codes: Path, labels: Path, photos: Path | None = None, names: Sequence[str] = ()) -> Evaluation:
+def evaluate_codes(
+    codes: Path,
+    labels: Path,
+    photos: Path | None = None,
+    names: Sequence[str] = (),
+    rank: Rank = Rank.soft,
+) -> Evaluation:
     """Figures on a codes file with labels.
 
     Args:
@@ -70,6 +77,7 @@ def evaluate_codes(codes: Path, labels: Path, photos: Path | None = None, names:
         labels: label file (research/evaluation/footage.py).
         photos: a folder per person with photos that are asked.
         names: the one set of weights that made the codes; default the shipped ones.
+        rank: what codes are ranked by; tracks that ask are stored bits, so these are ranked by Hamming distance.
 
     Raises:
         UsageError: several weights, or neither photos nor tracks to ask with.
@@ -103,13 +111,13 @@ def evaluate_codes(codes: Path, labels: Path, photos: Path | None = None, names:
             notes += [f"{person}: no label, so their photos have nothing to find" for person in absent]
             soft = hash_stills(network.layers, still_features(network.extract, np.stack(crops), mirror=network.mirror))
             asked = soft, whose
-        found = label_results(shard, known, asked, network.name)
+        found = label_results(shard, known, asked, network.name, rank)
     if not found:
         raise PackError(f"{labels}: nobody asked for is labelled; folders of --photos must be called as the people are")
     return Evaluation(tuple(found), notes=tuple(notes))
 
 
-def evaluate_folder(folder: Path, names: Sequence[str] = ()) -> Evaluation:
+def evaluate_folder(folder: Path, names: Sequence[str] = (), rank: Rank = Rank.soft) -> Evaluation:
     """Figures on a folder per person: every photo asks for all others and for all tracks, and tracks for both.
 
     Raises:
@@ -133,13 +141,13 @@ def evaluate_folder(folder: Path, names: Sequence[str] = ()) -> Evaluation:
         }
         for name, vectors in kinds.items():
             groups = {
-                kind: Group(pack(binarise(each)) if name == "codes" else each, people)
+                kind: Group(each, people)
                 for kind, each, people in zip(
                     ("still", "track"), vectors, (faces.still_people, faces.track_people), strict=True
                 )
                 if len(people)
             }
-            found += results(one.name, name, groups, hamming if name == "codes" else cosine_distances)
+            found += results(one.name, name, groups, code_distances(rank) if name == "codes" else cosine_distances)
         pairs += pairs_lines(one, stills, faces.still_people)
     if not found:
         raise PackError(f"{folder}: nobody is shown twice, so there is nothing to find")

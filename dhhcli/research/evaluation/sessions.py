@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.errors import PackError
-from dhhcli.models.binary_codes import binarise, hamming, pack
+from dhhcli.models.binary_codes import binarise
 from dhhcli.models.extractor import Extract, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack
 from dhhcli.research.evaluation.frame_distances import evenly
 from dhhcli.research.evaluation.metrics import cosine_distances
-from dhhcli.research.evaluation.tasks import Group, Result, results
+from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
+from dhhcli.search.options import Rank
 
 DATASETS = ("live", "session", "frame")
 FRAMES_A_CODE = 30  # encoding/track_codes.py
@@ -117,36 +118,37 @@ def session_features(faces: FacePack, sessions: Sessions, extract: Extract, *, m
     )
 
 
-def session_results(features: SessionFeatures, layers: HashLayers, *, homogeneous: bool, weights: str) -> list[Result]:
+def session_results(
+    features: SessionFeatures, layers: HashLayers, *, homogeneous: bool, weights: str, rank: Rank = Rank.soft
+) -> list[Result]:
     """Codes and features as ``encode`` makes them: at most 30 frames of a track, evenly spaced."""
     tracks = [evenly(track, FRAMES_A_CODE) for track in features.tracks]
-    codes = [pack(binarise(soft)) for soft in (hash_stills(layers, features.stills), hash_tracks(layers, tracks))]
+    soft = hash_stills(layers, features.stills), hash_tracks(layers, tracks)
     cut = slice(None, -1) if homogeneous else slice(None)
     real = [features.stills[:, cut], np.stack([track.mean(axis=0) for track in tracks])[:, cut]]
     ways = (*DIRECTIONS, ("still", "still"), ("session", "session"))
     return [
-        *results(weights, "codes", _groups(features, *codes), hamming, ways),
+        *results(weights, "codes", _groups(features, *soft), code_distances(rank), ways),
         *results(weights, "features", _groups(features, *real), cosine_distances, ways),
     ]
 
 
-def frames_lines(features: SessionFeatures, layers: HashLayers, *, homogeneous: bool, weights: str) -> list[FramesLine]:
+def frames_lines(
+    features: SessionFeatures, layers: HashLayers, *, homogeneous: bool, weights: str, rank: Rank = Rank.soft
+) -> list[FramesLine]:
     """The table over the number of frames, the covariance divided by m and not, and the features' mean."""
     lines = []
-    stills = pack(binarise(hash_stills(layers, features.stills)))
+    stills = hash_stills(layers, features.stills)
     for divide in (layers.divide,) if layers.framewise else (layers.divide, not layers.divide):
         variant = replace(layers, divide=divide)
-        codes = {
-            m: pack(
-                binarise(hash_tracks(variant, [track if m is None else evenly(track, m) for track in features.tracks]))
-            )
+        soft = {
+            m: hash_tracks(variant, [track if m is None else evenly(track, m) for track in features.tracks])
             for m in COUNTS
         }
         for m in COUNTS:
-            changed = float(
-                np.mean([hamming(a[None], b[None])[0, 0] for a, b in zip(codes[m], codes[None], strict=True)])
-            )
-            scores = _maps(results(weights, "codes", _groups(features, stills, codes[m]), hamming, DIRECTIONS))
+            changed = float((binarise(soft[m]) != binarise(soft[None])).sum(axis=1).mean())
+            groups = _groups(features, stills, soft[m])
+            scores = _maps(results(weights, "codes", groups, code_distances(rank), DIRECTIONS))
             lines.append(_line(features, weights, "codes", divide, divide == layers.divide, m, scores, changed))
     cut = slice(None, -1) if homogeneous else slice(None)
     for m in COUNTS:

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.models.binary_codes import binarise, hamming, pack, soft_codes, weighed_distances
 from dhhcli.research.evaluation.metrics import Ranking, mean_average_precision, ranking
 from dhhcli.research.evaluation.verification import rates
+from dhhcli.search.options import Rank
 
+Soft = npt.NDArray[np.floating[Any]]
 Distance = Callable[[Any, Any], npt.NDArray[Any]]  # vectors (q, ...), (n, ...) -> (q, n), smaller is nearer
 
 
@@ -96,6 +99,18 @@ def measured(
         *relevant.shape,
     )
     return Result(line, curve)
+
+
+def code_distances(rank: Rank) -> Distance:
+    """What `query` ranks codes by: soft bits (q, K) that ask, soft bits (n, K) of which codes are stored -> (q, n)."""
+
+    def distances(asking: Soft, stored: Soft) -> npt.NDArray[Any]:
+        codes = pack(binarise(stored))
+        if rank is Rank.soft:
+            return weighed_distances(soft_codes(asking), codes)
+        return hamming(pack(binarise(asking)), codes)
+
+    return distances
 
 
 def results(
