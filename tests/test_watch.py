@@ -172,7 +172,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """An encoder that only notes the names of its files."""
     done: list[str] = []
 
-    def encode_video(path: Path, _: object, *, fingerprint: str, **_rest: object) -> Any:
+    def encode_video(path: Path, *_: object, fingerprint: str, **_rest: object) -> Any:
         done.append(path.name)
         made = encoded_video(np.random.default_rng(0), path.resolve(), fingerprint=fingerprint)
         stat = path.stat()

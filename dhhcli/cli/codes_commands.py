@@ -46,6 +46,7 @@ def encode(
     ] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
+    from dhhcli.encoding.options import EncodeOptions
     from dhhcli.encoding.run import weights_for
     from dhhcli.encoding.watch import encode_once, encode_watching
     from dhhcli.models.network import load_network
@@ -61,8 +62,7 @@ def encode(
             out,
             network,
             stderr_console(),
-            thumbnails=thumbnails,
-            frame_codes=frame_codes,
+            EncodeOptions(thumbnails, frame_codes),
             photos=photos,
             prune=prune,
             workers=workers,

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from dhhcli.base.text import one_line
 from dhhcli.encoding.frame_codes import frame_choice
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.run import default_workers, encode
 from dhhcli.errors import MissingPathError
 from dhhcli.media.discover import VideoList, find_videos, require_videos
@@ -28,9 +29,8 @@ def encode_once(
     codes_path: Path,
     network: Network,
     console: Console,
+    options: EncodeOptions = USUAL,
     *,
-    thumbnails: bool | None = None,
-    frame_codes: bool | None = None,
     photos: bool = True,
     prune: bool = False,
     workers: int | None = None,
@@ -42,8 +42,7 @@ def encode_once(
         UsageError, ShardError: as ``encode``.
     """
     found = require_videos(paths, photos=photos)
-    kept = (thumbnails, frame_codes)
-    return _encode(found, paths, codes_path, network, console, kept, prune=prune, workers=workers).exit_code
+    return _encode(found, paths, codes_path, network, console, options, prune=prune, workers=workers).exit_code
 
 
 def encode_watching(
@@ -51,9 +50,8 @@ def encode_watching(
     codes_path: Path,
     network: Network,
     console: Console,
+    options: EncodeOptions = USUAL,
     *,
-    thumbnails: bool | None = None,
-    frame_codes: bool | None = None,
     photos: bool = True,
     prune: bool = False,
     workers: int | None = None,
@@ -68,7 +66,8 @@ def encode_watching(
     Raises:
         UsageError, ShardError: as ``encode``.
     """
-    frame_choice(codes_path, network, frame_codes)  # what is wrong with it is said now, not when the first file comes
+    # what is wrong with it is said now, not when the first file comes
+    frame_choice(codes_path, network, options.frame_codes)
     console.print(
         one_line(f"watching {', '.join(map(str, paths))}; Ctrl-C ends it"),
         markup=False,
@@ -92,7 +91,7 @@ def encode_watching(
                     codes_path,
                     network,
                     console,
-                    (thumbnails, frame_codes),
+                    options,
                     prune=prune and settled,
                     workers=workers,
                 )
@@ -114,19 +113,17 @@ def _encode(
     codes_path: Path,
     network: Network,
     console: Console,
-    kept: tuple[bool | None, bool | None],
+    options: EncodeOptions,
     *,
     prune: bool,
     workers: int | None,
 ) -> EncodeProgress:
-    """kept: small pictures, and codes of frames, as for ``encode``."""
     with EncodeProgress(found, console) as progress:
         events = encode(
             found.videos,
             codes_path,
             network,
-            thumbnails=kept[0],
-            frame_codes=kept[1],
+            options,
             prune=prune,
             roots=roots,
             workers=workers or default_workers(len(found.videos)),
