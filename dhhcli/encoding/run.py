@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
+from dhhcli.encoding.events import FileEvent, Skipped, Step
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.sync import Plan, decide, erase_leftovers, gone_files, make_plan, waiting
@@ -37,7 +37,7 @@ def encode(
     workers: int = 1,
     on_step: Callable[[Step], None] = lambda _: None,
     on_plan: Callable[[set[Path]], None] = lambda _: None,
-) -> Generator[Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone]:
+) -> Generator[FileEvent]:
     """Encode files; each is on disk as soon as it is done, and one bad file stops nothing.
 
     What the codes file holds already is not done again, wherever it lies now; a changed file replaces its old rows (see
