@@ -41,6 +41,7 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
     )
     for page in ("sheet.css", "sheet.js"):
         assert (tmp_path / "site" / "dhhcli" / "output" / "sheets" / page).is_file()
+    assert (tmp_path / "site" / "dhhcli" / "py.typed").is_file()
     module, record = done.stdout.splitlines()
     assert module == str(tmp_path / "site" / "dhhcli" / "models" / "weights.py")
     assert record == str(tmp_path / "site" / "dhhcli" / "shipped_weights" / "dhh-128.json")

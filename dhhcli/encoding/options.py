@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from dhhcli.errors import UsageError
+
 
 @dataclass(frozen=True)
 class EncodeOptions:
@@ -18,6 +20,11 @@ class EncodeOptions:
     thumbnails: bool | None = None
     frame_codes: bool | None = None
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for less than no threads."""
+        if self.threads < 0:
+            raise UsageError(f"threads {self.threads}: expected 0, one for each core, or more")
 
     @property
     def pictures(self) -> bool:

@@ -17,7 +17,7 @@ from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.sync import Plan, decide, erase_leftovers, gone_files, make_plan, waiting
 from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
-from dhhcli.errors import MissingPathError
+from dhhcli.errors import MissingPathError, UsageError
 from dhhcli.models.network import Network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import commit, finish, lock, open_shard
@@ -55,9 +55,11 @@ def encode(
         on_plan: called once, with the files that will probably be encoded.
 
     Raises:
-        UsageError, ShardError: as `frame_choice`.
+        UsageError, ShardError: as `frame_choice`; UsageError also for less than one worker.
         ShardError: the codes file is another model's, damaged, or being written by another process.
     """
+    if workers < 1:
+        raise UsageError(f"workers {workers}: expected at least one")
     with lock(codes_path):
         tag = frame_choice(codes_path, network, options.frame_codes)
         options = replace(options, frame_codes=tag.frame_codes)

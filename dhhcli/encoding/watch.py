@@ -118,7 +118,7 @@ def _round(
         options,
         prune=prune,
         roots=roots,
-        workers=workers or default_workers(len(found.videos)),
+        workers=default_workers(len(found.videos)) if workers is None else workers,
         on_step=on_step,
         on_plan=on_plan,
     )
