@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
@@ -121,7 +122,7 @@ def main() -> None:
     calibration = learnt.soft
     with tempfile.TemporaryDirectory() as folder:
         codes = Path(folder) / "codes.h5"
-        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, thumbnails=False):
+        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, EncodeOptions(thumbnails=False)):
             pass
         with open_shard(codes) as shard:
             for together in (False, True):

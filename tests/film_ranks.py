@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
@@ -81,7 +82,7 @@ def main() -> None:
     frames = network.layers.framewise
     with tempfile.TemporaryDirectory() as folder:
         codes = Path(folder) / "codes.h5"
-        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, frame_codes=frames):
+        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, EncodeOptions(frame_codes=frames)):
             pass
         with open_shard(codes) as shard:
             sys.stdout.write(f"{network.name}: {len(shard)} tracks, {codes.stat().st_size} bytes\n")

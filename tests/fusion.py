@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.query_photo import largest_first
 from dhhcli.encoding.run import encode
 from dhhcli.models.binary_codes import UNIT, binarise, pack, soft_codes, unpack, weighed_distances
@@ -133,7 +134,7 @@ def on_film(network: Network) -> None:
     looks = {actor: photo_looks(network, actor) for actor in SEEN if SEEN[actor]}
     with tempfile.TemporaryDirectory() as folder:
         codes = Path(folder) / "codes.h5"
-        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, thumbnails=False):
+        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), codes, network, EncodeOptions(thumbnails=False)):
             pass
         with open_shard(codes) as shard:
             bits = unpack(shard.codes, shard.tag.bits)

@@ -18,6 +18,7 @@ from typer.testing import Result
 
 from dhhcli.encoding import workers
 from dhhcli.encoding.events import Skipped
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.track_codes import Coded, code_tracks
 from dhhcli.encoding.video import Job, encode_video
 from dhhcli.faces.detector import FaceDetector
@@ -84,7 +85,7 @@ def test_crops_are_coded_together_in_order(coming_and_going: Path, network: Netw
 
 
 def test_threads_of_the_decoder_change_nothing(coming_and_going: Path, network: Network) -> None:
-    one, two = (encode_video(coming_and_going, network, threads=threads) for threads in (1, 2))
+    one, two = (encode_video(coming_and_going, network, EncodeOptions(threads=threads)) for threads in (1, 2))
     assert one.video == two.video
     assert len(one.tracks) == 4
     for a, b in ((one.codes, two.codes), (one.tracks, two.tracks), (one.shots, two.shots)):
@@ -108,9 +109,9 @@ def test_workers_change_no_byte(dhh: Run, sample: Sample, coming_and_going: Path
     assert "3 videos: 0 encoded, 2 unchanged, 1 skipped" in again.stderr
 
 
-def die(connection: Connection, record: str, kept: tuple[bool, bool], threads: int) -> None:
+def die(connection: Connection, record: str, options: EncodeOptions) -> None:
     """Stands in for a process whose decoder crashes on one file."""
-    assert (Path(record).name, kept, threads) == ("dhh-128.json", (True, False), max(1, (os.cpu_count() or 1) // 2))
+    assert (Path(record).name, options) == ("dhh-128.json", EncodeOptions(threads=max(1, (os.cpu_count() or 1) // 2)))
     while True:
         job = connection.recv()
         if job.path.name == "bad.mp4":
@@ -123,7 +124,7 @@ def test_a_crash_takes_one_file_down(monkeypatch: pytest.MonkeyPatch, network: N
     jobs = [Job(Path(name), "f") for name in ("a.mp4", "bad.mp4", "b.mp4", "c.mp4", "bad.mp4", "d.mp4")]
     passed = Skipped(Path("pipe"), "not a regular file")
     items: Iterator[Job | Skipped] = iter([jobs[0], passed, *jobs[1:]])
-    found = list(workers.in_parallel(items, network, (True, False), 2, lambda _: None))
+    found = list(workers.in_parallel(items, network, USUAL, 2, lambda _: None))
     reasons = sorted((path.name, result.reason) for path, result in found if isinstance(result, Skipped))
     crashed = "the process that encoded it ended (signal 9): damaged file, or out of memory"
     assert reasons == sorted(
@@ -143,7 +144,7 @@ def test_nobody_is_waited_for_when_nothing_is_left_to_do(monkeypatch: pytest.Mon
     passed = Skipped(Path("pipe"), "not a regular file")
     for before in ([], [Job(Path("a.mp4"), "f"), Job(Path("b.mp4"), "f"), Job(Path("c.mp4"), "f")]):
         items: list[Job | Skipped] = [*before, passed, passed]
-        found = list(workers.in_parallel(iter(items), network, (True, False), 2, lambda _: None))
+        found = list(workers.in_parallel(iter(items), network, USUAL, 2, lambda _: None))
         assert sorted(str(path) for path, _ in found) == sorted(str(item.path) for item in items)
 
 

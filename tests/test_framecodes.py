@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from typer.testing import Result
 
 from dhhcli.encoding.frame_codes import frame_choice
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.run import encode
 from dhhcli.encoding.track_codes import track_and_frame_codes, track_codes
 from dhhcli.errors import ShardError, UsageError
@@ -274,7 +275,7 @@ def test_the_choice_is_the_files(rng: np.random.Generator, path: Path) -> None:
     with pytest.raises(ShardError, match="begun with no codes of frames; leave out --frame-codes, or encode to a new"):
         frame_choice(plain, pictures, True)
     with pytest.raises(ShardError, match="begun with no codes of frames"):
-        list(encode([], plain, pictures, frame_codes=True))
+        list(encode([], plain, pictures, EncodeOptions(frame_codes=True)))
 
 
 class Observed:

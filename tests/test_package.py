@@ -48,6 +48,7 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
         "media/portraits/collins.png",
         "media/portraits/hopper.png",
         "media/portraits/SOURCES.txt",
+        "py.typed",
     ):
         assert (tmp_path / "site" / "dhhcli" / part).read_bytes() == (ROOT / "dhhcli" / part).read_bytes()
     module, record = done.stdout.splitlines()

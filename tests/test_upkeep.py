@@ -14,6 +14,7 @@ from footage import TAG, contents, encoded_video
 from dhhcli.encoding import run as encoding
 from dhhcli.encoding import sync
 from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Unchanged
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.run import encode
 from dhhcli.errors import ShardError, VideoError
 from dhhcli.storage import codes_file
@@ -45,16 +46,16 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
         return content_fingerprint(path)
 
     def encode_video(
-        path: Path, _: object, *, fingerprint: str, thumbnails: bool, frame_codes: bool, **_rest: object
+        path: Path, _: object, options: EncodeOptions, *, fingerprint: str, **_rest: object
     ) -> EncodedVideo:
         done.encoded.append(path.name)
         if path.read_bytes().startswith(b"bad"):
             raise VideoError(f"{path}: no film")
         rng = np.random.default_rng(int(fingerprint[:12], 16))
-        made = encoded_video(rng, path.resolve(), fingerprint=fingerprint, frames=frame_codes)
+        made = encoded_video(rng, path.resolve(), fingerprint=fingerprint, frames=bool(options.frame_codes))
         stat = path.stat()
         record = replace(made.video, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
-        jpegs = tuple(jpeg or b"-" for jpeg in made.thumbnails) if thumbnails else (b"",) * len(made.tracks)
+        jpegs = tuple(jpeg or b"-" for jpeg in made.thumbnails) if options.pictures else (b"",) * len(made.tracks)
         return replace(made, video=record, thumbnails=jpegs)
 
     monkeypatch.setattr(os, "fsync", lambda _: None)
@@ -72,14 +73,14 @@ def films(folder: Path, names: str) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def run(folder: Path, codes: Path, **how: Any) -> list[Any]:
-    return list(encode(sorted(folder.iterdir()), codes, NETWORK, roots=[folder], **how))
+def run(folder: Path, codes: Path, options: EncodeOptions = USUAL, **how: Any) -> list[Any]:
+    return list(encode(sorted(folder.iterdir()), codes, NETWORK, options, roots=[folder], **how))
 
 
-def assert_like_new(folder: Path, codes: Path, **how: Any) -> None:
+def assert_like_new(folder: Path, codes: Path, options: EncodeOptions = USUAL) -> None:
     """The codes file is, byte for byte, what encoding the folder from nothing gives."""
     fresh = codes.with_name("fresh.h5")
-    run(folder, fresh, **how)
+    run(folder, fresh, options)
     assert codes.read_bytes() == fresh.read_bytes()
     fresh.unlink()
 
@@ -206,18 +207,18 @@ def test_pictures_of_known_files(work: Work, tmp_path: Path) -> None:
     run(folder, codes)
     jpeg = max(contents(codes)["a"].thumbnails)
     assert jpeg in codes.read_bytes()
-    assert [event.note for event in run(folder, codes, thumbnails=False)] == ["pictures removed"] * 2
+    assert [event.note for event in run(folder, codes, EncodeOptions(thumbnails=False))] == ["pictures removed"] * 2
     assert jpeg not in codes.read_bytes()
     assert work.encoded == ["a.mp4", "b.mp4"]
-    assert_like_new(folder, codes, thumbnails=False)
+    assert_like_new(folder, codes, EncodeOptions(thumbnails=False))
     del work.encoded[:]
-    assert [event.note for event in run(folder, codes, thumbnails=False)] == [""] * 2
+    assert [event.note for event in run(folder, codes, EncodeOptions(thumbnails=False))] == [""] * 2
     assert [event.note for event in run(folder, codes)] == ["without pictures"] * 2
     assert work.encoded == []
-    assert [type(event) for event in run(folder, codes, thumbnails=True)] == [Encoded] * 2
+    assert [type(event) for event in run(folder, codes, EncodeOptions(thumbnails=True))] == [Encoded] * 2
     assert work.encoded == ["a.mp4", "b.mp4"]
     assert_like_new(folder, codes)
-    assert [event.note for event in run(folder, codes, thumbnails=True)] == [""] * 2
+    assert [event.note for event in run(folder, codes, EncodeOptions(thumbnails=True))] == [""] * 2
     assert (a, b) == tuple(event.path for event in run(folder, codes))
 
 
@@ -231,9 +232,9 @@ def test_removed_pictures_stay_in_no_part_of_a_large_file(tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(encoding, "erase_leftovers", lambda *_: None)
         patch.setattr(encoding, "finish", lambda *_: None)
-        list(encode([folder / "b.mp4"], codes, NETWORK, thumbnails=False))
+        list(encode([folder / "b.mp4"], codes, NETWORK, EncodeOptions(thumbnails=False)))
     assert jpeg in codes.read_bytes()
-    list(encode([folder / "b.mp4"], codes, NETWORK, thumbnails=False))
+    list(encode([folder / "b.mp4"], codes, NETWORK, EncodeOptions(thumbnails=False)))
     assert jpeg not in codes.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.h5", "codes.h5.lock", "films"]
 
@@ -315,8 +316,8 @@ def test_the_plan_tells_what_will_be_encoded(tmp_path: Path) -> None:
     plans: list[set[Path]] = []
     run(folder, codes, on_plan=plans.append)
     assert plans == [{folder / "c.mp4"}]
-    run(folder, codes, on_plan=plans.append, thumbnails=False)
-    run(folder, codes, on_plan=plans.append, thumbnails=True)
+    run(folder, codes, EncodeOptions(thumbnails=False), on_plan=plans.append)
+    run(folder, codes, EncodeOptions(thumbnails=True), on_plan=plans.append)
     assert plans[1:] == [set(), set(folder.iterdir())]
 
 
@@ -357,7 +358,7 @@ def test_killed_anywhere_in_a_run_with_every_kind_of_file(
     folder, codes = tmp_path / "films", tmp_path / "codes.h5"
     a, b, c, d, *_ = films(folder, "abcdef")
     frames = at % 2 == 0
-    run(folder, codes, frame_codes=frames)
+    run(folder, codes, EncodeOptions(frame_codes=frames))
     a.rename(folder / "z.mp4")
     b.write_bytes(b"another film")
     (folder / "copy.mp4").write_bytes(c.read_bytes())
@@ -378,4 +379,4 @@ def test_killed_anywhere_in_a_run_with_every_kind_of_file(
     again = run(folder, codes, prune=True)
     assert {type(event) for event in again} == {Unchanged}
     assert contents(codes).keys() == {path.stem for path in folder.iterdir()}
-    assert_like_new(folder, codes, frame_codes=frames)
+    assert_like_new(folder, codes, EncodeOptions(frame_codes=frames))

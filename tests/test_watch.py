@@ -23,8 +23,8 @@ from test_cli import one_line, rows_of
 from test_program import INTERRUPTIBLE
 from typer.testing import Result
 
+from dhhcli.cli.encode_loop import encode_loop
 from dhhcli.encoding.events import Encoded, Unchanged
-from dhhcli.encoding.watch import encode_watching
 from dhhcli.media.discover import VideoList, find_files, find_videos
 from dhhcli.media.sample import Sample
 from dhhcli.output.encode_progress import EncodeProgress
@@ -172,7 +172,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """An encoder that only notes the names of its files."""
     done: list[str] = []
 
-    def encode_video(path: Path, _: object, *, fingerprint: str, **_rest: object) -> Any:
+    def encode_video(path: Path, *_: object, fingerprint: str, **_rest: object) -> Any:
         done.append(path.name)
         made = encoded_video(np.random.default_rng(0), path.resolve(), fingerprint=fingerprint)
         stat = path.stat()
@@ -190,7 +190,7 @@ def watched(
     looks = iter(range(rounds))
     monkeypatch.setattr(time, "sleep", lambda _: steps.get(next(looks), lambda: None)())
     console = Console(file=io.StringIO(), width=500)
-    encode_watching([folder], folder.parent / "codes.h5", NETWORK, console, rounds=rounds, **how)
+    encode_loop([folder], folder.parent / "codes.h5", NETWORK, console, every=10.0, rounds=rounds, **how)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 

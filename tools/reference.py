@@ -31,7 +31,7 @@ STAGES = (
     ("Who is who", ("people",)),
     ("Answers to look at", ("output", "output/sheets")),
     ("Answers in the edit", ("output/timelines",)),
-    ("The command line", ("cli",)),
+    ("The command line, and the same for Python", ("cli", "library.py")),
     ("Under all of it", ("base", "")),
     ("People to learn from", ("research/datasets",)),
     ("Figures", ("research/evaluation", "research/calibration")),
@@ -170,12 +170,13 @@ def _package(requirement: str) -> str:
 
 def file_map() -> Iterator[str]:
     """Every module with the first line of its docstring, package by package in the order of the data."""
+    alone = {folder for _, folders in STAGES for folder in folders if folder.endswith(".py")}
     for title, folders in STAGES:
         yield f"## {title}"
         yield ""
         for folder in folders:
-            for path in sorted((PACKAGE / folder).glob("*.py")):
-                if path.stem == "__init__":
+            for path in [PACKAGE / folder] if folder.endswith(".py") else sorted((PACKAGE / folder).glob("*.py")):
+                if path.stem == "__init__" or (not folder and path.name in alone):
                     continue
                 docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
                 paragraph = " ".join(docstring.split("\n\n")[0].split())

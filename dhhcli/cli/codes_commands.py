@@ -1,6 +1,5 @@
 """codes_commands: videos and photos -> codes files; their care: encode, index, info, merge, forget, sample."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -46,26 +45,26 @@ def encode(
     ] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
+    from dhhcli.cli.encode_loop import encode_loop
+    from dhhcli.encoding.options import EncodeOptions
     from dhhcli.encoding.run import weights_for
-    from dhhcli.encoding.watch import encode_once, encode_watching
     from dhhcli.models.network import load_network
     from dhhcli.output.encode_progress import stderr_console
 
     if every is not None and not watch:
         raise UsageError("--every says how often --watch looks; add --watch")
     network = load_network(weights_for(out, weights), film=True)
-    run = partial(encode_watching, every=every or 10.0) if watch else encode_once
     raise typer.Exit(
-        run(
+        encode_loop(
             videos,
             out,
             network,
             stderr_console(),
-            thumbnails=thumbnails,
-            frame_codes=frame_codes,
+            EncodeOptions(thumbnails, frame_codes),
             photos=photos,
             prune=prune,
             workers=workers,
+            every=(every or 10.0) if watch else None,
         )
     )
 

@@ -1,7 +1,9 @@
-"""events: what encode does -> an event for every step and file."""
+"""events: what encode does -> an event for every step and file, and for the rounds of a watch."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from dhhcli.media.discover import VideoList
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,35 @@ class Skipped:
 
     path: Path
     reason: str
+
+
+FileEvent = Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone  # what became of a file
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Files and folders are looked at from now on, until the process is interrupted."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Something that was named is not there: it is looked for again. A round that had begun is over."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Began:
+    """A round begins: what becomes of these files is said next."""
+
+    files: VideoList
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A round is over, and everything of it merged into the codes file."""
+
+
+RoundEvent = Watching | Waiting | Began | Ended

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.errors import PhotoError
 from dhhcli.faces.alignment import align, sharpness
 from dhhcli.faces.thumbnail import thumbnail
@@ -23,16 +24,11 @@ from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE
 
 
 def encode_still(
-    path: Path,
-    network: Network,
-    *,
-    fingerprint: str | None = None,
-    thumbnails: bool = True,
-    frame_codes: bool = False,
+    path: Path, network: Network, options: EncodeOptions = USUAL, *, fingerprint: str | None = None
 ) -> EncodedVideo:
     """Every face of a photo; ``fingerprint``: of its content, where that is known already.
 
-    ``frame_codes``: keep the code of each face as that of a track's only frame.
+    With ``options.frame_codes`` the code of each face is kept as that of a track's only frame.
 
     Raises:
         PhotoError, MissingPathError: the file cannot be read as a photo.
@@ -76,6 +72,6 @@ def encode_still(
         shots=np.array([(0, 1, 0, 1, 0, 0)], SHOT_DTYPE),
         tracks=np.array(track_rows, TRACK_DTYPE),
         codes=codes,
-        thumbnails=tuple(thumbnail(picture, face.box) if thumbnails else b"" for face in faces),
-        frame_codes=tuple(code[None] for code in codes) if frame_codes else None,
+        thumbnails=tuple(thumbnail(picture, face.box) if options.pictures else b"" for face in faces),
+        frame_codes=tuple(code[None] for code in codes) if options.frame_codes else None,
     )

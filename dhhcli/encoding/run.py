@@ -9,13 +9,15 @@ that hash pictures only may also leave the codes of all these crops (`frame_choi
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
+from dhhcli.encoding.events import FileEvent, Skipped, Step
 from dhhcli.encoding.frame_codes import frame_choice
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.sync import Plan, decide, erase_leftovers, gone_files, make_plan, waiting
 from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
-from dhhcli.errors import MissingPathError
+from dhhcli.errors import MissingPathError, UsageError
 from dhhcli.models.network import Network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import commit, finish, lock, open_shard
@@ -28,15 +30,14 @@ def encode(
     paths: Sequence[Path],
     codes_path: Path,
     network: Network,
+    options: EncodeOptions = USUAL,
     *,
-    thumbnails: bool | None = None,
-    frame_codes: bool | None = None,
     prune: bool = False,
     roots: Sequence[Path] = (),
     workers: int = 1,
     on_step: Callable[[Step], None] = lambda _: None,
     on_plan: Callable[[set[Path]], None] = lambda _: None,
-) -> Generator[Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone]:
+) -> Generator[FileEvent]:
     """Encode files; each is on disk as soon as it is done, and one bad file stops nothing.
 
     What the codes file holds already is not done again, wherever it lies now; a changed file replaces its old rows (see
@@ -46,9 +47,7 @@ def encode(
         paths: video files and photos.
         codes_path: the file the user names; created when there is something to put into it.
         network: detector, backbone, hash layers.
-        thumbnails: keep a small picture of every track's best face; also of known videos, which are encoded again for
-            it, or stripped of them. None: pictures of new ones, known ones stay as they are.
-        frame_codes: see `frame_choice`.
+        options: what is kept of every file, and how it is decoded.
         prune: drop the codes of files that are gone.
         roots: the folders and files where a known file that is gone is reported, and dropped.
         workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
@@ -56,22 +55,24 @@ def encode(
         on_plan: called once, with the files that will probably be encoded.
 
     Raises:
-        UsageError, ShardError: as `frame_choice`.
+        UsageError, ShardError: as `frame_choice`; UsageError also for less than one worker.
         ShardError: the codes file is another model's, damaged, or being written by another process.
     """
+    if workers < 1:
+        raise UsageError(f"workers {workers}: expected at least one")
     with lock(codes_path):
-        tag = frame_choice(codes_path, network, frame_codes)
-        plan = make_plan(paths, codes_path, tag, thumbnails)
+        tag = frame_choice(codes_path, network, options.frame_codes)
+        options = replace(options, frame_codes=tag.frame_codes)
+        plan = make_plan(paths, codes_path, tag, options.thumbnails)
         on_plan(waiting(plan, paths))
-        keep = thumbnails is not False
         tried: dict[Path, str | None] = {}
         try:
             if workers == 1:
-                results = _in_turn(_jobs(paths, plan), network, keep, tag.frame_codes, on_step)
+                results = _in_turn(_jobs(paths, plan), network, options, on_step)
             else:
                 from dhhcli.encoding.workers import in_parallel
 
-                results = in_parallel(_jobs(paths, plan), network, (keep, tag.frame_codes), workers, on_step)
+                results = in_parallel(_jobs(paths, plan), network, options, workers, on_step)
             with closing(results):
                 for path, result in results:
                     if isinstance(result, EncodedVideo):
@@ -94,15 +95,11 @@ def _jobs(paths: Sequence[Path], plan: Plan) -> Iterator[Job | Decided]:
 
 
 def _in_turn(
-    items: Iterator[Job | Decided],
-    network: Network,
-    thumbnails: bool,
-    frame_codes: bool,
-    on_step: Callable[[Step], None],
+    items: Iterator[Job | Decided], network: Network, options: EncodeOptions, on_step: Callable[[Step], None]
 ) -> Generator[tuple[Path, Result]]:
     for item in items:
         if isinstance(item, Job):
-            yield item.path, encode_file(item, network, thumbnails, frame_codes, on_step=on_step)
+            yield item.path, encode_file(item, network, options, on_step=on_step)
         else:
             yield item.path, item
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dhhcli.base.prefetch import prefetch
 from dhhcli.encoding.events import Encoded, Forgotten, Relinked, Skipped, Step, Unchanged
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.photo import encode_still
 from dhhcli.encoding.track_codes import Coded, code_tracks
 from dhhcli.errors import DhhError
@@ -42,11 +43,9 @@ Result = EncodedVideo | Decided
 def encode_video(
     path: Path,
     network: Network,
+    options: EncodeOptions = USUAL,
     *,
     fingerprint: str | None = None,
-    thumbnails: bool = True,
-    frame_codes: bool = False,
-    threads: int = 0,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo:
     """The whole chain for one file.
@@ -54,10 +53,8 @@ def encode_video(
     Args:
         path: of the file.
         network: detector, backbone, hash layers.
+        options: what is kept of it; codes of frames are only where the layers hash pictures.
         fingerprint: of its content, where that is known already.
-        thumbnails: keep a small picture of every track's best face.
-        frame_codes: keep the codes of all crops; the layers hash pictures only.
-        threads: of the decoder, 0: one for each core.
         on_step: called after every look.
 
     Raises:
@@ -70,11 +67,11 @@ def encode_video(
     codes: list[npt.NDArray[np.uint8]] = []
     thumbs: list[bytes] = []
     frames: list[npt.NDArray[np.uint8]] = []
-    with open_video(path, threads=threads) as video:
+    with open_video(path, threads=options.threads) as video:
         info = video.info
         duration = float(info.duration) if info.duration else None
         of_shot: list[Coded] = []
-        found = scan(video, network.film_detector, thumbnails=thumbnails)
+        found = scan(video, network.film_detector, thumbnails=options.pictures)
         with closing(prefetch(found, SCAN_AHEAD)) as ahead:
             for item in code_tracks(ahead, network):
                 match item:
@@ -87,7 +84,9 @@ def encode_video(
                         track_rows += [(0, len(shot_rows), *coded.row) for coded in of_shot]
                         codes += [coded.code for coded in of_shot]
                         thumbs += [coded.thumbnail for coded in of_shot]
-                        frames += [coded.frames for coded in of_shot if frame_codes and coded.frames is not None]
+                        frames += [
+                            coded.frames for coded in of_shot if options.frame_codes and coded.frames is not None
+                        ]
                         of_shot.clear()
                         shot_rows.append(
                             (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
@@ -116,33 +115,23 @@ def encode_video(
         tracks=np.array(track_rows, TRACK_DTYPE),
         codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
         thumbnails=tuple(thumbs),
-        frame_codes=tuple(frames) if frame_codes else None,
+        frame_codes=tuple(frames) if options.frame_codes else None,
     )
 
 
 def encode_file(
     job: Job,
     network: Network,
-    thumbnails: bool,
-    frame_codes: bool = False,
+    options: EncodeOptions = USUAL,
     *,
-    threads: int = 0,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo | Skipped:
     """Encode a video or a photo, or say why that cannot be done."""
     path, fingerprint = job.path, job.fingerprint
     try:
         if is_photo(path):
-            return encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails, frame_codes=frame_codes)
-        return encode_video(
-            path,
-            network,
-            fingerprint=fingerprint,
-            thumbnails=thumbnails,
-            frame_codes=frame_codes,
-            threads=threads,
-            on_step=on_step,
-        )
+            return encode_still(path, network, options, fingerprint=fingerprint)
+        return encode_video(path, network, options, fingerprint=fingerprint, on_step=on_step)
     except (DhhError, OSError) as error:
         return Skipped(path, reason_of(path, error))
 

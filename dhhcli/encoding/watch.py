@@ -1,80 +1,79 @@
-"""watch: named files and folders -> encoded once, or whenever something in them is new and whole, until Ctrl-C.
+"""watch: named files and folders -> encoded once, or whenever something in them is new and whole; events.
 
 Looking is polling: it works on every file system, network shares too. A file is whole when neither its size nor its
 time has changed between two looks; a file that cannot be encoded is tried again when it has changed.
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
-from dhhcli.base.text import one_line
+from dhhcli.encoding.events import Began, Ended, FileEvent, RoundEvent, Step, Waiting, Watching
 from dhhcli.encoding.frame_codes import frame_choice
+from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.run import default_workers, encode
 from dhhcli.errors import MissingPathError
 from dhhcli.media.discover import VideoList, find_videos, require_videos
 from dhhcli.models.network import Network
-from dhhcli.output.encode_progress import EncodeProgress
 
 State = tuple[int, int]  # size in bytes, time of the last change in ns
+Events = Generator[FileEvent | RoundEvent]
 
 
 def encode_once(
     paths: Sequence[Path],
     codes_path: Path,
     network: Network,
-    console: Console,
+    options: EncodeOptions = USUAL,
     *,
-    thumbnails: bool | None = None,
-    frame_codes: bool | None = None,
     photos: bool = True,
     prune: bool = False,
     workers: int | None = None,
-) -> int:
-    """Encode everything under ``paths`` and say how it goes; the exit code. workers: None: one for two cores.
+    on_step: Callable[[Step], None] = lambda _: None,
+    on_plan: Callable[[set[Path]], None] = lambda _: None,
+) -> Events:
+    """Encode everything under ``paths``: Began, an event a file, Ended. Closed early, it keeps what is finished.
+
+    Args:
+        paths: files and folders.
+        codes_path, network, options, prune, on_step, on_plan: as for ``encode``.
+        photos: also encode the photos in folders.
+        workers: files at a time; None: one for two cores.
 
     Raises:
         MissingPathError, NoVideoError: as ``require_videos``.
         UsageError, ShardError: as ``encode``.
     """
     found = require_videos(paths, photos=photos)
-    kept = (thumbnails, frame_codes)
-    return _encode(found, paths, codes_path, network, console, kept, prune=prune, workers=workers).exit_code
+    yield from _round(found, paths, codes_path, network, options, prune, workers, on_step, on_plan)
 
 
 def encode_watching(
     paths: Sequence[Path],
     codes_path: Path,
     network: Network,
-    console: Console,
+    options: EncodeOptions = USUAL,
     *,
-    thumbnails: bool | None = None,
-    frame_codes: bool | None = None,
     photos: bool = True,
     prune: bool = False,
     workers: int | None = None,
     every: float = 10.0,
     rounds: int | None = None,
-) -> int:
-    """Look every ``every`` seconds and encode what is new or has changed and is whole; ends by KeyboardInterrupt.
+    on_step: Callable[[Step], None] = lambda _: None,
+    on_plan: Callable[[set[Path]], None] = lambda _: None,
+) -> Events:
+    """Look every ``every`` seconds and encode what is new or has changed and is whole: Watching, then round by round.
 
-    A folder that is away for a while (a network share) is waited for. ``rounds``: end after so many looks, with exit
-    code 0.
+    It goes on until it is closed or interrupted. A folder that is away for a while (a network share) is waited for:
+    Waiting, at every look. ``rounds``: end after so many looks. The others are as for ``encode_once``.
 
     Raises:
         UsageError, ShardError: as ``encode``.
     """
-    frame_choice(codes_path, network, frame_codes)  # what is wrong with it is said now, not when the first file comes
-    console.print(
-        one_line(f"watching {', '.join(map(str, paths))}; Ctrl-C ends it"),
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    # what is wrong with it is said now, not when the first file comes
+    frame_choice(codes_path, network, options.frame_codes)
+    yield Watching(tuple(paths))
     before: dict[Path, State] = {}
     done: dict[Path, State] = {}
     while rounds is None or rounds > 0:
@@ -86,58 +85,44 @@ def encode_watching(
             settled = len(whole) == len(now)
             gone = [path for path in done if path not in now]  # perhaps moved to where a file is not whole yet
             if ready or (gone and settled):
-                _encode(
-                    replace(found, videos=tuple(ready), ignored=()),
-                    paths,
-                    codes_path,
-                    network,
-                    console,
-                    (thumbnails, frame_codes),
-                    prune=prune and settled,
-                    workers=workers,
-                )
+                some = replace(found, videos=tuple(ready), ignored=())
+                pruned = prune and settled
+                yield from _round(some, paths, codes_path, network, options, pruned, workers, on_step, on_plan)
             done |= {path: now[path] for path in ready}
             if settled:
                 done = {path: done[path] for path in done if path in now}
             before = now
         except MissingPathError as error:
-            console.print(one_line(f"waiting: {error}"), markup=False, highlight=False, soft_wrap=True)
+            yield Waiting(str(error))
         if rounds is not None:
             rounds -= 1
         time.sleep(every)
-    return 0
 
 
-def _encode(
+def _round(
     found: VideoList,
     roots: Sequence[Path],
     codes_path: Path,
     network: Network,
-    console: Console,
-    kept: tuple[bool | None, bool | None],
-    *,
+    options: EncodeOptions,
     prune: bool,
     workers: int | None,
-) -> EncodeProgress:
-    """kept: small pictures, and codes of frames, as for ``encode``."""
-    with EncodeProgress(found, console) as progress:
-        events = encode(
-            found.videos,
-            codes_path,
-            network,
-            thumbnails=kept[0],
-            frame_codes=kept[1],
-            prune=prune,
-            roots=roots,
-            workers=workers or default_workers(len(found.videos)),
-            on_step=progress.step,
-            on_plan=progress.plan,
-        )
-        with closing(events):  # an interrupt between two files still merges what is finished
-            for event in events:
-                progress.done(event)
-    progress.conclude(codes_path)
-    return progress
+    on_step: Callable[[Step], None],
+    on_plan: Callable[[set[Path]], None],
+) -> Events:
+    yield Began(found)
+    yield from encode(
+        found.videos,
+        codes_path,
+        network,
+        options,
+        prune=prune,
+        roots=roots,
+        workers=default_workers(len(found.videos)) if workers is None else workers,
+        on_step=on_step,
+        on_plan=on_plan,
+    )
+    yield Ended()
 
 
 def _states(paths: Sequence[Path]) -> dict[Path, State]:

@@ -8,28 +8,26 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from dhhcli.encoding.events import Skipped, Step
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.video import Decided, Job, Result, encode_file
 from dhhcli.models.network import Network, load_network
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy onnxruntime's and FFmpeg's threads half
 
 
-def work(connection: Connection, record: str, kept: tuple[bool, bool], threads: int) -> None:
-    """What a process does: encode the files that come over the connection, send steps and results back.
-
-    kept: whether small pictures are, and codes of frames.
-    """
+def work(connection: Connection, record: str, options: EncodeOptions) -> None:
+    """What a process does: encode the files that come over the connection, send steps and results back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the process that started this one
     try:
         network = load_network(record, film=True)
         while True:
             job = connection.recv()
-            connection.send(encode_file(job, network, *kept, threads=threads, on_step=connection.send))
+            connection.send(encode_file(job, network, options, on_step=connection.send))
     except (EOFError, ConnectionError):  # nothing more to do, or nobody to do it for
         return
 
@@ -46,16 +44,13 @@ class _Worker:
 def in_parallel(
     items: Iterator[Job | Decided],
     network: Network,
-    kept: tuple[bool, bool],
+    options: EncodeOptions,
     workers: int,
     on_step: Callable[[Step], None],
 ) -> Generator[tuple[Path, Result], None, None]:
-    """Results as they are done; items that are no jobs are passed through. Closing it ends the processes at once.
-
-    kept: whether small pictures are, and codes of frames.
-    """
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    arguments = (str(network.weights.record_path), kept, threads)
+    """Results as they are done; items that are no jobs are passed through. Closing it ends the processes at once."""
+    threads = options.threads or max(1, (os.cpu_count() or 1) // workers)
+    arguments = (str(network.weights.record_path), replace(options, threads=threads))
     crew: list[_Worker] = []
     idle: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
     try:
@@ -95,7 +90,7 @@ def in_parallel(
             process.join()
 
 
-def _start(arguments: tuple[str, tuple[bool, bool], int]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
+def _start(arguments: tuple[str, EncodeOptions]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
     process.start()

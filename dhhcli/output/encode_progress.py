@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dhhcli.base.text import counted, one_line
-from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
+from dhhcli.encoding.events import Encoded, FileEvent, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
 from dhhcli.media.discover import VideoList, is_photo
 
 LISTED = 20  # ignored files that are named; the rest are counted
@@ -138,7 +138,7 @@ class EncodeProgress:
         else:
             self._say(f"{step.path}: {words}")
 
-    def done(self, event: Encoded | Unchanged | Relinked | Forgotten | Skipped | Gone) -> None:
+    def done(self, event: FileEvent) -> None:
         """A file was finished, one way or another."""
         if isinstance(event, Gone):
             self.summary.gone.append(event)

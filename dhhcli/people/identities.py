@@ -90,11 +90,9 @@ def find_people(
         MissingPathError, ShardError: there are no codes, or they are damaged or another model's.
         NamesError: the names beside it cannot be used.
         WeightsError: the weights cannot be used, or are not calibrated and ``within`` is not given.
-        UsageError: ``within`` is more than all bits.
+        UsageError: ``within`` is less than none or more than all bits.
     """
     with open_shard(codes_path) as shard:
-        if within is not None and within > shard.tag.bits:
-            raise UsageError(f"--within {within:g}: the codes have {shard.tag.bits} bits")
         tracks = shard.track_rows(np.arange(len(shard)))
         rows = rows_of(shard, read_names(codes_path))
         number = people_numbers(codes_path, shard, tracks, rows, within=within, weights=weights)
@@ -111,6 +109,8 @@ def people_numbers(
     weights: str | None = None,
 ) -> Rows:
     """Number of the person whom each track shows, (n,), from 1. Raises as ``find_people``."""
+    if within is not None and not 0 <= within <= shard.tag.bits:
+        raise UsageError(f"--within {within:g}: the codes have {shard.tag.bits} bits")
     curve = _curve(codes_path, shard.tag, weights, needed=within is None)
     if within is None:
         assert curve is not None

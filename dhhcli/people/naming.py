@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dhhcli.base.text import counted
 from dhhcli.errors import NamesError, UsageError
-from dhhcli.people.identities import at_once, people_numbers
+from dhhcli.people.identities import Person, at_once, people_numbers
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.names import (
     Place,
@@ -49,7 +49,7 @@ def list_names(codes_path: Path) -> list[Named]:
 
 def give_name(
     codes_path: Path,
-    who: str | None,
+    who: str | Person | None,
     new: str,
     *,
     tracks: Sequence[int] = (),
@@ -61,15 +61,15 @@ def give_name(
     Args:
         codes_path: the codes file; the names lie beside it.
         who: number of a person as ``dhh people`` prints it with the same ``within`` and ``weights``, or a name that is
-            given already; None: ``tracks``.
+            given already; a Person: whoever their best track is of now; None: ``tracks``.
         new: the name. Who has it already stays who has it too.
         tracks: rows of the codes file.
         within, weights: as for ``find_people``.
 
     Raises:
         UsageError: no person and no tracks, or both.
-        NamesError: there is no such person, track or name; the person has another name; or two of the tracks are seen
-            at once, so they are two people.
+        NamesError: there is no such person, track or name (any more); the person has another name; or two of the
+            tracks are seen at once, so they are two people.
         MissingPathError, ShardError, WeightsError: as ``find_people``.
     """
     if (who is None) != bool(tracks):
@@ -80,7 +80,7 @@ def give_name(
         names = read_names(codes_path)
         rows = rows_of(shard, names)
         all_tracks = shard.track_rows(np.arange(len(shard)))
-        if who is not None and not who.isdecimal():
+        if isinstance(who, str) and not who.isdecimal():
             old = known_name(names, who, codes_path)
             own, places = rows[old], list(names[old])
             what = f"{old} is now called {new}"
@@ -89,7 +89,8 @@ def give_name(
                 own = _tracks(codes_path, shard, tracks)
             else:
                 number = people_numbers(codes_path, shard, all_tracks, rows, within=within, weights=weights)
-                own = _person(codes_path, int(who), number, rows, new)
+                now = int(who) if isinstance(who, str) else _number_now(codes_path, shard, all_tracks, number, who)
+                own = _person(codes_path, now, number, rows, new)
             places = places_of(shard, own)
             what = f"{new}: {counted(len(own), 'track')}"
         after = with_name(names, new, places)
@@ -103,6 +104,18 @@ def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int]) -> Rows:
     if any(not 0 <= track < len(shard) for track in tracks):
         raise NamesError(f"{codes_path}: has tracks 0 to {len(shard) - 1}; see the column track of dhh people")
     return np.unique(np.array(tracks, np.int64))
+
+
+def _number_now(codes_path: Path, shard: Shard, tracks: NDArray[np.void], number: Rows, person: Person) -> int:
+    """Number of whoever the person's best track is of; NamesError where they are not first seen where they were."""
+    if person.track < len(number):
+        now = int(number[person.track])
+        own = np.flatnonzero(number == now)
+        first = tracks[own[np.lexsort((own, tracks["start_pts"][own], tracks["video"][own]))[0]]]
+        shot = shard.shots_rows(first["shot"][None])[0]
+        if (shard.video(int(first["video"])).path, int(shot["number"])) == (person.video, person.shot):
+            return now
+    raise NamesError(f"{codes_path}: has changed since person {person.person} was listed; list the people again")
 
 
 def _person(codes_path: Path, person: int, number: Rows, rows: dict[str, Rows], new: str) -> Rows:

@@ -64,7 +64,7 @@ def forget(
     or when nothing is found.
 
     Raises:
-        UsageError: nothing is named, photos without a distance, or a distance of more than all bits.
+        UsageError: nothing is named, photos without a distance, or a number out of its range.
         ShardError, MissingPathError: the file is damaged or being written, or holds no such video or track.
         NamesError: nobody is called so, or the names beside it are damaged.
         PhotoError, NoFaceError, WeightsError: a photo cannot be hashed.
@@ -75,10 +75,12 @@ def forget(
         raise UsageError("--photo and --within go together: everyone within so many bits of the photo is forgotten")
     if request.face > 1 and not request.photos:
         raise UsageError("--face says which face of a --photo; add --photo")
+    if request.face < 1:
+        raise UsageError(f"--face {request.face} is not a number from 1 up")
     open_shard(codes_path).close()  # before the lock leaves its file beside a name that was mistyped
     with lock(codes_path):
         with open_shard(codes_path) as shard:
-            if request.within is not None and request.within > shard.tag.bits:
+            if request.within is not None and not 0 <= request.within <= shard.tag.bits:
                 raise UsageError(f"--within {request.within}: the codes have {shard.tag.bits} bits")
             videos = _videos(codes_path, shard, request.videos)
             distances, notes = _near(shard, request, weights)

@@ -1,6 +1,7 @@
 """query: Request (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody
 from dhhcli.search.distances import Soft
+from dhhcli.search.exact import Hit as ExactHit
+from dhhcli.search.exact import exact_hits
 from dhhcli.search.options import Fuse, Rank, Way
 from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
@@ -47,6 +50,7 @@ class Request:
     per_video: int | None = None  # shots
     merge: float | None = None  # seconds; hits of a video that are no farther apart become one row
     thumbnails: bool = False
+    exact: bool = False  # also rows as Python programs take them
     why: int | None = None  # rank of a row to explain
     cuda: bool = False  # search on a GPU
     way: Way | None = None  # None: by average where the codes file keeps codes of frames
@@ -71,6 +75,7 @@ class Answer:
     asked: tuple[Asked, ...] = ()  # a question each
     skipped: int = 0  # questions that could not be asked
     explanation: "Explanation | None" = None
+    exact: tuple[ExactHit, ...] = ()  # one a row when asked for
 
     @property
     def exit_code(self) -> int:
@@ -80,16 +85,18 @@ class Answer:
         return 0 if self.rows else 3
 
 
-def find_person(request: Request, codes_path: Path, *, weights: str | None = None) -> Answer:
+def find_person(
+    request: Request, codes_path: Path, *, weights: str | None = None, load: Callable[..., Network] = load_network
+) -> Answer:
     """Rank the shots of a codes file by how near they come to a person, or to each of several.
 
     First the tracks are searched that ``where`` allows; shots are ranked (ranking.py), those beyond the limits left
-    out,
-    then all but the first ``per_video`` of a video, then all but the first ``top``; what remains is joined.
+    out, then all but the first ``per_video`` of a video, then all but the first ``top``; what remains is joined.
+    ``load``: stands in for ``load_network``, where what it loads is kept from one request to the next.
 
     Raises:
-        UsageError: options that contradict each other, a limit that is not between 0 and 1, no row of the rank ``why``;
-            codes of frames are to be searched on a GPU.
+        UsageError: options that contradict each other, a number out of its range, no row of the rank ``why``; codes
+            of frames are to be searched on a GPU.
         MissingPathError, PhotoError, NoFaceError, VideoError, NoVideoError: a photo or video cannot be used; with
             ``each`` this is a note.
         MissingPathError, ShardError: there are no codes, or they are damaged, another model's, or hold no such track,
@@ -101,7 +108,7 @@ def find_person(request: Request, codes_path: Path, *, weights: str | None = Non
     with open_shard(codes_path) as shard:
         films = any(is_film(word) for word in (*request.words, *request.also, *request.without, *request.never))
         several = len(request.words) > 1 and not request.each
-        network = load_network(
+        network = load(
             weights or shipped_as(shard.tag.fingerprint),
             tracks=request.why is not None or films or several,
             film=request.why is not None or films,
@@ -121,6 +128,15 @@ def _check(request: Request) -> None:
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:
             raise UsageError(f"{option} {limit} is not between 0 and 1")
+    for option, number, least in (
+        ("--top", request.top, 1),
+        ("--per-video", request.per_video, 1),
+        ("--face", request.face, 1),
+        ("--max-distance", limits.max_distance, 0),
+        ("--merge", request.merge, 0),
+    ):
+        if number is not None and not least <= number < math.inf:
+            raise UsageError(f"{option} {number} is not a number from {least} up")
     if request.each and (request.why is not None or request.thumbnails):
         raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
 
@@ -201,7 +217,9 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
     pictures = tuple(shard.thumbnail(row.track) if request.thumbnails else b"" for row in rows)
     numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
     explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
-    return Answer(tuple(rows), pictures, tuple(notes), _ends(shard, numbers), tuple(people), skipped, explanation)
+    exact = tuple(exact_hits(shard, rows, pictures)) if request.exact else ()
+    videos = _ends(shard, numbers)
+    return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact)
 
 
 def _one(

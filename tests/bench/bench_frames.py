@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from footage import encoded_video
 
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.video import encode_video
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import code_bytes, pack
@@ -97,7 +98,7 @@ def test_encoding_with_codes_of_frames(sample: Sample, picture_weights: Path) ->
     for _ in range(4):
         for frames, times in taken.items():
             start = time.perf_counter()
-            encode_video(sample.film, network, frame_codes=frames)
+            encode_video(sample.film, network, EncodeOptions(frame_codes=frames))
             times.append(time.perf_counter() - start)
     without, with_them = min(taken[False]), min(taken[True])
     words = f"without {without:.2f} s, with codes of frames {with_them:.2f} s: {with_them / without:.3f} times"

@@ -27,6 +27,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import HDBSCAN
 
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.run import encode
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.calibration import Curve, Spread, from_record
@@ -125,7 +126,9 @@ def film(network: Network) -> Tracks:
     nearest: dict[int, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "codes.h5"
-        for _ in encode(sorted((DATA / "film" / "clips").glob("*.mp4")), path, network, thumbnails=False):
+        for _ in encode(
+            sorted((DATA / "film" / "clips").glob("*.mp4")), path, network, EncodeOptions(thumbnails=False)
+        ):
             pass
         with open_shard(path) as shard:
             tracks, codes = shard.track_rows(np.arange(len(shard))), np.array(shard.codes)

@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
+from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
@@ -137,7 +138,7 @@ def film(network: Network, curve: Curve) -> Asked:
                 sys.stderr.write(f"{error}\n")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "codes.h5"
-        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), path, network, thumbnails=False):
+        for _ in encode(sorted((FILM / "clips").glob("*.mp4")), path, network, EncodeOptions(thumbnails=False)):
             pass
         with open_shard(path) as shard:
             tracks, codes = shard.track_rows(np.arange(len(shard))), np.array(shard.codes)

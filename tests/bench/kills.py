@@ -27,8 +27,8 @@ import numpy as np
 import onnxruntime  # noqa: F401
 from synthetic import scene, write_video
 
-import dhhcli.encoding.run  # what every child needs is imported before it is forked
-import dhhcli.encoding.watch
+import dhhcli.cli.encode_loop  # what every child needs is imported before it is forked
+import dhhcli.encoding.run
 import dhhcli.storage.codes_file
 from dhhcli.cli.app import app
 from dhhcli.errors import MissingPathError

@@ -1,0 +1,82 @@
+"""encode_loop: events of an encoding, or of a watch without end -> words and a live line on stderr; an exit code."""
+
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dhhcli.base.text import one_line
+from dhhcli.encoding.events import Began, Ended, RoundEvent, Waiting, Watching
+from dhhcli.encoding.options import USUAL, EncodeOptions
+from dhhcli.encoding.watch import Events, encode_once, encode_watching
+from dhhcli.models.network import Network
+from dhhcli.output.encode_progress import EncodeProgress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def encode_loop(
+    paths: list[Path],
+    codes_path: Path,
+    network: Network,
+    console: "Console",
+    options: EncodeOptions = USUAL,
+    *,
+    photos: bool = True,
+    prune: bool = False,
+    workers: int | None = None,
+    every: float | None = None,
+    rounds: int | None = None,
+) -> int:
+    """Encode and say how it goes; the exit code.
+
+    ``every``: watch, with so many seconds between two looks, until KeyboardInterrupt, or for so many ``rounds`` with
+    exit code 0; None: encode once. Everything else, and what is raised, is as for ``encode_once`` and
+    ``encode_watching``.
+    """
+    run = encode_once if every is None else partial(encode_watching, every=every, rounds=rounds)
+    shown: list[EncodeProgress] = []  # of the round that is on, or was the last
+    events = run(
+        paths,
+        codes_path,
+        network,
+        options,
+        photos=photos,
+        prune=prune,
+        workers=workers,
+        on_step=lambda step: shown[-1].step(step),
+        on_plan=lambda waiting: shown[-1].plan(waiting),
+    )
+    with closing(events):
+        for event in events:
+            after: object = event
+            if isinstance(event, Began):
+                shown[:] = [EncodeProgress(event.files, console)]
+                after = _show(events, shown[-1])
+            match after:
+                case Ended():
+                    shown[-1].conclude(codes_path)
+                case Watching(watched):
+                    _say(console, f"watching {', '.join(map(str, watched))}; Ctrl-C ends it")
+                case Waiting(reason):
+                    _say(console, f"waiting: {reason}")
+    return shown[-1].exit_code if every is None else 0
+
+
+def _show(events: Events, progress: EncodeProgress) -> RoundEvent | None:
+    """Show what becomes of the files of a round; the event that ends it."""
+    with progress:
+        try:
+            for event in events:
+                if isinstance(event, RoundEvent):
+                    return event
+                progress.done(event)
+        except BaseException:  # an interrupt between two files: what is finished is merged before that is said
+            events.close()
+            raise
+    return None
+
+
+def _say(console: "Console", line: str) -> None:
+    console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
