@@ -92,7 +92,8 @@ class Shard:
     def end_pts(self, row: int) -> int:
         """Where the last shot of the video in `row` ends (exclusive); its start when it has no shot."""
         piece, local = self._locate("videos", row)
-        first, last = (int(piece.videos["shot_end"][at]) if at >= 0 else 0 for at in (local - 1, local))
+        ends = piece.videos["shot_end"]  # they count from the beginning of the file that the piece is a view of
+        first, last = (int(ends[at]) - piece.origin.shot if at >= 0 else 0 for at in (local - 1, local))
         return int(piece.shots["end_pts"][last - 1]) if last > first else self.video(row).start_pts
 
     def track_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.void]:
