@@ -2,13 +2,25 @@
 
 A GPU build of onnxruntime lists its providers; the first of ``GPUS`` that starts is taken, and the processor stands in
 for what the device does not run. ``DHH_PROVIDER=CPUExecutionProvider`` (or any other name) overrules that.
+
+From 1.27 on onnxruntime counts who runs it: while it is imported it writes a device id and a database below HOME, and
+looks up a host of its maker. Nothing of that may happen here, so this is the only module that imports it (whoever needs
+another part of it imports this one first); the variables have to stand before the import, and every process of a worker
+comes by here too.
 """
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import onnxruntime
+# Releases differ in the name that they go by.
+TELEMETRY_OFF: Final = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")
+os.environ.update(dict.fromkeys(TELEMETRY_OFF, "1"))
+
+import onnxruntime  # noqa: E402  (after the variables)
+
+if hasattr(onnxruntime, "disable_telemetry_events"):  # Windows has no variable; or a program imported it before us
+    onnxruntime.disable_telemetry_events()
 
 CPU = "CPUExecutionProvider"
 # Not listed: TensorRT and OpenVINO, which compile for minutes at every new size of picture.

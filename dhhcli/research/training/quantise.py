@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.faces.detector import _with_free_size
 from dhhcli.media.sample import portraits
 from dhhcli.media.video import open_video
