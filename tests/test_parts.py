@@ -25,8 +25,8 @@ from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.output.timelines.export import export
 from dhhcli.search.query import Answer, Request, find_person, saved_videos
 from dhhcli.search.terms import parse_word
-from dhhcli.storage import codes_file
 from dhhcli.storage.codes_file import EncodedVideo, commit, compact, open_shard
+from dhhcli.storage.hdf5_file import write_file
 from dhhcli.storage.inventory import list_entries
 from dhhcli.storage.record import path_bytes, to_tables
 
@@ -69,7 +69,7 @@ def split(path: Path, videos: list[EncodedVideo], places: list[int], older: list
                     units[path_bytes(unit, 0)] = unit
         pieces = [units[key] for key in sorted(units)]
         if pieces or place == 0:
-            codes_file.write_file(home if name is None else folder / name, SHIPPED, pieces)
+            write_file(home if name is None else folder / name, SHIPPED, pieces)
     for video, at in zip(videos, places, strict=True):
         if at == 3:
             commit(path, SHIPPED, video)

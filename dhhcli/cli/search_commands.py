@@ -278,7 +278,8 @@ def name(
         ),
     ] = None,
     track: Annotated[
-        list[int] | None, typer.Option("--track", help="Name this track instead of a person; repeatable.")
+        list[str] | None,
+        typer.Option("--track", metavar="TRACK", help="Name this track (or track_id) instead of a person; repeatable."),
     ] = None,
     remove: Annotated[
         str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")

@@ -41,6 +41,7 @@ from dhhcli.search.scope import shot_tracks_of, video_row
 from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
+from dhhcli.storage.track_id import rows_called
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
@@ -176,6 +177,8 @@ def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
 
 def _checked(shard: Shard, word: Track) -> int:
     """Its row. Raises ShardError where there is none, or it is not where it should be."""
+    if isinstance(word.row, str):
+        return int(rows_called(shard, word.row, "the codes file")[0])
     if word.row >= len(shard):
         last = f"tracks 0 to {len(shard) - 1}" if len(shard) else "no tracks"
         raise ShardError(f"track {word.row}: the codes file has {last}; see the column track of dhh query")

@@ -24,6 +24,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +54,11 @@ __all__ = [
     "lock",
     "open_shard",
     "parts_of",
+    "remove_unfinished",
     "remove_videos",
     "replace_all",
 ]
+UNFINISHED: Final = (".tmp", *(f".{what}.*.tmp" for what in ("faiss", "faiss.json", "names", "skipped", "forgetting")))
 MAX_PARTS: Final = 64  # opening a part costs about a millisecond; so many are folded by `commit`
 SMALL: Final = 1 << 28  # bytes: a codes file up to this size is written anew at the end of every run, in about a second
 
@@ -176,7 +179,7 @@ def _tidy(home: Path, merged_parts: Sequence[ShardFile]) -> None:
     folder = _parts_folder(home)
     for part in reversed(merged_parts):
         part.path.unlink(missing_ok=True)
-    _remove_unfinished(home)
+    remove_unfinished(home)
     if folder.exists():
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -191,7 +194,7 @@ def replace_all(codes_path: Path, tag: ModelTag, pieces: Sequence[Tables], tombs
     home = codes_path.resolve()
     if _part_paths(_parts_folder(home)):
         raise ValueError(f"{codes_path}: has parts, which would win over what is written now")
-    _remove_unfinished(home)
+    remove_unfinished(home)
     write_file(home, tag, pieces, tombstones)
 
 
@@ -223,7 +226,7 @@ def remove_videos(codes_path: Path, paths: Collection[Path]) -> int:
         elif gone:
             write_file(file.path, file.tag, [*kept, view(file.tables, first, count)], file.tombstones)
         removed |= gone
-    _remove_unfinished(home)
+    remove_unfinished(home)
     return len(removed)
 
 
@@ -278,9 +281,17 @@ def _part_paths(folder: Path) -> list[Path]:
     return [p for p in paths if not _is_pack(p)] + [p for p in reversed(paths) if _is_pack(p)]
 
 
-def _remove_unfinished(home: Path) -> None:
-    """Remove what a killed writer left: of no use, and it may hold what is to be removed."""
-    for path in (home.with_name(home.name + ".tmp"), *_parts_folder(home).glob("*.tmp")):
+def remove_unfinished(codes_path: Path) -> None:
+    """Remove what killed writers left of codes, index and names: of no use, and it may hold what is to be removed.
+
+    The lock is held, so nobody writes them now.
+    """
+    home = codes_path.resolve()
+    for hidden in ("", "."):  # earlier versions hid them
+        for what in UNFINISHED:
+            for path in home.parent.glob(f"{hidden}{escape(home.name)}{what}"):
+                path.unlink(missing_ok=True)
+    for path in _parts_folder(home).glob("*.tmp"):
         path.unlink(missing_ok=True)
 
 
