@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.atomic_write import sync_folder
-from dhhcli.errors import MissingPathError, ShardError
+from dhhcli.errors import MissingPathError, PassingError, ShardError
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.storage.hdf5_file import ShardFile, read_file, write_file
+from dhhcli.storage.hdf5_file import FULL, ShardFile, read_file, write_file
 from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, intact, path_bytes, to_tables
 from dhhcli.storage.schema import NO_TOMBSTONES, SHOT_DTYPE, TRACK_DTYPE, Tables, content_hash, view
 from dhhcli.storage.shard import Shard, check_model, merged, other_model
@@ -58,7 +58,10 @@ __all__ = [
     "remove_videos",
     "replace_all",
 ]
-UNFINISHED: Final = (".tmp", *(f".{what}.*.tmp" for what in ("faiss", "faiss.json", "names", "skipped", "forgetting")))
+UNFINISHED: Final = (
+    ".tmp",
+    *(f".{what}.*.tmp" for what in ("faiss", "faiss.json", "names", "skipped", "forgetting", "merging")),
+)
 MAX_PARTS: Final = 64  # opening a part costs about a millisecond; so many are folded by `commit`
 SMALL: Final = 1 << 28  # bytes: a codes file up to this size is written anew at the end of every run, in about a second
 
@@ -109,7 +112,8 @@ def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:
         folder.mkdir(exist_ok=True)
         sync_folder(home.parent)
     except OSError as error:
-        raise ShardError(f"{folder}: cannot be made ({error.strerror}); name another place for the codes") from error
+        kind = PassingError if error.errno in FULL else ShardError
+        raise kind(f"{folder}: cannot be made ({error.strerror}); name another place for the codes") from error
     write_file(_part_path(folder, path_bytes(unit, 0)), tag, [unit])
     if sum(not _is_pack(path) for path in _part_paths(folder)) >= MAX_PARTS:
         _fold(home, tag)
@@ -249,7 +253,7 @@ def lock(codes_path: Path) -> Iterator[None]:
         try:
             portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
         except portalocker.AlreadyLocked as error:
-            raise ShardError(f"{codes_path}: another dhh is writing it; wait until it has finished") from error
+            raise PassingError(f"{codes_path}: another dhh is writing it; wait until it has finished") from error
         except (portalocker.LockException, OSError) as error:
             cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else error
             reason = getattr(cause, "strerror", None) or cause
@@ -293,6 +297,8 @@ def remove_unfinished(codes_path: Path) -> None:
                 path.unlink(missing_ok=True)
     for path in _parts_folder(home).glob("*.tmp"):
         path.unlink(missing_ok=True)
+    if home.exists():  # of a merge that was killed when it was done
+        home.with_name(f"{home.name}.merging").unlink(missing_ok=True)
 
 
 def _read_parts(home: Path) -> list[ShardFile]:
