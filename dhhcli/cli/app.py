@@ -19,6 +19,7 @@ class Commands(TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the command line, which may print help."""
+        args = (args[0], _spelt(args[1]), *args[2:])
         with _errors_as_words():
             return super().make_context(*args, **kwargs)
 
@@ -26,6 +27,12 @@ class Commands(TyperGroup):
         """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
         with _errors_as_words():
             return super().invoke(ctx)
+
+
+def _spelt(words: list[str]) -> list[str]:
+    """``--prune=all`` as typer can read it: an option with and without a value would take the folder behind it."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*("--prune-all" if word == "--prune=all" else word for word in words[:end]), *words[end:]]
 
 
 @contextmanager

@@ -34,7 +34,16 @@ def encode(
         ),
     ] = None,
     photos: Annotated[bool, typer.Option(help="Also encode the photos in folders.")] = True,
-    prune: Annotated[bool, typer.Option("--prune", help="Drop the codes of files that are gone.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Drop the codes of files that are gone, but for those of a folder that is empty or not there.",
+        ),
+    ] = False,
+    prune_all: Annotated[
+        bool, typer.Option("--prune-all", help="The same, also of more than a tenth at once; or --prune=all.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
     ] = False,
@@ -65,7 +74,7 @@ def encode(
             thumbnails=thumbnails,
             frame_codes=frame_codes,
             photos=photos,
-            prune=prune,
+            prune="all" if prune_all else prune,
             workers=workers,
         )
     )

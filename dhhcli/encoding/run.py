@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dhhcli.encoding.events import Encoded, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
 from dhhcli.encoding.frame_codes import frame_choice
-from dhhcli.encoding.sync import Plan, decide, erase_leftovers, gone_files, make_plan, waiting
+from dhhcli.encoding.sync import Plan, Prune, decide, erase_leftovers, gone_files, make_plan, waiting
 from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
 from dhhcli.errors import MissingPathError
 from dhhcli.models.network import Network
@@ -31,7 +31,7 @@ def encode(
     *,
     thumbnails: bool | None = None,
     frame_codes: bool | None = None,
-    prune: bool = False,
+    prune: Prune = False,
     roots: Sequence[Path] = (),
     workers: int = 1,
     on_step: Callable[[Step], None] = lambda _: None,
@@ -49,7 +49,7 @@ def encode(
         thumbnails: keep a small picture of every track's best face; also of known videos, which are encoded again for
             it, or stripped of them. None: pictures of new ones, known ones stay as they are.
         frame_codes: see `frame_choice`.
-        prune: drop the codes of files that are gone.
+        prune: drop the codes of files that are gone; see `gone_files`.
         roots: the folders and files where a known file that is gone is reported, and dropped.
         workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
         on_step: called after every look.

@@ -129,7 +129,7 @@ def encode_file(
     threads: int = 0,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo | Skipped:
-    """Encode a video or a photo, or say why that cannot be done."""
+    """Encode a video or a photo, or say why that cannot be done: anything that a reader raises is this file's fault."""
     path, fingerprint = job.path, job.fingerprint
     try:
         if is_photo(path):
@@ -145,6 +145,9 @@ def encode_file(
         )
     except (DhhError, OSError) as error:
         return Skipped(path, reason_of(path, error))
+    except Exception as error:  # noqa: BLE001 - readers of dozens of formats, and what hostile files make of them
+        words = " ".join(str(error).split())[:200]
+        return Skipped(path, f"cannot be read ({type(error).__name__}{': ' if words else ''}{words})")
 
 
 def encoded(path: Path, result: EncodedVideo) -> Encoded:

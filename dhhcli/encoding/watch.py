@@ -15,10 +15,12 @@ from rich.console import Console
 from dhhcli.base.text import one_line
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.run import default_workers, encode
-from dhhcli.errors import MissingPathError
+from dhhcli.encoding.sync import Prune
+from dhhcli.errors import MissingPathError, PassingError
 from dhhcli.media.discover import VideoList, find_videos, require_videos
 from dhhcli.models.network import Network
 from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.storage.hdf5_file import FULL
 
 State = tuple[int, int]  # size in bytes, time of the last change in ns
 
@@ -32,7 +34,7 @@ def encode_once(
     thumbnails: bool | None = None,
     frame_codes: bool | None = None,
     photos: bool = True,
-    prune: bool = False,
+    prune: Prune = False,
     workers: int | None = None,
 ) -> int:
     """Encode everything under ``paths`` and say how it goes; the exit code. workers: None: one for two cores.
@@ -55,15 +57,16 @@ def encode_watching(
     thumbnails: bool | None = None,
     frame_codes: bool | None = None,
     photos: bool = True,
-    prune: bool = False,
+    prune: Prune = False,
     workers: int | None = None,
     every: float = 10.0,
     rounds: int | None = None,
 ) -> int:
     """Look every ``every`` seconds and encode what is new or has changed and is whole; ends by KeyboardInterrupt.
 
-    A folder that is away for a while (a network share) is waited for. ``rounds``: end after so many looks, with exit
-    code 0.
+    A folder that is away for a while (a network share) is waited for, and so is whoever else writes the codes, or room
+    on a full disk. Where another disk lies at a folder than at first nothing is dropped. ``rounds``: end after so many
+    looks, with exit code 0.
 
     Raises:
         UsageError, ShardError: as ``encode``.
@@ -75,12 +78,16 @@ def encode_watching(
         highlight=False,
         soft_wrap=True,
     )
+    waiting = ""
+    devices: dict[Path, int] = {}
     before: dict[Path, State] = {}
     done: dict[Path, State] = {}
     while rounds is None or rounds > 0:
         try:
             found = find_videos(paths, photos=photos)
             now = _states(found.videos)
+            here = _devices(paths)
+            devices = here | devices
             whole = [path for path, state in now.items() if before.get(path) == state]
             ready = [path for path in whole if done.get(path) != now[path]]
             settled = len(whole) == len(now)
@@ -93,15 +100,19 @@ def encode_watching(
                     network,
                     console,
                     (thumbnails, frame_codes),
-                    prune=prune and settled,
+                    prune=settled and here == devices and prune,
                     workers=workers,
                 )
             done |= {path: now[path] for path in ready}
             if settled:
                 done = {path: done[path] for path in done if path in now}
-            before = now
-        except MissingPathError as error:
-            console.print(one_line(f"waiting: {error}"), markup=False, highlight=False, soft_wrap=True)
+            before, waiting = now, ""
+        except (MissingPathError, PassingError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            if str(error) != waiting:  # once, not every few seconds for a night
+                waiting = str(error)
+                console.print(one_line(f"waiting: {error}"), markup=False, highlight=False, soft_wrap=True)
         if rounds is not None:
             rounds -= 1
         time.sleep(every)
@@ -116,7 +127,7 @@ def _encode(
     console: Console,
     kept: tuple[bool | None, bool | None],
     *,
-    prune: bool,
+    prune: Prune,
     workers: int | None,
 ) -> EncodeProgress:
     """kept: small pictures, and codes of frames, as for ``encode``."""
@@ -138,6 +149,11 @@ def _encode(
                 progress.done(event)
     progress.conclude(codes_path)
     return progress
+
+
+def _devices(roots: Sequence[Path]) -> dict[Path, int]:
+    """On which disk each of the named folders is that is there."""
+    return {root: root.stat().st_dev for root in roots if root.exists()}
 
 
 def _states(paths: Sequence[Path]) -> dict[Path, State]:

@@ -10,11 +10,13 @@ Files come from other people too. Whatever is not exactly this is refused: other
 external storage, virtual datasets, sizes that do not fit the file or each other.
 """
 
+import errno
 import mmap
 import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from dhhcli.base.atomic_write import sync_folder
 from dhhcli.base.version import __version__
-from dhhcli.errors import MissingPathError, ShardError
+from dhhcli.errors import MissingPathError, PassingError, ShardError
 from dhhcli.models.binary_codes import BIT_ORDER, code_bytes
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.hdf5_layout import make_skeleton
@@ -45,6 +47,7 @@ FORMAT_VERSION: Final = 2
 FRAMES_VERSION: Final = 3  # of files with codes of frames; others stay readable for a dhh that knows none
 READ_VERSIONS: Final = (1, 2, 3)  # 1 has no tombstones
 MAX_ROWS: Final = 2**31 - 1  # row numbers are int32
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE) if os.name != "nt" else (errno.ENOSPC, errno.EIO)
 MAX_TEXT: Final = 4096  # bytes of a root attribute
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
@@ -78,8 +81,10 @@ def write_file(
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, RuntimeError, ShardError) as error:
-        temporary.unlink(missing_ok=True)
-        raise ShardError(f"{path}: cannot be written ({_line(error)}); free space or another folder?") from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        kind = PassingError if isinstance(error, OSError) and error.errno in FULL else ShardError
+        raise kind(f"{path}: cannot be written ({_line(error)}); free space or another folder?") from error
 
 
 def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void]) -> None:
