@@ -21,7 +21,7 @@ from dhhcli.media.shots import Shot
 from dhhcli.media.video import open_video
 from dhhcli.models.binary_codes import code_bytes
 from dhhcli.models.network import Network
-from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, recorded_path
+from dhhcli.storage.record import EncodedVideo, VideoRecord, check_encoded, content_fingerprint, recorded_path
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE
 
 SCAN_AHEAD = 48  # tracks, shots and looks that may wait for the network
@@ -133,16 +133,19 @@ def encode_file(
     path, fingerprint = job.path, job.fingerprint
     try:
         if is_photo(path):
-            return encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails, frame_codes=frame_codes)
-        return encode_video(
-            path,
-            network,
-            fingerprint=fingerprint,
-            thumbnails=thumbnails,
-            frame_codes=frame_codes,
-            threads=threads,
-            on_step=on_step,
-        )
+            made = encode_still(path, network, fingerprint=fingerprint, thumbnails=thumbnails, frame_codes=frame_codes)
+        else:
+            made = encode_video(
+                path,
+                network,
+                fingerprint=fingerprint,
+                thumbnails=thumbnails,
+                frame_codes=frame_codes,
+                threads=threads,
+                on_step=on_step,
+            )
+        check_encoded(made)
+        return made
     except (DhhError, OSError) as error:
         return Skipped(path, reason_of(path, error))
     except Exception as error:  # noqa: BLE001 - readers of dozens of formats, and what hostile files make of them

@@ -30,7 +30,7 @@ FORMAT_VERSION = 2  # 1 kept the backbone beside the hash layers in one safetens
 EXPANDED_VERSION = 3  # written where there are expansions: who reads up to 2 would leave them out
 READABLE = (1, FORMAT_VERSION, EXPANDED_VERSION)
 DEFAULT = "dhh-128"
-MOST_BITS = 4096  # of a code; ours have 12 to 256
+MOST_BITS = 512  # of a code; ours have 12 to 256
 MOST_RECORD = 1 << 26  # bytes
 
 

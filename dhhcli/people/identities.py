@@ -237,7 +237,7 @@ def _described(
             )
         )
         if faces:
-            pictures.append((picked, tuple(shard.thumbnail(int(track)) for track in picked)))
+            pictures.append((picked, tuple(shard.picture(int(track)) for track in picked)))
     return People(tuple(people), tuple(together), tuple(pictures), number, _notes(count, len(shown), min_tracks))
 
 

@@ -116,7 +116,7 @@ def forget(
             tracks = set(rows_meant(shard, request.tracks, str(codes_path)).tolist()) | set(distances) | called
             tracks |= _copies(shard, tracks)
             removed = _record(shard, videos, tracks, distances)
-            pictures = [b"" if line.track is None else shard.thumbnail(line.track) for line in removed]
+            pictures = [b"" if line.track is None else shard.picture(line.track) for line in removed]
             tag, content = shard.tag, shard.content
         notes += _other_names(codes_path)
         if not (removed or places) or (removed and not ask(removed, pictures)) or dry_run:

@@ -171,7 +171,7 @@ def _choice(code: PhotoCode) -> str:
 def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
     rows = shard.track_rows(np.array([track]))[0]
     soft = unpack(shard.code_rows(np.array([track])), shard.tag.bits)[0].astype(np.float32)
-    picture = (shard.video(int(rows["video"])).path, shard.thumbnail(track))
+    picture = (shard.video(int(rows["video"])).path, shard.picture(track))
     return _Look(soft, f"track {track}", picture, apart=int(rows["shot"]), note=note)
 
 

@@ -38,6 +38,7 @@ from dhhcli.storage.hdf5_file import FULL, ShardFile, read_file, write_file
 from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, intact, path_bytes, to_tables
 from dhhcli.storage.schema import NO_TOMBSTONES, SHOT_DTYPE, TRACK_DTYPE, Tables, content_hash, view
 from dhhcli.storage.shard import Shard, check_model, merged, other_model
+from dhhcli.storage.values import check_padding
 
 __all__ = [
     "SHOT_DTYPE",
@@ -85,9 +86,15 @@ def open_shard(codes_path: Path) -> Shard:
     for file in files:
         _check_tag(file, files[-1].tag)
     pieces = merged(files)
+    for piece in pieces:
+        check_padding(
+            [piece.codes, *([] if piece.frame_codes is None else [piece.frame_codes])],
+            files[-1].tag.bits,
+            str(codes_path),
+        )
     tag, tombstones = files[-1].tag, main.tombstones if main else NO_TOMBSTONES
     content = content_hash(tag, pieces, tombstones)
-    return Shard(tag, content, files[-1].dhh_version, pieces, tombstones, files[-1].version)
+    return Shard(tag, content, files[-1].dhh_version, pieces, tombstones, files[-1].version, str(codes_path))
 
 
 def parts_of(codes_path: Path) -> list[Path]:

@@ -41,6 +41,7 @@ from dhhcli.storage.schema import (
     content_hash,
     joined,
 )
+from dhhcli.storage.values import check_tombstones
 
 FORMAT: Final = "dhh-codes"
 FORMAT_VERSION: Final = 2
@@ -157,6 +158,8 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
             )
         if version == FRAMES_VERSION and _number(path, h5, "frame_codes") != 1:
             raise ShardError(f"{path}: frame_codes is not 1 in a file of version {version}; not made by `dhh encode`")
+        if not re.fullmatch(r"[0-9a-f]{64}", _text(path, h5, "model")):
+            raise ShardError(f"{path}: the model is no SHA-256; not made by `dhh encode`")
         tag = ModelTag(_number(path, h5, "bits"), _text(path, h5, "model"), version == FRAMES_VERSION)
         stored = (_number(path, h5, "code_bytes"), _text(path, h5, "bit_order"))
         if stored != (code_bytes(tag.bits), BIT_ORDER):
@@ -181,6 +184,7 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
             )
         arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(rows, *row_shape)
     tombstones = arrays.pop("tombstones", NO_TOMBSTONES)
+    check_tombstones(tombstones, str(path))
     tables = Tables(**arrays)
     if not _consistent(tables):
         raise ShardError(f"{path}: damaged codes file (its tables do not fit together); delete it and encode again")
@@ -259,7 +263,8 @@ def _consistent(tables: Tables) -> bool:
         and len(tables.shots) <= MAX_ROWS
         and (int(ends[-1]) if len(ends) else 0) == len(tables.thumbnails)
         and all(
-            bool((np.diff(videos[end], prepend=0) >= 0).all())
+            bool(((videos[end] >= 0) & (videos[end] <= len(array))).all())
+            and bool((videos[end][1:] >= videos[end][:-1]).all())
             and (int(videos[end][-1]) if len(videos) else 0) == len(array)
             for end, array in owned.items()
         )
