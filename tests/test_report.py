@@ -67,7 +67,11 @@ def unescape(cell: str) -> str:
     """What a reader of the TSV does."""
     out, i = "", 0
     while i < len(cell):
-        if cell[i] == "\\":
+        if cell[i] == "\\" and cell[i + 1] in "xu":
+            digits = {"x": 2, "u": 4}[cell[i + 1]]
+            out += chr(int(cell[i + 2 : i + 2 + digits], 16))
+            i += 2 + digits
+        elif cell[i] == "\\":
             out += {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}[cell[i + 1]]
             i += 2
         else:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, research_commands, search_commands
 from dhhcli.errors import DhhError
 
@@ -57,8 +58,6 @@ def _errors_as_words() -> Iterator[None]:
 
 
 def _say(error: str) -> None:
-    from dhhcli.base.text import one_line
-
     typer.echo(f"dhh: error: {one_line(error)}", err=True)
 
 
@@ -116,6 +115,7 @@ def _open_streams() -> None:
     for name, mode, rights in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, rights), mode))
+    take_any_text(sys.stdout)
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ class EncodeProgress:
         speed = step.seconds / max(now - self._file_began, 1e-6)
         words = f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0))}"
         if self._console.is_terminal:
-            self._live.update(self._task, name=escape(step.path.name), words=words)
+            self._live.update(self._task, name=escape(one_line(step.path.name)), words=words)
         else:
             self._say(f"{step.path}: {words}")
 
