@@ -63,6 +63,13 @@ class ShardError(DhhError):
     """A codes file is damaged, foreign, of an unknown version, or refuses what is asked of it."""
 
 
+class PassingError(ShardError):
+    """The codes file cannot be written now, through no fault of its own: somebody else writes it, or the disk is full.
+
+    Whoever can wait tries again.
+    """
+
+
 class IndexFileError(DhhError):
     """An index file is damaged, foreign, or does not belong to its codes file."""
 

@@ -38,6 +38,7 @@ COLUMNS = [
     "box",
     "tracks",
     "track",
+    "track_id",
 ]
 
 

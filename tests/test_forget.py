@@ -412,7 +412,7 @@ def test_a_forgotten_video_is_not_encoded_again(mine: Path, sample: Sample, dhh:
     result = dhh("forget", mine, "--video", sample.film)
     assert result.exit_code == 0
     header, *lines = result.stdout.splitlines()
-    assert header == "video\tfingerprint\twhole\tshot\tstart\tend\tbox\tdistance\ttrack"
+    assert header == "video\tfingerprint\twhole\tshot\tstart\tend\tbox\tdistance\ttrack\ttrack_id"
     assert len(lines) == 6
     assert result.stderr == f"{mine}: 6 tracks removed, among them all of 1 whole video\n"
     (tmp_path / "copy.mp4").write_bytes(sample.film.read_bytes())

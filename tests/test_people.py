@@ -326,9 +326,11 @@ def test_people_of_the_sample(dhh: Run, codes: Path, sample: Sample) -> None:
     assert one.seconds >= two.seconds == pytest.approx(6.9, abs=0.4)
     assert found.number[[one.track, two.track]].tolist() == [1, 2]
     assert result.stdout == (
-        "person\tname\tseconds\ttracks\tshots\tvideos\tfirst_seen\tvideo\tshot\ttrack\tseen_with\n"
-        f"1\t\t{one.seconds}\t3\t3\t1\t{one.first_seen}\t{sample.film}\t{one.shot}\t{one.track}\t2 (1)\n"
-        f"2\t\t{two.seconds}\t3\t3\t1\t{two.first_seen}\t{sample.film}\t{two.shot}\t{two.track}\t1 (1)\n"
+        "person\tname\tseconds\ttracks\tshots\tvideos\tfirst_seen\tvideo\tshot\ttrack\ttrack_id\tseen_with\n"
+        f"1\t\t{one.seconds}\t3\t3\t1\t{one.first_seen}\t{sample.film}\t{one.shot}"
+        f"\t{one.track}\t{one.track_id}\t2 (1)\n"
+        f"2\t\t{two.seconds}\t3\t3\t1\t{two.first_seen}\t{sample.film}\t{two.shot}"
+        f"\t{two.track}\t{two.track_id}\t1 (1)\n"
     )
     both = found.together[0].seconds
     assert both == pytest.approx(2.96, abs=0.2)

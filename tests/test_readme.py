@@ -52,7 +52,19 @@ def imports(path: Path, *, everywhere: bool) -> set[str]:
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.stem)
 def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
-    light = {"dhhcli", "collections", "contextlib", "copy", "enum", "functools", "gc", "importlib", "os", "sys", "pathlib"}
+    light = {
+        "dhhcli",
+        "collections",
+        "contextlib",
+        "copy",
+        "enum",
+        "functools",
+        "gc",
+        "importlib",
+        "os",
+        "sys",
+        "pathlib",
+    }
     light |= {"types", "typing", "typer"}
     assert imports(path, everywhere=False) <= light
 

@@ -48,6 +48,7 @@ ROW = Row(
     box=(377, 104, 458, 204),
     tracks=1,
     track=12,
+    track_id="3fa91c07-5b2e90d1",
 )
 
 
@@ -55,11 +56,11 @@ def test_tsv_to_the_character() -> None:
     header, line = tsv([ROW])
     assert header == (
         "rank\tdistance\tbits\tconfidence\tfalse_rate\tvideo\tshot\tstart\tend\tstart_seconds\tend_seconds\tstart_frame\tend_frame"
-        "\tface_at\tface_frame\tbox\ttracks\ttrack"
+        "\tface_at\tface_frame\tbox\ttracks\ttrack\ttrack_id"
     )
     assert line == (
         "1\t7\t48\t0.425000\t0.002500\t/films/a b.mp4\t3\t01:00:04:00\t01:00:06:10\t4.000000\t6.400000\t100\t160"
-        "\t01:00:04:11\t111\t377,104,458,204\t1\t12"
+        "\t01:00:04:11\t111\t377,104,458,204\t1\t12\t3fa91c07-5b2e90d1"
     )
 
 
@@ -67,7 +68,11 @@ def unescape(cell: str) -> str:
     """What a reader of the TSV does."""
     out, i = "", 0
     while i < len(cell):
-        if cell[i] == "\\":
+        if cell[i] == "\\" and cell[i + 1] in "xu":
+            digits = {"x": 2, "u": 4}[cell[i + 1]]
+            out += chr(int(cell[i + 2 : i + 2 + digits], 16))
+            i += 2 + digits
+        elif cell[i] == "\\":
             out += {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}[cell[i + 1]]
             i += 2
         else:

@@ -19,6 +19,7 @@ import torch
 from onnx import numpy_helper
 from safetensors.torch import save
 
+import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.research.training.export import crops_to_onnx
 from dhhcli.research.training.networks.mobile_face import NATIVE, PAIRS, MobileFace

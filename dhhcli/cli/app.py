@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, research_commands, search_commands
 from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.errors import DhhError
@@ -20,6 +21,7 @@ class Commands(TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the command line, which may print help."""
+        args = (args[0], _spelt(args[1]), *args[2:])
         with _errors_as_words():
             return super().make_context(*args, **kwargs)
 
@@ -32,6 +34,12 @@ class Commands(TyperGroup):
         """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
         with _errors_as_words():
             return super().invoke(ctx)
+
+
+def _spelt(words: list[str]) -> list[str]:
+    """``--prune=all`` as typer can read it: an option with and without a value would take the folder behind it."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*("--prune-all" if word == "--prune=all" else word for word in words[:end]), *words[end:]]
 
 
 @contextmanager
@@ -56,8 +64,6 @@ def _errors_as_words() -> Iterator[None]:
 
 
 def _say(error: str) -> None:
-    from dhhcli.base.text import one_line
-
     typer.echo(f"dhh: error: {one_line(error)}", err=True)
 
 
@@ -112,6 +118,7 @@ def _open_streams() -> None:
     for name, mode, rights in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, rights), mode))
+    take_any_text(sys.stdout)
 
 
 def main() -> None:

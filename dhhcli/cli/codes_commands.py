@@ -1,5 +1,7 @@
 """codes_commands: videos and photos -> codes files; their care: encode, index, info, merge, forget, sample."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +34,16 @@ def encode(
         ),
     ] = None,
     photos: Annotated[bool, typer.Option(help="Also encode the photos in folders.")] = True,
-    prune: Annotated[bool, typer.Option("--prune", help="Drop the codes of files that are gone.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Drop the codes of files that are gone, but for those of a folder that is empty or not there.",
+        ),
+    ] = False,
+    prune_all: Annotated[
+        bool, typer.Option("--prune-all", help="The same, also of more than a tenth at once; or --prune=all.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on for ever: encode what comes, when it is whole.")
     ] = False,
@@ -62,7 +73,7 @@ def encode(
             stderr_console(),
             EncodeOptions(thumbnails, frame_codes),
             photos=photos,
-            prune=prune,
+            prune="all" if prune_all else prune,
             workers=workers,
             every=(every or 10.0) if watch else None,
         )
@@ -132,7 +143,13 @@ def forget(
     codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
     video: Annotated[list[Path] | None, typer.Option("--video", help="Forget a whole video; repeatable.")] = None,
     track: Annotated[
-        list[int] | None, typer.Option("--track", help="Forget a track, by the number query prints; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--track",
+            metavar="TRACK",
+            help="Forget a track, by the track_id that query and people print, or by its number as long as nothing has "
+            "been encoded or forgotten since; repeatable.",
+        ),
     ] = None,
     photo: Annotated[
         list[Path] | None, typer.Option("--photo", help="Forget everyone near this photo; with --within; repeatable.")
@@ -143,20 +160,43 @@ def forget(
     ] = None,
     face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet", help="Write the faces first: a page (.html), or a picture (.png, .jpg); it stays, so delete it."
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask on a terminal whether they are the right.")
+    ] = False,
     json: Json = False,
     weights: WeightsName = None,
 ) -> None:
     """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines, removal_note
-    from dhhcli.search.forget import Request
+    from dhhcli.output.removal import ask_before, check_removal_sheet
+    from dhhcli.search.forget import Removed, Request
     from dhhcli.search.forget import forget as forget_in
 
+    check_removal_sheet(sheet)
+
+    def tell(removed: Sequence[Removed], notes: Sequence[str]) -> None:
+        print_notes(notes)
+        print_lines(removed, as_json=json)
+        print_notes([removal_note(removed, codes, dry_run=dry_run)])
+
     request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
-    removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run)
-    print_notes(notes)
-    print_lines(removed, as_json=json)
-    print_notes([removal_note(removed, codes, dry_run=dry_run)])
+    told: list[int] = []
+
+    def tell_once(removed: Sequence[Removed], notes: Sequence[str]) -> None:
+        told.append(len(removed))
+        tell(removed, notes)
+
+    ask = partial(ask_before, codes, sheet=sheet, question=not (yes or dry_run))
+    removed, notes = forget_in(codes, request, weights=weights, dry_run=dry_run, ask=ask, tell=tell_once)
+    if not told:
+        tell(removed, notes)
     raise typer.Exit(0 if removed else 3)
 
 

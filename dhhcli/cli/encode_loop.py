@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dhhcli.base.text import one_line
 from dhhcli.encoding.events import Began, Ended, RoundEvent, Waiting, Watching
 from dhhcli.encoding.options import USUAL, EncodeOptions
+from dhhcli.encoding.sync import Prune
 from dhhcli.encoding.watch import Events, encode_once, encode_watching
 from dhhcli.models.network import Network
 from dhhcli.output.encode_progress import EncodeProgress
@@ -24,7 +25,7 @@ def encode_loop(
     options: EncodeOptions = USUAL,
     *,
     photos: bool = True,
-    prune: bool = False,
+    prune: Prune = False,
     workers: int | None = None,
     every: float | None = None,
     rounds: int | None = None,

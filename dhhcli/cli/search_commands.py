@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         "merge",
     ),
     Export=("json", "format", "columns", "out", "handles", "order", "sequence", "sheet", "show"),
-    Expert=("face", "fuse", "why", "search", "device", "weights"),
+    Expert=("face", "fuse", "why", "search", "rank_by", "device", "weights"),
 )
 def query(
     people: Annotated[
@@ -252,6 +252,7 @@ def request_of(
     why: int | None = None,
     device: Device = Device.cpu,
     way: Way | None = None,
+    rank: Rank = Rank.soft,
 ) -> "Request":
     """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Request``.
 
@@ -286,6 +287,7 @@ def request_of(
         why=why,
         cuda=device is Device.cuda,
         way=way,
+        rank=rank,
     )
 
 
@@ -366,7 +368,8 @@ def name(
         ),
     ] = None,
     track: Annotated[
-        list[int] | None, typer.Option("--track", help="Name this track instead of a person; repeatable.")
+        list[str] | None,
+        typer.Option("--track", metavar="TRACK", help="Name this track (or track_id) instead of a person; repeatable."),
     ] = None,
     remove: Annotated[
         str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")

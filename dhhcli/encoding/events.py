@@ -59,6 +59,7 @@ class Gone:
     path: Path
     dropped: bool
     now: Path | None = None  # where the same content lies, and keeps its codes
+    kept: str = ""  # why it was not dropped though that was asked for
 
 
 @dataclass(frozen=True)

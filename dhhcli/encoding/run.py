@@ -15,7 +15,7 @@ from pathlib import Path
 from dhhcli.encoding.events import FileEvent, Skipped, Step
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import USUAL, EncodeOptions
-from dhhcli.encoding.sync import Plan, decide, erase_leftovers, gone_files, make_plan, waiting
+from dhhcli.encoding.sync import Plan, Prune, decide, erase_leftovers, gone_files, make_plan, waiting
 from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
 from dhhcli.errors import MissingPathError, UsageError
 from dhhcli.models.network import Network
@@ -32,7 +32,7 @@ def encode(
     network: Network,
     options: EncodeOptions = USUAL,
     *,
-    prune: bool = False,
+    prune: Prune = False,
     roots: Sequence[Path] = (),
     workers: int = 1,
     on_step: Callable[[Step], None] = lambda _: None,
@@ -48,7 +48,7 @@ def encode(
         codes_path: the file the user names; created when there is something to put into it.
         network: detector, backbone, hash layers.
         options: what is kept of every file, and how it is decoded.
-        prune: drop the codes of files that are gone.
+        prune: drop the codes of files that are gone; see `gone_files`.
         roots: the folders and files where a known file that is gone is reported, and dropped.
         workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
         on_step: called after every look.

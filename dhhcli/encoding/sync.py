@@ -17,6 +17,7 @@ so an archive of new files is not read twice. Every fingerprint is computed once
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint
 from dhhcli.storage.schema import NO_TOMBSTONES
 from dhhcli.storage.skipped import is_gone
 from dhhcli.storage.tombstones import forgotten, without_forgotten
+
+Prune = bool | Literal["all"]  # whether to drop the codes of files that are gone; "all": however many these are
 
 
 @dataclass(frozen=True)
@@ -174,15 +177,42 @@ def decide(plan: Plan, path: Path) -> str | Unchanged | Relinked | Forgotten | S
     return Unchanged(path, known.record.warnings, "pictures removed" if recorded in plan.stripped else "")
 
 
-def gone_files(plan: Plan, codes_path: Path, roots: Sequence[Path], *, prune: bool) -> Iterator[Gone]:
-    """Known videos under the named folders and files at whose paths there is nothing any more; last thing of a run."""
+def gone_files(plan: Plan, codes_path: Path, roots: Sequence[Path], *, prune: Prune) -> Iterator[Gone]:
+    """Known videos under the named folders and files at whose paths there is nothing any more; last thing of a run.
+
+    A folder that is empty or not there is a disk or a share that is away: nothing of it is dropped. Nor are more files
+    at once than one and than a tenth of those that are known, unless ``prune`` is "all".
+    """
     for path, there in sorted(plan.leftovers.items()):
         yield Gone(path, dropped=True, now=there)
     real = [recorded_path(root) for root in roots]
-    gone = [path for path in sorted(plan.known) if any(path.is_relative_to(root) for root in real) and is_gone(path)]
-    if gone and prune:
-        drop(codes_path, gone)
-    yield from (Gone(path, prune) for path in gone)
+    under = [path for path in sorted(plan.known) if any(path.is_relative_to(root) for root in real)]
+    absent = [root for root in real if is_away(root)]
+    gone = [path for path in under if is_gone(path)]
+    away = [path for path in gone if any(path.is_relative_to(root) for root in absent)] if prune != "all" else []
+    here = [path for path in gone if path not in set(away)]
+    many = prune is True and len(here) > max(1, len(under) / 10)
+    if here and prune and not many:
+        drop(codes_path, here)
+    words = f"{len(here)} of {len(under)} files are gone at once, more than a tenth; --prune=all drops them"
+    why = words if many else ""
+    for path in gone:
+        if path in away:
+            yield Gone(
+                path, False, kept="its folder is empty or not there, as where a disk or share is away" * bool(prune)
+            )
+        else:
+            yield Gone(path, bool(prune) and not many, kept=why)
+
+
+def is_away(root: Path) -> bool:
+    """Whether nothing is in a folder, or it is not there: an empty mount point looks so."""
+    try:
+        return not any(root.iterdir())
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
 
 
 def drop(codes_path: Path, paths: Sequence[Path]) -> None:

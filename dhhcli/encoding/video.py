@@ -22,7 +22,7 @@ from dhhcli.media.shots import Shot
 from dhhcli.media.video import open_video
 from dhhcli.models.binary_codes import code_bytes
 from dhhcli.models.network import Network
-from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, recorded_path
+from dhhcli.storage.record import EncodedVideo, VideoRecord, check_encoded, content_fingerprint, recorded_path
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE
 
 SCAN_AHEAD = 48  # tracks, shots and looks that may wait for the network
@@ -126,14 +126,20 @@ def encode_file(
     *,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> EncodedVideo | Skipped:
-    """Encode a video or a photo, or say why that cannot be done."""
+    """Encode a video or a photo, or say why that cannot be done: anything that a reader raises is this file's fault."""
     path, fingerprint = job.path, job.fingerprint
     try:
         if is_photo(path):
-            return encode_still(path, network, options, fingerprint=fingerprint)
-        return encode_video(path, network, options, fingerprint=fingerprint, on_step=on_step)
+            made = encode_still(path, network, options, fingerprint=fingerprint)
+        else:
+            made = encode_video(path, network, options, fingerprint=fingerprint, on_step=on_step)
+        check_encoded(made)
+        return made
     except (DhhError, OSError) as error:
         return Skipped(path, reason_of(path, error))
+    except Exception as error:  # noqa: BLE001 - readers of dozens of formats, and what hostile files make of them
+        words = " ".join(str(error).split())[:200]
+        return Skipped(path, f"cannot be read ({type(error).__name__}{': ' if words else ''}{words})")
 
 
 def encoded(path: Path, result: EncodedVideo) -> Encoded:

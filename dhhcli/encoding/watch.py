@@ -13,9 +13,11 @@ from dhhcli.encoding.events import Began, Ended, FileEvent, RoundEvent, Step, Wa
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.run import default_workers, encode
-from dhhcli.errors import MissingPathError
+from dhhcli.encoding.sync import Prune
+from dhhcli.errors import MissingPathError, PassingError
 from dhhcli.media.discover import VideoList, find_videos, require_videos
 from dhhcli.models.network import Network
+from dhhcli.storage.hdf5_file import FULL
 
 State = tuple[int, int]  # size in bytes, time of the last change in ns
 Events = Generator[FileEvent | RoundEvent]
@@ -28,7 +30,7 @@ def encode_once(
     options: EncodeOptions = USUAL,
     *,
     photos: bool = True,
-    prune: bool = False,
+    prune: Prune = False,
     workers: int | None = None,
     on_step: Callable[[Step], None] = lambda _: None,
     on_plan: Callable[[set[Path]], None] = lambda _: None,
@@ -56,7 +58,7 @@ def encode_watching(
     options: EncodeOptions = USUAL,
     *,
     photos: bool = True,
-    prune: bool = False,
+    prune: Prune = False,
     workers: int | None = None,
     every: float = 10.0,
     rounds: int | None = None,
@@ -65,8 +67,9 @@ def encode_watching(
 ) -> Events:
     """Look every ``every`` seconds and encode what is new or has changed and is whole: Watching, then round by round.
 
-    It goes on until it is closed or interrupted. A folder that is away for a while (a network share) is waited for:
-    Waiting, at every look. ``rounds``: end after so many looks. The others are as for ``encode_once``.
+    It goes on until it is closed or interrupted. A folder that is away for a while (a network share) is waited for, and
+    so is whoever else writes the codes, or room on a full disk: Waiting, once. Where another disk lies at a folder than
+    at first nothing is dropped. ``rounds``: end after so many looks. The others are as for ``encode_once``.
 
     Raises:
         UsageError, ShardError: as ``encode``.
@@ -74,26 +77,34 @@ def encode_watching(
     # what is wrong with it is said now, not when the first file comes
     frame_choice(codes_path, network, options.frame_codes)
     yield Watching(tuple(paths))
+    devices: dict[Path, int] = {}
+    waiting = ""
     before: dict[Path, State] = {}
     done: dict[Path, State] = {}
     while rounds is None or rounds > 0:
         try:
             found = find_videos(paths, photos=photos)
             now = _states(found.videos)
+            here = _devices(paths)
+            devices = here | devices
             whole = [path for path, state in now.items() if before.get(path) == state]
             ready = [path for path in whole if done.get(path) != now[path]]
             settled = len(whole) == len(now)
             gone = [path for path in done if path not in now]  # perhaps moved to where a file is not whole yet
             if ready or (gone and settled):
                 some = replace(found, videos=tuple(ready), ignored=())
-                pruned = prune and settled
+                pruned = prune if settled and here == devices else False
                 yield from _round(some, paths, codes_path, network, options, pruned, workers, on_step, on_plan)
             done |= {path: now[path] for path in ready}
             if settled:
                 done = {path: done[path] for path in done if path in now}
-            before = now
-        except MissingPathError as error:
-            yield Waiting(str(error))
+            before, waiting = now, ""
+        except (MissingPathError, PassingError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            if str(error) != waiting:  # once, not every few seconds for a night
+                waiting = str(error)
+                yield Waiting(waiting)
         if rounds is not None:
             rounds -= 1
         time.sleep(every)
@@ -105,7 +116,7 @@ def _round(
     codes_path: Path,
     network: Network,
     options: EncodeOptions,
-    prune: bool,
+    prune: Prune,
     workers: int | None,
     on_step: Callable[[Step], None],
     on_plan: Callable[[set[Path]], None],
@@ -123,6 +134,11 @@ def _round(
         on_plan=on_plan,
     )
     yield Ended()
+
+
+def _devices(roots: Sequence[Path]) -> dict[Path, int]:
+    """On which disk each of the named folders is that is there."""
+    return {root: root.stat().st_dev for root in roots if root.exists()}
 
 
 def _states(paths: Sequence[Path]) -> dict[Path, State]:

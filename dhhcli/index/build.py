@@ -24,7 +24,7 @@ from dhhcli.index.lookup import (
     read_lists_of,
 )
 from dhhcli.models.binary_codes import code_bytes
-from dhhcli.storage.codes_file import Shard, open_shard
+from dhhcli.storage.codes_file import Shard, lock, open_shard, remove_unfinished
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -50,10 +50,15 @@ def build(
     where they belong, those of other videos go; unless `again`, `nlist` is given, or there are more than twice or less
     than half as many tracks as when the lists were made. `rng` draws what is clustered and measured.
 
-    Raises ShardError and MissingPathError as `open_shard`, IndexFileError when it cannot be written or built.
+    The lock is held: an index of codes that are forgotten meanwhile would bring them back.
+
+    Raises ShardError and MissingPathError as `open_shard`, ShardError where the codes are being written,
+    IndexFileError when it cannot be written or built.
     """
     file, record = index_paths(codes_path)
-    with open_shard(codes_path) as shard:
+    open_shard(codes_path).close()  # before the lock leaves its file beside a name that was mistyped
+    with lock(codes_path), open_shard(codes_path) as shard:
+        remove_unfinished(codes_path)
         kind = kind or _kind_there(codes_path) or ("flat" if len(shard) <= FLAT_UP_TO else "ivf")
         old = None if again or nlist or kind == "flat" else _older(codes_path, shard)
         if kind == "ivf":

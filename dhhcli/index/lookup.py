@@ -71,8 +71,9 @@ Source = NDArray[np.uint8] | Pieces | Index
 
 
 def index_paths(codes_path: Path) -> tuple[Path, Path]:
-    """The index file and its record."""
-    return codes_path.with_name(f"{codes_path.name}.faiss"), codes_path.with_name(f"{codes_path.name}.faiss.json")
+    """The index file and its record: beside the codes file itself, however it is reached, so that there is one."""
+    home = codes_path.resolve()
+    return home.with_name(f"{home.name}.faiss"), home.with_name(f"{home.name}.faiss.json")
 
 
 def flat_head(n: int, width: int) -> bytes:
@@ -81,8 +82,12 @@ def flat_head(n: int, width: int) -> bytes:
 
 
 def remove_index(codes_path: Path) -> None:
-    """Remove the index, if there is one: it holds every code that it was built from."""
-    for path in index_paths(codes_path)[::-1]:
+    """Remove the index, if there is one: it holds every code that it was built from.
+
+    Also one beside a link to the codes file, where earlier versions put it.
+    """
+    beside = (codes_path.with_name(f"{codes_path.name}.faiss"), codes_path.with_name(f"{codes_path.name}.faiss.json"))
+    for path in (*index_paths(codes_path)[::-1], *beside[::-1]):
         path.unlink(missing_ok=True)
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.errors import WeightsError
+from dhhcli.models.weights import shipped_folder
 
+MOST_FEATURES = 8192  # as many as any layer behind it could take
 BATCH = 64  # crops a call: bounds memory (30 MB of activations) without costing speed
 Extract = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]  # (n, 64, 64, 3) -> (n, d)
 
@@ -38,13 +40,52 @@ class FeatureExtractor:
     def __init__(self, onnx_path: Path, threads: int = 1) -> None:
         from dhhcli.base.onnx_session import start_session
 
+        self._path = onnx_path
         try:
-            self._session = start_session(onnx_path, threads=threads, severity=4)
+            data = onnx_path.read_bytes()  # once: what is checked is what is run, and it has no folder to read from
+        except OSError as error:
+            raise WeightsError(f"{onnx_path}: cannot be read ({error.strerror}); reinstall it") from None
+        foreign = onnx_path.parent != shipped_folder()
+        if foreign:
+            self._try(data)
+        try:
+            self._session = start_session(data, threads=threads, severity=4, bounded=foreign)
         except Exception as error:  # noqa: BLE001 - onnxruntime's own classes differ from release to release
-            reason = " ".join(str(error).split())
-            raise WeightsError(f"{onnx_path}: not a network that onnxruntime loads ({reason})") from None
+            raise self._unfit(error) from None
         self._input = self._session.get_inputs()[0].name
         self.size = int(self._session.get_outputs()[0].shape[1])
+
+    def _try(self, data: bytes) -> None:
+        """Raises WeightsError for a network that is not what ours are, however large it says its tensors are.
+
+        It is looked into, and run once on one picture as it stands, in bounded memory: optimised, it might take all
+        there is before it ran.
+        """
+        from dhhcli.base.onnx_session import start_session
+        from dhhcli.models.onnx_file import check_graph
+
+        try:
+            check_graph(data)
+        except ValueError as error:
+            raise WeightsError(f"{self._path}: not a network that is run here (it {error}); reinstall it") from None
+        crop = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(1, 64, 64, 3)
+        try:
+            session = start_session(data, severity=4, bounded=True, as_it_is=True)
+            inputs, outputs = session.get_inputs(), session.get_outputs()
+            if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 2:
+                raise ValueError(f"{len(inputs)} inputs and {len(outputs)} outputs, one of each expected")
+            d = outputs[0].shape[1]
+            if not isinstance(d, int) or not 0 < d <= MOST_FEATURES:
+                raise ValueError(f"{d!r} features, 1 to {MOST_FEATURES} expected")
+            features = session.run(None, {inputs[0].name: crop})[0]
+            if features.shape != (1, d) or features.dtype != np.float32 or not np.isfinite(features).all():
+                raise ValueError("its features are no finite numbers, or not as many as it says")
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._unfit(error) from None
+
+    def _unfit(self, error: Exception) -> WeightsError:
+        reason = " ".join(str(error).split())[:200]
+        return WeightsError(f"{self._path}: not a network that onnxruntime loads ({reason})")
 
     @property
     def on_gpu(self) -> bool:
@@ -54,9 +95,12 @@ class FeatureExtractor:
         return on_gpu(self._session)
 
     def __call__(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """(n, 64, 64, 3) -> (n, d); n may be 0."""
-        parts = [
-            self._session.run(None, {self._input: crops[first : first + BATCH]})[0]
-            for first in range(0, len(crops), BATCH)
-        ]
+        """(n, 64, 64, 3) -> (n, d); n may be 0. Raises WeightsError where the network cannot be run."""
+        try:
+            parts = [
+                self._session.run(None, {self._input: crops[first : first + BATCH]})[0]
+                for first in range(0, len(crops), BATCH)
+            ]
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._unfit(error) from None
         return np.concatenate(parts) if parts else np.empty((0, self.size), np.float32)

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from dhhcli.errors import WeightsError
 from dhhcli.faces.detector import FaceDetector, photo_detector
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import HashLayers
@@ -40,13 +41,21 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
     weights = load_weights(resolve_weights(name))
     detector = photo_detector() if threads == 1 else FaceDetector(threads=threads)
     extract = FeatureExtractor(weights.onnx_path, threads=threads)
+    layers = load_hash_layers(weights, tracks=tracks)
+    bent = layers.still_expansion
+    wanted = int((bent.weight if bent else layers.still_weight).shape[1])
+    if extract.size != wanted:
+        raise WeightsError(
+            f"{weights.onnx_path}: makes {extract.size} features, {weights.safetensors_path.name} takes {wanted}; "
+            "reinstall them"
+        )
     return Network(
         weights.name,
         detector,
         FaceDetector(threads=threads, quick=True) if film else detector,
         extract,
         quick_extractor(weights, extract, threads) if film else extract,
-        load_hash_layers(weights, tracks=tracks),
+        layers,
         ModelTag(weights.bits, weights.fingerprint),
         weights,
         weights.mirror,

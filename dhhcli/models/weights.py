@@ -12,6 +12,7 @@ numbers only: loading weights runs nobody's code. Weights of a method that hashe
 import hashlib
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ FORMAT_VERSION = 2  # 1 kept the backbone beside the hash layers in one safetens
 EXPANDED_VERSION = 3  # written where there are expansions: who reads up to 2 would leave them out
 READABLE = (1, FORMAT_VERSION, EXPANDED_VERSION)
 DEFAULT = "dhh-128"
+MOST_BITS = 512  # of a code; ours have 12 to 256
+MOST_RECORD = 1 << 26  # bytes
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,17 @@ def load_weights(record_path: Path) -> Weights:
         WeightsError: a file is missing, of an unknown version, or not the one that the record describes.
     """
     try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
+        record = _read_record(record_path)
         form, version = record["format"], record["format_version"]
         if form != FORMAT or version not in READABLE:  # first: a later version may lay the rest out anew
             raise WeightsError(
                 f"{record_path}: {form!r} version {version!r}, this dhh reads {FORMAT!r} version "
                 f"{READABLE[0]} to {READABLE[-1]}; upgrade dhh or train anew"
             )
-        bits = int(record["bits"])
-        files = {part: (entry["name"], entry["sha256"]) for part, entry in record["files"].items()}
+        bits = record["bits"]
+        if type(bits) is not int or not 0 < bits <= MOST_BITS:
+            raise ValueError(f"bits is {str(bits)[:20]}, 1 to {MOST_BITS} expected")
+        files = {part: (_plain_name(entry["name"]), str(entry["sha256"])) for part, entry in record["files"].items()}
         tensors, network = files["safetensors"], files["onnx"]
     except FileNotFoundError:
         known = ", ".join(sorted(path.stem for path in shipped_folder().glob("*.json"))) or "none"
@@ -103,7 +108,7 @@ def load_weights(record_path: Path) -> Weights:
         raise WeightsError(
             f"{name}: no such weights; shipped are: {known}; others are named by the path of their record (.json)"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise WeightsError(f"{record_path}: not a weights record ({_reason(error)}); train anew or reinstall") from None
     integers = files.get("int8")
     for name, expected in filter(None, (tensors, network, integers)):
@@ -140,6 +145,8 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
         prefix = f"expansion.{of}."
         names: list[str] = file.keys()
         arrays = {name.removeprefix(prefix): tensor(file, name) for name in names if name.startswith(prefix)}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError(f"{prefix}* are no finite numbers")
         return from_arrays(kinds[of], arrays)
 
     framewise, kinds = _framewise(weights), _expansions(weights)
@@ -154,21 +161,30 @@ def load_hash_layers(weights: Weights, *, tracks: bool = True) -> HashLayers:
                 track = tensor(file, "hash.track.weight") if tracks else np.empty((weights.bits, 0), np.float32)
                 track_bias = tensor(file, "hash.track.bias")
                 track_expansion = expansion(file, "track") if tracks else None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, MemoryError) as error:
         raise WeightsError(f"{weights.safetensors_path}: {error}; reinstall it") from None
     K = weights.bits
+    if still.ndim != 2:
+        raise WeightsError(f"{weights.safetensors_path}: hash.still.weight has shape {still.shape}; reinstall it")
     d = still_expansion.weight.shape[1] if still_expansion else still.shape[-1]
     r = d * (d + 1) // 2 if tracks and not framewise else 0
     shapes = still.shape, still_bias.shape, track.shape, track_bias.shape
     w, v = (one.size if one else given for one, given in ((still_expansion, d), (track_expansion, r)))
     if shapes != ((K, w), (K,), (K, v), (K,)) or (track_expansion and track_expansion.weight.shape[1] != r):
         raise WeightsError(f"{weights.safetensors_path}: tensors of {shapes} do not make {K} bit codes")
+    for array in (still, still_bias, track, track_bias):
+        if not np.isfinite(array).all():
+            raise WeightsError(
+                f"{weights.safetensors_path}: some of its numbers are none (NaN or infinite); reinstall it"
+            )
     if framewise:
         return HashLayers(still, still_bias, track, track_bias, framewise=True, still_expansion=still_expansion)
     try:
         model = weights.record["model"]
         eps, divide = float(model["eps"]), bool(model["divide"])
-    except (KeyError, TypeError, ValueError) as error:
+        if not 0 < eps < 1e6:
+            raise ValueError(f"eps is {eps}")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"{weights.record_path}: no eps, divide under 'model' ({_reason(error)}); train anew or reinstall"
         ) from None
@@ -266,11 +282,28 @@ def write_weights(
 
 def _reason(error: Exception) -> str:
     """What was wrong, without the bytes of the file (which a UnicodeDecodeError's repr would quote)."""
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _read_record(path: Path) -> Any:
+    """What is in a record, as JSON. Raises ValueError for what is no file, or larger than any record."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_RECORD:
+        raise ValueError(f"{status.st_size:,} bytes, or no file at all")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _plain_name(name: Any) -> str:
+    """A file's name, in the folder of the record whatever folder it names. Raises ValueError for what is none."""
+    if not isinstance(name, str) or not name.isprintable() or not Path(name).name.strip(".") or len(name) > 200:
+        raise ValueError(f"{str(name)[:40]!r} is no name of a file beside it")
+    return Path(name).name
 
 
 def _sha256(path: Path) -> str:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise WeightsError(f"{path}: not a file; the record beside it needs it")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -29,6 +29,7 @@ COLUMNS: Final = (
     "box",
     "tracks",
     "track",
+    "track_id",
 )  # of TSV, CSV and JSON lines
 EXTRAS: Final = ("question", "also", "shots")  # there only when something was asked that gives them
 KNOWN: Final = (*COLUMNS, *EXTRAS)

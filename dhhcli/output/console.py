@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dhhcli.base.text import one_line
+from dhhcli.base.text import in_a_cell, one_line, take_any_text
 from dhhcli.output.columns import COLUMNS, SHOWN
 from dhhcli.output.delimited import tsv
 from dhhcli.search.result import Row
@@ -37,6 +37,7 @@ def print_rows(
 
             from dhhcli.output.table import print_result
 
+            take_any_text(sys.stdout)
             print_result(Console(), rows, columns or (*SHOWN, *extras))
     else:
         _write(tsv(rows, columns or (*COLUMNS, *extras)))
@@ -103,7 +104,7 @@ def _object(line: "DataclassInstance", **first: str) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else in_a_cell(str(value))
 
 
 def _json(value: object) -> object:
@@ -113,8 +114,7 @@ def _json(value: object) -> object:
 def _write(lines: Iterable[str]) -> None:
     # paths may hold bytes that are no UTF-8; they go out as they came in
     stream = sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="surrogateescape")
+    take_any_text(stream)
     for line in lines:
         stream.write(f"{line}\n")
     stream.flush()

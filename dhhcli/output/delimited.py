@@ -4,15 +4,14 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from dhhcli.base.text import in_a_cell
 from dhhcli.output.columns import COLUMNS
 from dhhcli.search.result import Row
 
-# the four characters that would break a line or a column apart
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
 
 def tsv(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> Iterator[str]:
-    """Lines without their newline: names of the columns, then the rows; tab, newline and backslash are escaped.
+    """Lines without their newline: names of the columns, then the rows; tab, newline, backslash and what a terminal
+    would act on are escaped.
 
     What is not known is an empty cell.
     """
@@ -42,7 +41,7 @@ def _quoted(cell: str) -> str:
 
 def cell(value: object) -> str:
     """A value as TSV has it."""
-    return _plain(value).translate(_ESCAPES)
+    return in_a_cell(_plain(value))
 
 
 def _plain(value: object) -> str:

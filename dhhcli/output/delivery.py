@@ -1,11 +1,13 @@
 """delivery: rows + what the user wants -> a table, lines or timelines, on stdout or in files; words about them."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dhhcli.base.extras import require
+from dhhcli.base.text import on_a_terminal
 from dhhcli.errors import UsageError
 from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.console import print_rows, write_bytes
@@ -75,7 +77,7 @@ def deliver(
         end = "\r\n" if wish.format is Format.csv else "\n"
         data = "".join(f"{line}{end}" for line in lines).encode("utf-8", "surrogateescape")
         if wish.out is None:
-            write_bytes(data)
+            write_bytes(_shown(data))
             return ()
         return write_files([File(None, lambda stream: stream.write(data))], wish.out)
     files = export(
@@ -95,6 +97,14 @@ def deliver(
             "or take --sequence stringout"
         )
     if files:
-        files[0].write(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        made = io.BytesIO()
+        files[0].write(made)
+        write_bytes(made.getvalue() if wish.format in BINARY else _shown(made.getvalue()))
     return ()
+
+
+def _shown(data: bytes) -> bytes:
+    """Text for standard output: a terminal gets nothing that it would act on."""
+    if not sys.stdout.isatty():
+        return data
+    return on_a_terminal(data.decode("utf-8", "surrogateescape")).encode("utf-8")

@@ -42,6 +42,11 @@ class Summary:
         events: list[Encoded | Unchanged | Relinked] = [*self.encoded, *self.unchanged, *self.relinked]
         return [event for event in events if event.warnings]
 
+    @property
+    def refused(self) -> bool:
+        """Whether files were to be dropped and were not."""
+        return any(event.kept for event in self.gone)
+
     def lines(self) -> list[str]:
         """The last words: totals, then every file that was skipped or is incomplete, with the reason."""
         film = sum(event.seconds for event in self.encoded)
@@ -71,7 +76,8 @@ class Summary:
         if bare:
             lines.append(f"{bare} of the unchanged have no pictures and stay so; --thumbnails encodes them again")
         lines += [f"gone: {_gone(event)}" for event in self.gone]
-        if any(not event.dropped for event in self.gone):
+        lines += [f"nothing dropped: {why}" for why in dict.fromkeys(event.kept for event in self.gone if event.kept)]
+        if any(not event.dropped and not event.kept for event in self.gone):
             lines.append("what is gone is kept in the codes; --prune drops it")
         return lines
 
@@ -134,7 +140,7 @@ class EncodeProgress:
         speed = step.seconds / max(now - self._file_began, 1e-6)
         words = f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0))}"
         if self._console.is_terminal:
-            self._live.update(self._task, name=escape(step.path.name), words=words)
+            self._live.update(self._task, name=escape(one_line(step.path.name)), words=words)
         else:
             self._say(f"{step.path}: {words}")
 
@@ -196,7 +202,7 @@ class EncodeProgress:
         """0: everything is in; 4: something was skipped or is incomplete; 1: nothing could be done at all."""
         if self.summary.skipped and len(self.summary.skipped) == len(self.summary.inputs):
             return 1
-        return 4 if self.summary.skipped or self.summary.incomplete or self._unreadable else 0
+        return 4 if self.summary.skipped or self.summary.incomplete or self._unreadable or self.summary.refused else 0
 
     def _left(self, bytes_of_current: float) -> str:
         done = self._done_bytes + bytes_of_current

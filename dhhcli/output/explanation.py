@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dhhcli.base.text import one_line
 from dhhcli.output.console import write_bytes
 from dhhcli.search.explain import UNSURE, Explanation
 
@@ -96,7 +97,7 @@ def json_object(why: Explanation) -> str:
 def print_explanation(why: Explanation, *, as_json: bool) -> None:
     """On stdout."""
     lines = [json_object(why)] if as_json else explained(why)
-    write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    write_bytes("".join(f"{one_line(line)}\n" for line in lines).encode())
 
 
 def _bars(why: Explanation) -> Iterator[str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dhhcli.base.text import counted
+from dhhcli.base.text import counted, escaped, in_a_cell, take_any_text
+from dhhcli.output.console import print_notes
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 
 WIDE = ("fingerprint", "frames", "width", "height", "frame_rate", "bytes", "box")  # not shown on a terminal
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})  # as in output/delimited.py
 
 
 def print_pairs(line: "DataclassInstance", *, as_json: bool) -> None:
@@ -52,14 +52,16 @@ def inventory_notes(taken: "Inventory") -> int:
     """Say what should not be overlooked; the exit code: 1 when something is damaged."""
     if taken.parts:
         belong = "belongs" if taken.parts == 1 else "belong"
-        sys.stderr.write(
-            f"{taken.path}: {counted(taken.parts, 'file')} in {taken.path}.parts {belong} to it; "
-            "copy or move both together\n"
+        print_notes(
+            [
+                f"{taken.path}: {counted(taken.parts, 'file')} in {taken.path}.parts {belong} to it; "
+                "copy or move both together"
+            ]
         )
     if taken.damaged:
         are, them = ("is", "it") if taken.damaged == 1 else ("are", "them")
         words = f"{counted(taken.damaged, 'video')} {are} damaged in it; encode {them}"
-        sys.stderr.write(f"{taken.path}: {words} again to a new file\n")
+        print_notes([f"{taken.path}: {words} again to a new file"])
     return 1 if taken.damaged else 0
 
 
@@ -85,7 +87,7 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
-    return str(value).translate(_ESCAPES)
+    return in_a_cell(str(value))
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -95,7 +97,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     from dhhcli.output.table import NARROW, print_cells
 
-    rows = [["".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in cell) for cell in row] for row in rows]
+    rows = [["".join(c if c.isprintable() else escaped(c) for c in cell) for cell in row] for row in rows]
+    take_any_text(sys.stdout)
     if not names:  # a pair a line: a value goes on in the next line
         pairs = Table(box=None, pad_edge=False, show_header=False)
         pairs.add_column(no_wrap=True)
@@ -116,8 +119,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _write(lines: Iterable[str]) -> None:
     # paths may hold bytes that are no UTF-8; they go out as they came in
     stream = sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="surrogateescape")
+    take_any_text(stream)
     for line in lines:
         stream.write(f"{line}\n")
     stream.flush()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dhhcli.base.text import escaped
 from dhhcli.output.columns import SHOWN
 from dhhcli.output.delimited import cell
 from dhhcli.search.result import Row
@@ -71,7 +72,7 @@ def _shown(row: Row, name: str) -> str:
         return row.confidence_in_words
     text = _short(row.video) if name == "video" else cell(getattr(row, name))
     # what a terminal would act on instead of showing
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c.isprintable() else escaped(c) for c in text)
 
 
 def _short(path: Path) -> str:

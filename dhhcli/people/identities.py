@@ -22,6 +22,7 @@ from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
 from dhhcli.people.clustering import group_tracks, limit_of, usual_distances
 from dhhcli.storage.codes_file import Shard, open_shard
 from dhhcli.storage.names import read_names, rows_of
+from dhhcli.storage.track_id import track_ids
 
 COMPANIONS: Final = 5  # said of each person
 FACES: Final = 6  # pictures of each person
@@ -43,6 +44,7 @@ class Person:
     video: Path  # where that is
     shot: int
     track: int  # row of the track that shows the person best
+    track_id: str  # what means it for ever (storage/track_id.py)
     seen_with: str  # other people by the shots they share, "2 (7), 5 (1)"
 
 
@@ -230,11 +232,12 @@ def _described(
                 video=video.path,
                 shot=int(shard.shots_rows(np.array([first["shot"]]))[0]["number"]),
                 track=int(picked[0]),
+                track_id=track_ids(shard, picked[:1])[0],
                 seen_with=companions.get(person, ""),
             )
         )
         if faces:
-            pictures.append((picked, tuple(shard.thumbnail(int(track)) for track in picked)))
+            pictures.append((picked, tuple(shard.picture(int(track)) for track in picked)))
     return People(tuple(people), tuple(together), tuple(pictures), number, _notes(count, len(shown), min_tracks))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.text import counted
-from dhhcli.errors import NamesError, UsageError
+from dhhcli.errors import NamesError, ShardError, UsageError
 from dhhcli.people.identities import Person, at_once, people_numbers
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.names import (
@@ -23,6 +23,7 @@ from dhhcli.storage.names import (
     without_places,
     write_names,
 )
+from dhhcli.storage.track_id import rows_meant
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def give_name(
     who: str | Person | None,
     new: str,
     *,
-    tracks: Sequence[int] = (),
+    tracks: Sequence[int | str] = (),
     within: float | None = None,
     weights: str | None = None,
 ) -> list[str]:
@@ -63,7 +64,7 @@ def give_name(
         who: number of a person as ``dhh people`` prints it with the same ``within`` and ``weights``, or a name that is
             given already; a Person: whoever their best track is of now; None: ``tracks``.
         new: the name. Who has it already stays who has it too.
-        tracks: rows of the codes file.
+        tracks: rows of the codes file, or track_ids.
         within, weights: as for ``find_people``.
 
     Raises:
@@ -100,10 +101,11 @@ def give_name(
         return [what if total == len(places) else f"{what}, {total} tracks have this name"]
 
 
-def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int]) -> Rows:
-    if any(not 0 <= track < len(shard) for track in tracks):
-        raise NamesError(f"{codes_path}: has tracks 0 to {len(shard) - 1}; see the column track of dhh people")
-    return np.unique(np.array(tracks, np.int64))
+def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int | str]) -> Rows:
+    try:
+        return rows_meant(shard, tracks, str(codes_path))
+    except ShardError as error:
+        raise NamesError(str(error).replace("dhh query", "dhh people")) from None
 
 
 def _number_now(codes_path: Path, shard: Shard, tracks: NDArray[np.void], number: Rows, person: Person) -> int:
@@ -145,7 +147,7 @@ def _check_one_person(shard: Shard, tracks: NDArray[np.void], rows: Rows, name: 
         )
 
 
-def take_name(codes_path: Path, name: str, *, tracks: Sequence[int] = ()) -> list[str]:
+def take_name(codes_path: Path, name: str, *, tracks: Sequence[int | str] = ()) -> list[str]:
     """Take a name away, from some tracks or altogether; what was done, in words.
 
     Raises:

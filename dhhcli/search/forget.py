@@ -1,18 +1,24 @@
 """forget: codes file + videos, tracks, the photo or name of a person -> the same file without them, and a record of it.
 
 What is removed is gone from the bytes of the codes file, which is written anew: codes, pictures, times, and for a whole
-video its path. The index holds the same codes and is removed first, and so are the names of what is removed
-(storage/names.py) and unfinished files of killed writers. What the disk keeps of a removed file is not in our hands.
+video its path. The index, which holds the same codes and can be made again, goes before, and so do unfinished files of
+killed writers; names (storage/names.py) go last: as long as there are codes there is a way to ask for them. What the
+disk keeps of a removed file is not in our hands.
+
+Cut off anywhere, the same line does the rest. Tombstones say whose names are to go. Rows of tracks are other tracks'
+after the codes have been written, so until everything is done and said the file `codes.h5.forgetting` holds the hash of
+the codes that the rows were read from: whoever finds it, and other codes, does not go by rows.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.atomic_write import write_atomically
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.index.lookup import remove_index
@@ -20,12 +26,14 @@ from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.network import load_network
 from dhhcli.models.weights import shipped_as
-from dhhcli.storage.codes_file import compact, lock, open_shard, replace_all
+from dhhcli.storage.codes_file import compact, lock, open_shard, remove_unfinished, replace_all
 from dhhcli.storage.names import Place, forget_names, known_name, places_of, read_names, rows_of
 from dhhcli.storage.record import VideoRecord, to_tables
 from dhhcli.storage.schema import Tables
 from dhhcli.storage.shard import Shard, check_model
+from dhhcli.storage.skipped import note_skipped
 from dhhcli.storage.tombstones import of_tracks, of_video, united, without_tracks
+from dhhcli.storage.track_id import rows_meant, track_ids
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Removed:
     box: tuple[int, int, int, int] | None  # where the face shows best, pixels
     distance: int | None  # bits from the photo that was asked with
     track: int | None  # row in the codes file before
+    track_id: str | None  # what means it wherever it lies (storage/track_id.py)
 
 
 @dataclass(frozen=True)
@@ -48,24 +57,44 @@ class Request:
     """What to forget; everything that any of these name."""
 
     videos: tuple[Path, ...] = ()  # as the codes file names them, or where they lie
-    tracks: tuple[int, ...] = ()  # rows in the codes file, as query prints them
+    tracks: tuple[int | str, ...] = ()  # rows in the codes file or track_ids, as query prints them
     photos: tuple[Path, ...] = ()  # of people
     within: int | None = None  # bits: how near to one of the photos
     face: int = 1  # which face of a photo
     names: tuple[str, ...] = ()  # of people (storage/names.py): all tracks that were given one
 
 
+Ask = Callable[[Sequence[Removed], Sequence[bytes]], bool]  # the record and a JPEG a line -> whether to go on
+Tell = Callable[[Sequence[Removed], Sequence[str]], None]  # the record and notes
+
+
 def forget(
-    codes_path: Path, request: Request, *, weights: str | None = None, dry_run: bool = False
+    codes_path: Path,
+    request: Request,
+    *,
+    weights: str | None = None,
+    dry_run: bool = False,
+    ask: Ask = lambda _removed, _pictures: True,
+    tell: Tell = lambda _removed, _notes: None,
 ) -> tuple[list[Removed], list[str]]:
     """Remove from a codes file what ``request`` names and keep tombstones of it; the record, and notes.
 
-    Killed anywhere, the file is the old or the new one; nothing is half removed. Nothing is written with ``dry_run``,
-    or when nothing is found.
+    Killed anywhere, the codes are the old or the new ones; the same line again does what is left to do. Nothing is
+    written with ``dry_run``, when nothing is found, or when ``ask`` says no. A track is removed from all copies of its
+    video.
+
+    Args:
+        codes_path: the codes file.
+        request: what to forget.
+        weights: name or path of weights for the photos, where they are no shipped ones.
+        dry_run: only say what would be removed.
+        ask: called before anything is removed, with the record and the picture of each line, b"" for none.
+        tell: called when everything is removed, and before it is taken for granted that the user knows.
 
     Raises:
         UsageError: nothing is named, photos without a distance, or a number out of its range.
-        ShardError, MissingPathError: the file is damaged or being written, or holds no such video or track.
+        ShardError, MissingPathError: the file is damaged or being written, or holds no such video or track; or rows
+            were given, and an earlier run was cut off after which they are others.
         NamesError: nobody is called so, or the names beside it are damaged.
         PhotoError, NoFaceError, WeightsError: a photo cannot be hashed.
     """
@@ -79,31 +108,94 @@ def forget(
         raise UsageError(f"--face {request.face} is not a number from 1 up")
     open_shard(codes_path).close()  # before the lock leaves its file beside a name that was mistyped
     with lock(codes_path):
+        done = set() if dry_run else _finish_earlier(codes_path, request)
         with open_shard(codes_path) as shard:
             if request.within is not None and not 0 <= request.within <= shard.tag.bits:
                 raise UsageError(f"--within {request.within}: the codes have {shard.tag.bits} bits")
             videos = _videos(codes_path, shard, request.videos)
             distances, notes = _near(shard, request, weights)
-            called, places = _called(codes_path, shard, request.names)
-            tracks = set(request.tracks) | set(distances) | called
-            if any(not 0 <= track < len(shard) for track in tracks):
-                raise ShardError(f"{codes_path}: has tracks 0 to {len(shard) - 1}; see the column track of dhh query")
+            called, places = _called(codes_path, shard, request.names, done)
+            tracks = set(rows_meant(shard, request.tracks, str(codes_path)).tolist()) | set(distances) | called
+            tracks |= _copies(shard, tracks)
             removed = _record(shard, videos, tracks, distances)
-            places += places_of(shard, np.array([line.track for line in removed if line.track is not None], np.int64))
+            pictures = [b"" if line.track is None else shard.picture(line.track) for line in removed]
             tag, content = shard.tag, shard.content
-        if dry_run or not (removed or places):
-            return removed, notes
-        forget_names(codes_path, places, {line.fingerprint for line in removed if line.whole})
-        if not removed:  # whoever has the name is in no video that is there now
-            return removed, notes
-        remove_index(codes_path)
-        compact(codes_path, tag)
-        with open_shard(codes_path) as shard:
-            if shard.content != content:
-                raise ShardError(f"{codes_path}: changed while it was being read; run the same line again")
-            pieces, stones = _rest(shard, videos, tracks)
-            replace_all(codes_path, tag, pieces, united([shard.tombstones, *stones]))
+        notes += _other_names(codes_path)
+        if not (removed or places) or (removed and not ask(removed, pictures)) or dry_run:
+            return (removed if dry_run else []), notes
+        write_atomically(_journal(codes_path), f"{content}\n".encode())
+        if removed:
+            remove_index(codes_path)
+            compact(codes_path, tag)
+            with open_shard(codes_path) as shard:
+                if shard.content != content:
+                    raise ShardError(f"{codes_path}: changed while it was being read; run the same line again")
+                pieces, stones = _rest(shard, videos, tracks)
+                stones = [united([shard.tombstones, *stones])]
+                replace_all(codes_path, tag, pieces, stones[0])
+            note_skipped(codes_path, {line.video: None for line in removed if line.whole})
+            forget_names(codes_path, stones[0], places)
+        else:  # whoever has the name is in no video that is there now
+            with open_shard(codes_path) as shard:
+                forget_names(codes_path, shard.tombstones, places)
+        tell(removed, notes)
+        _journal(codes_path).unlink(missing_ok=True)
     return removed, notes
+
+
+def _journal(codes_path: Path) -> Path:
+    home = codes_path.resolve()
+    return home.with_name(f"{home.name}.forgetting")
+
+
+def _finish_earlier(codes_path: Path, request: Request) -> set[str]:
+    """Do what a run that was cut off left to do; the names that nobody has any more then. The lock is held.
+
+    Raises ShardError where the request names rows that this run has changed.
+    """
+    remove_unfinished(codes_path)
+    journal = _journal(codes_path)
+    with open_shard(codes_path) as shard:
+        content = shard.content
+        names = set(read_names(codes_path))
+        if len(shard.tombstones):
+            forget_names(codes_path, shard.tombstones)
+    done = names - set(read_names(codes_path))
+    try:
+        before = journal.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return done
+    if before != content:
+        remove_index(codes_path)
+    journal.unlink()
+    if before != content and any(isinstance(track, int) or track.isdecimal() for track in request.tracks):
+        raise ShardError(
+            f"{codes_path}: an earlier forget was cut off and is finished now, so tracks have other numbers; "
+            "look with dhh query or dhh people, and name them anew, best by track_id"
+        )
+    return done
+
+
+def _copies(shard: Shard, tracks: set[int]) -> set[int]:
+    """The same tracks in copies of their videos."""
+    wanted = set(places_of(shard, np.array(sorted(tracks), np.int64)))
+    contents = {place.content for place in wanted}
+    found = set()
+    first = 0
+    for video, (count, _) in zip(shard.videos, shard.pictures(), strict=True):
+        if count and video.fingerprint in contents:
+            rows = np.arange(first, first + count)
+            found |= {row for row, at in zip(rows.tolist(), places_of(shard, rows), strict=True) if at in wanted}
+        first += count
+    return found
+
+
+def _other_names(codes_path: Path) -> list[str]:
+    """A word about hard links: what is written anew is not in the file of the other name."""
+    links = codes_path.resolve().stat().st_nlink if codes_path.exists() else 1
+    if links < 2:
+        return []
+    return [f"{codes_path}: the file has {links - 1} more names (hard links); under those it stays as it was"]
 
 
 def _videos(codes_path: Path, shard: Shard, names: Sequence[Path]) -> set[int]:
@@ -119,10 +211,14 @@ def _videos(codes_path: Path, shard: Shard, names: Sequence[Path]) -> set[int]:
     return {row for row, video in enumerate(shard.videos) if video.fingerprint in contents}
 
 
-def _called(codes_path: Path, shard: Shard, wanted: Sequence[str]) -> tuple[set[int], list[Place]]:
-    """Tracks of some names, and all places that have them, also of videos that are not in the file any more."""
+def _called(codes_path: Path, shard: Shard, wanted: Sequence[str], done: set[str]) -> tuple[set[int], list[Place]]:
+    """Tracks of some names, and all places that have them, also of videos that are not in the file any more.
+
+    done: names that have gone just now.
+    """
     names = read_names(codes_path)
-    known = [known_name(names, name, codes_path) for name in wanted]
+    known = [known_name({*names, *done}, name, codes_path) for name in wanted]
+    known = [name for name in known if name in names]
     rows = rows_of(shard, {name: names[name] for name in known})
     return {int(row) for own in rows.values() for row in own}, [place for name in known for place in names[name]]
 
@@ -146,7 +242,8 @@ def _record(shard: Shard, videos: set[int], tracks: set[int], distances: dict[in
     rows = shard.track_rows(np.array(every, np.int64))
     shots = shard.shots_rows(rows["shot"])
     removed = []
-    for number, track, shot in zip(every, rows, shots, strict=True):
+    words = track_ids(shard, np.array(every, np.int64))
+    for number, track, shot, word in zip(every, rows, shots, words, strict=True):
         video = shard.video(int(track["video"]))
         left, top, right, bottom = (round(float(edge)) for edge in track["box"])
         removed.append(
@@ -160,11 +257,12 @@ def _record(shard: Shard, videos: set[int], tracks: set[int], distances: dict[in
                 (left, top, right, bottom),
                 distances.get(number),
                 number,
+                word,
             )
         )
     empty = videos - {int(owner) for owner in owners}
     return removed + [
-        Removed(shard.video(row).path, shard.video(row).fingerprint, True, None, "", "", None, None, None)
+        Removed(shard.video(row).path, shard.video(row).fingerprint, True, None, "", "", None, None, None, None)
         for row in sorted(empty)
     ]
 

@@ -32,6 +32,7 @@ from dhhcli.search.scope import shot_tracks_of, video_row
 from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
+from dhhcli.storage.track_id import rows_called
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
@@ -166,12 +167,14 @@ def _choice(code: PhotoCode) -> str:
 def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
     rows = shard.track_rows(np.array([track]))[0]
     soft = unpack(shard.code_rows(np.array([track])), shard.tag.bits)[0].astype(np.float32)
-    picture = (shard.video(int(rows["video"])).path, shard.thumbnail(track))
+    picture = (shard.video(int(rows["video"])).path, shard.picture(track))
     return _Look(soft, f"track {track}", picture, apart=int(rows["shot"]), note=note)
 
 
 def _checked(shard: Shard, word: Track) -> int:
     """Its row. Raises ShardError where there is none, or it is not where it should be."""
+    if isinstance(word.row, str):
+        return int(rows_called(shard, word.row, "the codes file")[0])
     if word.row >= len(shard):
         last = f"tracks 0 to {len(shard) - 1}" if len(shard) else "no tracks"
         raise ShardError(f"track {word.row}: the codes file has {last}; see the column track of dhh query")

@@ -214,7 +214,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
         notes += [f"{name}: {line}" if request.each else line for line in words_about]
         hits += found
         rows += _named(own, name) if request.each else own
-    pictures = tuple(shard.thumbnail(row.track) if request.thumbnails else b"" for row in rows)
+    pictures = tuple(shard.picture(row.track) if request.thumbnails else b"" for row in rows)
     numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
     explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
     exact = tuple(exact_hits(shard, rows, pictures)) if request.exact else ()

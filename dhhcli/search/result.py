@@ -13,6 +13,7 @@ from dhhcli.models.calibration import in_words
 from dhhcli.search.ranking import Hit
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import VideoRecord
+from dhhcli.storage.track_id import track_ids
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Row:
     box: tuple[int, int, int, int]  # left, top, right, bottom of the face in that frame, pixels
     tracks: int  # how many tracks of this shot are among the candidates
     track: int  # row in the codes file
+    track_id: str | None = None  # what means this track for ever (storage/track_id.py); None: saved by an older dhh
     # only where something was asked that gives them
     question: str | None = None  # which of several questions this answers
     also: tuple[int, ...] | None = None  # tracks of the people who had to be there too
@@ -68,9 +70,10 @@ def result_rows(shard: Shard, hits: Sequence[Hit], chances: Sequence[Chance] | N
     tracks = shard.track_rows(np.array([hit.track for hit in hits], np.int64))
     shots = shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))
     known: Sequence[Chance | None] = chances or [None] * len(hits)
+    words = track_ids(shard, np.array([hit.track for hit in hits], np.int64))
     return [
-        _row(shard, hit, chance, track, shot, shard.video(int(shot["video"])))
-        for hit, chance, track, shot in zip(hits, known, tracks, shots, strict=True)
+        replace(_row(shard, hit, chance, track, shot, shard.video(int(shot["video"]))), track_id=word)
+        for hit, chance, track, shot, word in zip(hits, known, tracks, shots, words, strict=True)
     ]
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 
 from dhhcli.errors import NobodyError, UsageError
 from dhhcli.media.discover import VIDEO_SUFFIXES
+from dhhcli.storage.track_id import is_track_id
 
 STDIN: Final = "-"
 EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
@@ -31,7 +32,7 @@ class File:
 class Track:
     """A track of the codes file; video and shot: where it must be, if that is known."""
 
-    row: int
+    row: int | str  # or what means it for ever (storage/track_id.py)
     video: Path | None = None
     shot: int | None = None
 
@@ -61,8 +62,10 @@ def parse_word(text: str) -> Word:
     """
     kind, colon, rest = text.partition(":")
     if colon and kind == "track":
-        if not re.fullmatch(r"\d{1,18}", rest):
-            raise UsageError(f"{text}: expected track:N, with the number that the column track shows")
+        if is_track_id(rest):
+            return Track(rest.lower())
+        if not re.fullmatch(r"[0-9]{1,18}", rest):
+            raise UsageError(f"{text}: expected track:N, with what the column track or track_id shows")
         return Track(int(rest))
     if colon and kind == "shot":
         match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)

@@ -24,6 +24,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -31,12 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.atomic_write import sync_folder
-from dhhcli.errors import MissingPathError, ShardError
+from dhhcli.errors import MissingPathError, PassingError, ShardError
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.storage.hdf5_file import ShardFile, read_file, write_file
+from dhhcli.storage.hdf5_file import FULL, ShardFile, read_file, write_file
 from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, intact, path_bytes, to_tables
 from dhhcli.storage.schema import NO_TOMBSTONES, SHOT_DTYPE, TRACK_DTYPE, Tables, content_hash, view
 from dhhcli.storage.shard import Shard, check_model, merged, other_model
+from dhhcli.storage.values import check_padding
 
 __all__ = [
     "SHOT_DTYPE",
@@ -53,9 +55,14 @@ __all__ = [
     "lock",
     "open_shard",
     "parts_of",
+    "remove_unfinished",
     "remove_videos",
     "replace_all",
 ]
+UNFINISHED: Final = (
+    ".tmp",
+    *(f".{what}.*.tmp" for what in ("faiss", "faiss.json", "names", "skipped", "forgetting", "merging")),
+)
 MAX_PARTS: Final = 64  # opening a part costs about a millisecond; so many are folded by `commit`
 SMALL: Final = 1 << 28  # bytes: a codes file up to this size is written anew at the end of every run, in about a second
 
@@ -79,9 +86,15 @@ def open_shard(codes_path: Path) -> Shard:
     for file in files:
         _check_tag(file, files[-1].tag)
     pieces = merged(files)
+    for piece in pieces:
+        check_padding(
+            [piece.codes, *([] if piece.frame_codes is None else [piece.frame_codes])],
+            files[-1].tag.bits,
+            str(codes_path),
+        )
     tag, tombstones = files[-1].tag, main.tombstones if main else NO_TOMBSTONES
     content = content_hash(tag, pieces, tombstones)
-    return Shard(tag, content, files[-1].dhh_version, pieces, tombstones, files[-1].version)
+    return Shard(tag, content, files[-1].dhh_version, pieces, tombstones, files[-1].version, str(codes_path))
 
 
 def parts_of(codes_path: Path) -> list[Path]:
@@ -106,7 +119,8 @@ def commit(codes_path: Path, tag: ModelTag, encoded: EncodedVideo) -> None:
         folder.mkdir(exist_ok=True)
         sync_folder(home.parent)
     except OSError as error:
-        raise ShardError(f"{folder}: cannot be made ({error.strerror}); name another place for the codes") from error
+        kind = PassingError if error.errno in FULL else ShardError
+        raise kind(f"{folder}: cannot be made ({error.strerror}); name another place for the codes") from error
     write_file(_part_path(folder, path_bytes(unit, 0)), tag, [unit])
     if sum(not _is_pack(path) for path in _part_paths(folder)) >= MAX_PARTS:
         _fold(home, tag)
@@ -176,7 +190,7 @@ def _tidy(home: Path, merged_parts: Sequence[ShardFile]) -> None:
     folder = _parts_folder(home)
     for part in reversed(merged_parts):
         part.path.unlink(missing_ok=True)
-    _remove_unfinished(home)
+    remove_unfinished(home)
     if folder.exists():
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -191,7 +205,7 @@ def replace_all(codes_path: Path, tag: ModelTag, pieces: Sequence[Tables], tombs
     home = codes_path.resolve()
     if _part_paths(_parts_folder(home)):
         raise ValueError(f"{codes_path}: has parts, which would win over what is written now")
-    _remove_unfinished(home)
+    remove_unfinished(home)
     write_file(home, tag, pieces, tombstones)
 
 
@@ -223,7 +237,7 @@ def remove_videos(codes_path: Path, paths: Collection[Path]) -> int:
         elif gone:
             write_file(file.path, file.tag, [*kept, view(file.tables, first, count)], file.tombstones)
         removed |= gone
-    _remove_unfinished(home)
+    remove_unfinished(home)
     return len(removed)
 
 
@@ -246,7 +260,7 @@ def lock(codes_path: Path) -> Iterator[None]:
         try:
             portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
         except portalocker.AlreadyLocked as error:
-            raise ShardError(f"{codes_path}: another dhh is writing it; wait until it has finished") from error
+            raise PassingError(f"{codes_path}: another dhh is writing it; wait until it has finished") from error
         except (portalocker.LockException, OSError) as error:
             cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else error
             reason = getattr(cause, "strerror", None) or cause
@@ -278,10 +292,20 @@ def _part_paths(folder: Path) -> list[Path]:
     return [p for p in paths if not _is_pack(p)] + [p for p in reversed(paths) if _is_pack(p)]
 
 
-def _remove_unfinished(home: Path) -> None:
-    """Remove what a killed writer left: of no use, and it may hold what is to be removed."""
-    for path in (home.with_name(home.name + ".tmp"), *_parts_folder(home).glob("*.tmp")):
+def remove_unfinished(codes_path: Path) -> None:
+    """Remove what killed writers left of codes, index and names: of no use, and it may hold what is to be removed.
+
+    The lock is held, so nobody writes them now.
+    """
+    home = codes_path.resolve()
+    for hidden in ("", "."):  # earlier versions hid them
+        for what in UNFINISHED:
+            for path in home.parent.glob(f"{hidden}{escape(home.name)}{what}"):
+                path.unlink(missing_ok=True)
+    for path in _parts_folder(home).glob("*.tmp"):
         path.unlink(missing_ok=True)
+    if home.exists():  # of a merge that was killed when it was done
+        home.with_name(f"{home.name}.merging").unlink(missing_ok=True)
 
 
 def _read_parts(home: Path) -> list[ShardFile]:

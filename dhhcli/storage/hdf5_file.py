@@ -10,11 +10,13 @@ Files come from other people too. Whatever is not exactly this is refused: other
 external storage, virtual datasets, sizes that do not fit the file or each other.
 """
 
+import errno
 import mmap
 import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from dhhcli.base.atomic_write import sync_folder
 from dhhcli.base.version import __version__
-from dhhcli.errors import MissingPathError, ShardError
+from dhhcli.errors import MissingPathError, PassingError, ShardError
 from dhhcli.models.binary_codes import BIT_ORDER, code_bytes
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.hdf5_layout import make_skeleton
@@ -39,12 +41,14 @@ from dhhcli.storage.schema import (
     content_hash,
     joined,
 )
+from dhhcli.storage.values import check_tombstones
 
 FORMAT: Final = "dhh-codes"
 FORMAT_VERSION: Final = 2
 FRAMES_VERSION: Final = 3  # of files with codes of frames; others stay readable for a dhh that knows none
 READ_VERSIONS: Final = (1, 2, 3)  # 1 has no tombstones
 MAX_ROWS: Final = 2**31 - 1  # row numbers are int32
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE) if os.name != "nt" else (errno.ENOSPC, errno.EIO)
 MAX_TEXT: Final = 4096  # bytes of a root attribute
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 
@@ -78,8 +82,10 @@ def write_file(
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, RuntimeError, ShardError) as error:
-        temporary.unlink(missing_ok=True)
-        raise ShardError(f"{path}: cannot be written ({_line(error)}); free space or another folder?") from error
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        kind = PassingError if isinstance(error, OSError) and error.errno in FULL else ShardError
+        raise kind(f"{path}: cannot be written ({_line(error)}); free space or another folder?") from error
 
 
 def _write(path: Path, tag: ModelTag, pieces: Sequence[Tables], tombstones: NDArray[np.void]) -> None:
@@ -152,6 +158,8 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
             )
         if version == FRAMES_VERSION and _number(path, h5, "frame_codes") != 1:
             raise ShardError(f"{path}: frame_codes is not 1 in a file of version {version}; not made by `dhh encode`")
+        if not re.fullmatch(r"[0-9a-f]{64}", _text(path, h5, "model")):
+            raise ShardError(f"{path}: the model is no SHA-256; not made by `dhh encode`")
         tag = ModelTag(_number(path, h5, "bits"), _text(path, h5, "model"), version == FRAMES_VERSION)
         stored = (_number(path, h5, "code_bytes"), _text(path, h5, "bit_order"))
         if stored != (code_bytes(tag.bits), BIT_ORDER):
@@ -176,6 +184,7 @@ def _read(path: Path, file: BinaryIO) -> ShardFile:
             )
         arrays[name] = np.frombuffer(mapped, dtype, count, offset).reshape(rows, *row_shape)
     tombstones = arrays.pop("tombstones", NO_TOMBSTONES)
+    check_tombstones(tombstones, str(path))
     tables = Tables(**arrays)
     if not _consistent(tables):
         raise ShardError(f"{path}: damaged codes file (its tables do not fit together); delete it and encode again")
@@ -254,7 +263,8 @@ def _consistent(tables: Tables) -> bool:
         and len(tables.shots) <= MAX_ROWS
         and (int(ends[-1]) if len(ends) else 0) == len(tables.thumbnails)
         and all(
-            bool((np.diff(videos[end], prepend=0) >= 0).all())
+            bool(((videos[end] >= 0) & (videos[end] <= len(array))).all())
+            and bool((videos[end][1:] >= videos[end][:-1]).all())
             and (int(videos[end][-1]) if len(videos) else 0) == len(array)
             for end, array in owned.items()
         )

@@ -70,6 +70,8 @@ def take_inventory(codes_path: Path, *, check: bool = False) -> Inventory:
         NamesError: the names beside it are damaged.
     """
     with open_shard(codes_path) as shard:
+        if check:
+            shard.check_values()
         entries = _entries(shard, codes_path)
         totals: Counter[str] = Counter()
         for entry in entries:

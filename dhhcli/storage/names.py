@@ -16,6 +16,7 @@ import json
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,8 +92,9 @@ def read_names(codes_path: Path) -> dict[str, tuple[Place, ...]]:
 def write_names(codes_path: Path, names: Names) -> None:
     """Put names beside a codes file, atomically; without any, the file is removed."""
     path = names_path(codes_path)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of killed writers: they hold names that may be forgotten
-        left.unlink(missing_ok=True)
+    for hidden in ("", "."):  # of killed writers: they hold names that may be forgotten
+        for left in path.parent.glob(f"{hidden}{escape(path.name)}.*.tmp"):
+            left.unlink(missing_ok=True)
     entries = {
         name: [[p.content, p.start_pts, p.end_pts, p.best_pts, list(p.box)] for p in sorted(places)]
         for name, places in sorted(names.items())
@@ -221,10 +223,22 @@ def without_places(
     return {name: own for name, own in kept.items() if own}
 
 
-def forget_names(codes_path: Path, places: Collection[Place], contents: Collection[str]) -> None:
-    """Remove from the names beside a codes file what is to be forgotten. Raises NamesError as ``read_names``."""
+def forget_names(codes_path: Path, tombstones: NDArray[np.void], places: Collection[Place] = ()) -> None:
+    """Remove from the names beside a codes file what was forgotten, and some more places.
+
+    Raises NamesError as ``read_names``.
+    """
     names = read_names(codes_path)
-    write_names(codes_path, without_places(names, places, contents))
+    gone, contents = set(places), set()
+    for stone in tombstones if names else ():
+        content = stone["fingerprint"].tobytes().hex()
+        if stone["whole"]:
+            contents.add(content)
+        else:
+            gone.add(_place([content, *(int(stone[at]) for at in ("start_pts", "end_pts", "best_pts")), stone["box"]]))
+    kept = without_places(names, gone, contents)
+    if kept != names:
+        write_names(codes_path, kept)
 
 
 def united_names(lists: Sequence[Names]) -> tuple[dict[str, tuple[Place, ...]], int]:

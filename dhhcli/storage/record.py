@@ -15,6 +15,7 @@ from dhhcli.errors import ShardError
 from dhhcli.models.binary_codes import code_bytes
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE, VIDEO_DTYPE, Tables, cut, video_digest
+from dhhcli.storage.values import check_fields, check_shots, check_tracks
 
 _FRACTIONS: Final = ("frame_rate", "time_base", "duration")
 _KINDS: Final[dict[str, Any]] = {
@@ -165,10 +166,24 @@ def to_record(text: bytes) -> VideoRecord:
             if values[name] is not None:
                 numerator, denominator = values[name]
                 values[name] = Fraction(numerator, denominator)
-        values["warnings"] = tuple(str(words) for words in values["warnings"])
-    except (ValueError, TypeError, ZeroDivisionError, RecursionError) as error:
-        raise ShardError(f"{os.fsdecode(path)!r}: damaged record in the codes file; encode again") from error
+        check_fields(values)
+        values["warnings"] = tuple(values["warnings"])
+        if not path.startswith(b"/") and not Path(os.fsdecode(path)).is_absolute():
+            raise ValueError("path")
+    except (ValueError, TypeError, ZeroDivisionError, OverflowError, RecursionError, AttributeError) as error:
+        raise ShardError(f"{os.fsdecode(path)[:200]!r}: damaged record in the codes file; encode again") from error
     return VideoRecord(path=Path(os.fsdecode(path)), **values)
+
+
+def check_encoded(encoded: EncodedVideo) -> None:
+    """Before it is written: whether it could be read again. Raises ShardError for what no file of ours may hold."""
+    where = str(encoded.video.path)
+    try:
+        to_record(_text(encoded.video))
+    except ShardError as error:
+        raise ShardError(f"{where}: says something of itself that cannot be ({error.__cause__})") from error
+    check_tracks(encoded.tracks, where)
+    check_shots(encoded.shots, where)
 
 
 def recorded_path(path: Path) -> Path:

@@ -16,6 +16,7 @@ from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.hdf5_file import ShardFile
 from dhhcli.storage.record import EncodedVideo, VideoRecord, intact, path_bytes, to_record
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE, Tables, cut, view
+from dhhcli.storage.values import check_shots, check_tracks, picture
 
 
 @dataclass(eq=False)
@@ -32,6 +33,7 @@ class Shard:
     pieces: list[Tables]
     tombstones: NDArray[np.void]  # (x,) TOMBSTONE_DTYPE: what was forgotten
     version: int  # of the codes file's format
+    where: str = "codes file"  # what errors call it
 
     def __len__(self) -> int:
         return sum(len(piece.codes) for piece in self.pieces)
@@ -92,31 +94,45 @@ class Shard:
     def end_pts(self, row: int) -> int:
         """Where the last shot of the video in `row` ends (exclusive); its start when it has no shot."""
         piece, local = self._locate("videos", row)
-        first, last = (int(piece.videos["shot_end"][at]) if at >= 0 else 0 for at in (local - 1, local))
+        ends = piece.videos["shot_end"]  # they count from the beginning of the file that the piece is a view of
+        first, last = (int(ends[at]) - piece.origin.shot if at >= 0 else 0 for at in (local - 1, local))
         return int(piece.shots["end_pts"][last - 1]) if last > first else self.video(row).start_pts
 
     def track_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.void]:
-        """Tracks `ids` (k,) -> (k,) TRACK_DTYPE, `video` and `shot` as rows of this shard."""
-        return self._rows("tracks", np.asarray(ids), TRACK_DTYPE)
+        """Tracks `ids` (k,) -> (k,) TRACK_DTYPE, `video` and `shot` as rows of this shard. Raises ShardError."""
+        rows = self._rows("tracks", np.asarray(ids), TRACK_DTYPE)
+        check_tracks(rows, self.where)
+        return rows
 
     def shots_rows(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.void]:
-        """Shots `ids` (k,) -> (k,) SHOT_DTYPE, `video` as a row of this shard."""
-        return self._rows("shots", np.asarray(ids), SHOT_DTYPE)
+        """Shots `ids` (k,) -> (k,) SHOT_DTYPE, `video` as a row of this shard. Raises ShardError."""
+        rows = self._rows("shots", np.asarray(ids), SHOT_DTYPE)
+        check_shots(rows, self.where)
+        return rows
 
     def thumbnail(self, track: int) -> bytes:
-        """JPEG of a track, b"" when it was encoded without."""
+        """JPEG of a track as it is stored, b"" when it was encoded without."""
         piece, local = self._locate("tracks", track)
         return piece.thumbnail(local)
 
+    def picture(self, track: int) -> bytes:
+        """JPEG of a track to be looked at, b"" for none. Raises ShardError for one that is huge."""
+        return picture(self.thumbnail(track), track, self.where)
+
     def unit(self, row: int) -> Tables:
-        """The tables of the video in `row` alone, as a view."""
+        """The tables of the video in `row` alone, as a view. Raises ShardError."""
         piece, local = self._locate("videos", row)
-        return view(piece, local, local + 1)
+        unit = view(piece, local, local + 1)
+        check_tracks(unit.tracks, self.where)
+        check_shots(unit.shots, self.where)
+        return unit
 
     def encoded_video(self, row: int) -> EncodedVideo:
         """What was committed for the video in `row`, to be committed again, say under a new path."""
         piece, local = self._locate("videos", row)
         unit = cut(piece, local, local + 1)
+        check_tracks(unit.tracks, self.where)
+        check_shots(unit.shots, self.where)
         thumbnails = tuple(unit.thumbnail(track) for track in range(len(unit.tracks)))
         frames = tuple(unit.frames(track) for track in range(len(unit.tracks))) if self.tag.frame_codes else None
         return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails, frames)
@@ -138,6 +154,13 @@ class Shard:
             for row in range(len(piece.videos))
             if not intact(piece, row)
         )
+
+    def check_values(self) -> None:
+        """Look at every value of every table. Raises ShardError."""
+        for row in range(len(self.videos)):
+            self.unit(row)
+        for track in range(len(self)):
+            self.picture(track)
 
     @cached_property
     def _starts(self) -> dict[str, NDArray[np.int64]]:

@@ -21,7 +21,8 @@ def is_gone(path: Path) -> bool:
 
 def skipped_path(codes_path: Path) -> Path:
     """Where the list of skipped files lies, beside the codes."""
-    return codes_path.with_name(f"{codes_path.name}.skipped")
+    home = codes_path.resolve()
+    return home.with_name(f"{home.name}.skipped")
 
 
 def read_skipped(codes_path: Path) -> dict[Path, str]:
@@ -36,7 +37,8 @@ def read_skipped(codes_path: Path) -> dict[Path, str]:
 
 def note_skipped(codes_path: Path, tried: Mapping[Path, str | None]) -> None:
     """Remember the reason why a file was skipped, or that it was not (None); the list goes when it is empty."""
-    if not (codes_path.exists() or codes_path.with_name(f"{codes_path.name}.parts").exists()):
+    home = codes_path.resolve()
+    if not (home.exists() or home.with_name(f"{home.name}.parts").exists()):
         return
     before = read_skipped(codes_path)
     now = {path: reason for path, reason in before.items() if path not in tried and not is_gone(path)}

@@ -36,6 +36,11 @@ def contact_sheet(
     for row, jpeg in zip(rows, thumbnails, strict=True):
         words = f"{row.distance:g}/{row.bits}  {row.confidence_in_words}".rstrip()
         cells.append((jpeg, (f"{row.rank}.  {row.face_at}", words, row.video.name), False))
+    return captioned(cells)
+
+
+def captioned(cells: Sequence[tuple[bytes, tuple[str, str, str], bool]]) -> npt.NDArray[np.uint8]:
+    """Cells of a JPEG, three lines of words, and whether it is framed -> one picture, five a line."""
     lines = max(1, -(-len(cells) // COLUMNS))
     sheet = np.full((lines * (CELL + CAPTION), COLUMNS * CELL, 3), PAPER, np.uint8)
     for place, (jpeg, caption, framed) in enumerate(cells):

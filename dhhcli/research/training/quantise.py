@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack
 
