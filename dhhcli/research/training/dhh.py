@@ -38,7 +38,7 @@ from dhhcli.research.training.feature_layout import Conditioned, layout
 from dhhcli.research.training.hash_stage import HashSettings, train_hash
 from dhhcli.research.training.joint_stage import Whole, train_joint
 from dhhcli.research.training.networks.hash_model import HashModel
-from dhhcli.research.training.pretrain import PretrainSettings, pretrain
+from dhhcli.research.training.pretrain import PretrainSettings, pretrain, size_at
 from dhhcli.research.training.publish import dhh_record, write_layers
 from dhhcli.research.training.quantise import backbone_to_int8
 from dhhcli.research.training.sampler import rows_by_person
@@ -155,12 +155,13 @@ def _train(
     ):
         student, head = pretrained.backbone, pretrained.heads.teacher
         if report.losses:
-            figures = validation.figures(student, report.size) if validation else {}
+            size = size_at(report.step - 1, plan.pretrain)
+            figures = validation.figures(student, size) if validation else {}
             if (
-                stop and devices.first and report.size == plan.pretrain.sizes[-1][1]
+                stop and devices.first and size == plan.pretrain.sizes[-1][1]
             ):  # smaller crops are not what will be looked at
                 stop.note(figures["map_still_set"], pretrained)
-            yield log.write("backbone", report.step, report.steps, report.losses | figures)
+            yield log.write(report.stage, report.step, report.steps, report.losses | figures)
 
     made_with = made_with | {"hash": asdict(plan.hash)}
     some = few_photos(faces, plan.hash)
@@ -195,8 +196,8 @@ def _train(
     )
     stored = read_tensors(out / "hash.safetensors", made_with)
     if stored is None:
-        for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
-            yield log.write("hash", step, plan.hash.hash_steps, losses)
+        for report in train_hash(model, bank, some.identity, plan.hash, track=some.track):
+            yield log.write(report.stage, report.step, report.steps, report.losses)
         if devices.first:
             save_stage(out / "hash.safetensors", model.state_dict(), made_with)
     else:
@@ -204,16 +205,16 @@ def _train(
 
     final = Whole(network, head, model)
     stop = EarlyStop(out / "joint-best.safetensors", patience, made_with) if patience else None
-    for step, losses, whole in train_joint(
+    for report, whole in train_joint(
         final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop, devices=devices
     ):
         final = whole
-        if losses:
+        if report.losses:
             figures = validation.figures(whole.network, model=whole.model, settings=plan.hash) if validation else {}
             if stop and devices.first:
                 codes = [value for key, value in figures.items() if key.split("_")[1].isdigit()]
                 stop.note(sum(codes) / len(codes), whole)
-            yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
+            yield log.write(report.stage, report.step, report.steps, report.losses | figures)
     if not devices.first:
         return
     if log.path.is_file():  # stages of no steps report nothing

@@ -293,13 +293,14 @@ def train_paper(
     every = asdict(settings)
     own = {k: v for k, v in every.items() if k.startswith("pretrain_") or k in CLASSIFIER_SETTINGS}
     data = {"data": fingerprint(pack)}
-    for report in train_task(
-        classify, settings.pretrain_steps, folder / "paper-backbone.safetensors", own | data, devices
-    ):
-        yield report, backbone, model
-    checkpoint = folder / f"paper-{settings.bits}.safetensors"
-    for report in train_task(whole, settings.steps, checkpoint, every | data, devices):
-        yield report, backbone, model
+    if settings.pretrain_steps:
+        path = folder / "paper-backbone.safetensors"
+        for report in train_task(classify, classify, settings.pretrain_steps, path, own | data, devices):
+            yield report, backbone, model
+    if settings.steps:
+        path = folder / f"paper-{settings.bits}.safetensors"
+        for report in train_task(whole, whole, settings.steps, path, every | data, devices):
+            yield report, backbone, model
 
 
 def run_paper(
