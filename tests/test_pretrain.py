@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dhhcli.errors import TrainingError
 from dhhcli.research.datasets.pack import FacePack
+from dhhcli.research.training.engine.loop import Report
 from dhhcli.research.training.pretrain import (
-    PretrainReport,
     PretrainSettings,
     cosface,
     draw_batch,
@@ -50,9 +50,9 @@ def tiny_pack(people: int = PEOPLE, *, taught: bool = True) -> FacePack:
 
 def trained(
     pack: FacePack, settings: PretrainSettings, folder: Path, *, every: int = 2, reports: int | None = None
-) -> tuple[list[PretrainReport], dict[str, Tensor]]:
+) -> tuple[list[Report], dict[str, Tensor]]:
     """Run (stopping after some reports) and return the reports and the last weights."""
-    seen: list[PretrainReport] = []
+    seen: list[Report] = []
     weights: dict[str, Tensor] = {}
     for report, averaged in pretrain(pack, settings, folder, stamp=asdict(settings), checkpoint_every=every):
         seen.append(report)
@@ -149,7 +149,6 @@ def test_every_loss_falls(tmp_path: Path) -> None:
     settings = replace(settings, classify=1.0, distil=1.0, relate=1.0)
     reports, weights = trained(tiny_pack(), settings, tmp_path, every=10)
     assert [report.step for report in reports] == [10, 20, 30, 40, 50, 60]
-    assert {report.size for report in reports} == {16}
     for name in ("classify", "distil", "relate"):
         assert reports[-1].losses[name] < 0.5 * reports[0].losses[name]
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
@@ -180,7 +179,7 @@ def test_a_complete_run_yields_its_weights_again(tmp_path: Path) -> None:
     pack, settings = tiny_pack(), replace(TINY, steps=2)
     _, expected = trained(pack, settings, tmp_path)
     reports, found = trained(pack, settings, tmp_path)
-    assert reports == [PretrainReport(2, 2, 24, {})]
+    assert reports == [Report("backbone", 2, 2, {})]
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 

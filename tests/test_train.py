@@ -147,7 +147,7 @@ def test_a_run_killed_in_any_stage_ends_the_same(
     trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stop at every new report of every stage and start again; the weights come out bit for bit as without stops."""
-    monkeypatch.setattr("dhhcli.research.training.hash_stage.REPORT_EVERY", 1)
+    monkeypatch.setattr("dhhcli.research.training.engine.loop.REPORT_EVERY", 1)
     monkeypatch.setattr("dhhcli.research.training.joint_stage.REPORT_EVERY", 1)
     out = tmp_path / "run"
     stopped: list[str] = []
@@ -374,6 +374,6 @@ def test_hash_training_brings_a_person_s_codes_together() -> None:
     bank = FeatureBank(torch.from_numpy(features[:, :4]).half(), torch.from_numpy(features[:, 4:]).half())
     settings = HashSettings(lengths=(16,), alpha=0.25, hash_people=16, hash_steps=300, frames=6)
     model = HashModel(16, features=65, divide=True, dropout=0.1)
-    reports = [losses for _, losses in train_hash(model, bank, identity, settings)]
+    reports = [report.losses for report in train_hash(model, bank, identity, settings)]
     first, last = reports[0], reports[-1]
     assert last["cross"] < first["cross"]

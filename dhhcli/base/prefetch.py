@@ -2,8 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -89,14 +88,3 @@ def ahead(make: Callable[[], T]) -> Callable[[], T]:
         return made[0]
 
     return wait
-
-
-def drawn_ahead(draw: Callable[[int], T], start: int, steps: int) -> Iterator[tuple[int, T]]:
-    """(step, draw(step)) for every step, each drawn by another thread while the one before is being used."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(draw, start)
-        for step in range(start, steps):
-            batch = pending.result()
-            if step + 1 < steps:
-                pending = pool.submit(draw, step + 1)
-            yield step, batch

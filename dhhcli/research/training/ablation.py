@@ -28,6 +28,9 @@ from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, merge_packs, read_pack
 from dhhcli.research.datasets.protocol import Person, read_protocol
 from dhhcli.research.evaluation.metrics import mean_average_precision
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.engine.loop import train_task
+from dhhcli.research.training.hash_stage import identities, torch_generator
 from dhhcli.research.training.networks.log_covariance import log_covariance, pack_triangle
 from dhhcli.research.training.networks.losses import heterogeneous_triplets
 from dhhcli.research.training.sampler import Pair, draw_pairs, rows_by_person
@@ -199,42 +202,88 @@ class Layers(nn.Module):
         return logits
 
 
+@dataclass(frozen=True, eq=False)
+class VariantBatch:
+    """What one step sees: n pairs of one person each."""
+
+    stills: Tensor  # (n, d)
+    tracks: Tensor  # (n, m, d), zero frames behind
+    counts: Tensor  # (n,) true numbers of frames
+    ids: Tensor  # (n,)
+    noise: torch.Generator  # of dropout
+
+
+class Training:
+    """The task: both layers of a variant, by the paper's loss; variants of one seed see the same batches."""
+
+    def __init__(self, layers: Layers, bank: Bank, variant: Variant, settings: AblationSettings) -> None:
+        self.layers, self.bank, self.variant, self.settings = layers, bank, variant, settings
+        self.people = rows_by_person(bank.identity)
+        self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        s, layers = self.settings, self.layers
+        rates = [s.rate, s.rate if self.variant.map == "mean" else s.track_rate]
+        optimiser = torch.optim.Adam(
+            [{"params": layers.still.parameters()}, {"params": layers.track.parameters()}], lr=s.rate
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=s.steps, pct_start=0.1)
+        return optimiser
+
+    def stage(self, step: int) -> str:  # noqa: ARG002
+        return self.variant.name
+
+    def draw(self, step: int) -> VariantBatch:
+        s = self.settings
+        rng = np.random.default_rng([s.seed, 9, step])
+        pairs = draw_pairs(self.people, self.bank.identity, count=s.people, pairs=s.pairs, frames=TRAIN_FRAMES, rng=rng)
+        noise = torch_generator(rng)
+        drawn = [_features_of(self.bank, pair, train_frames(self.bank, self.variant), rng) for pair in pairs]
+        stills = torch.stack([still for still, _ in drawn])
+        tracks = pad_sequence([track for _, track in drawn], batch_first=True)
+        counts = torch.tensor([len(track) for _, track in drawn])
+        return VariantBatch(stills, tracks, counts, identities(pairs), noise)
+
+    def losses(
+        self,
+        step: int,
+        batch: VariantBatch,
+        optimiser: torch.optim.Optimizer,  # noqa: ARG002
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        if step and self.schedule:
+            self.schedule.step()
+        dropout = self.settings.dropout
+        vectors = describe(batch.tracks, batch.counts, self.variant, self.settings.eps)
+        terms = heterogeneous_triplets(
+            torch.sigmoid(self.layers.logits("still", _drop(batch.stills, dropout, batch.noise))),
+            torch.sigmoid(self.layers.logits("track", _drop(vectors, dropout, batch.noise))),
+            batch.ids,
+            batch.ids,
+            self.variant.alpha,
+        )
+        loss = terms.total(self.variant.lambda1, self.variant.lambda2)
+        return loss, {"loss": loss}
+
+
+def train_frames(bank: Bank, variant: Variant) -> int:
+    """Frames of a training track, at most."""
+    return min(variant.frames, bank.shots.shape[1])
+
+
 def train_variant(bank: Bank, variant: Variant, settings: AblationSettings) -> Layers:
-    """Hash layers of one variant; variants of one seed see the same batches."""
-    people = rows_by_person(bank.identity)
-    frames = min(variant.frames, bank.shots.shape[1])
+    """Hash layers of one variant, on the CPU.
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+    """
+    frames = train_frames(bank, variant)
     sample = bank.shots[:: max(1, len(bank.shots) // 256), :frames].contiguous()
     start = torch.Generator().manual_seed(settings.seed)
     described = describe(sample, torch.full((len(sample),), frames), variant, settings.eps)
     layers = Layers(described, sample.shape[2], settings.bits, start)
-    rates = [settings.rate, settings.rate if variant.map == "mean" else settings.track_rate]
-    optimiser = torch.optim.Adam(
-        [{"params": layers.still.parameters()}, {"params": layers.track.parameters()}], lr=settings.rate
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=settings.steps, pct_start=0.1)
-    for step in range(settings.steps):
-        rng = np.random.default_rng([settings.seed, 9, step])
-        pairs = draw_pairs(
-            people, bank.identity, count=settings.people, pairs=settings.pairs, frames=TRAIN_FRAMES, rng=rng
-        )
-        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        drawn = [_features_of(bank, pair, frames, rng) for pair in pairs]
-        stills = torch.stack([still for still, _ in drawn])
-        tracks = pad_sequence([track for _, track in drawn], batch_first=True)
-        counts = torch.tensor([len(track) for _, track in drawn])
-        vectors = describe(tracks, counts, variant, settings.eps)
-        ids = torch.tensor([pair.identity for pair in pairs])
-        terms = heterogeneous_triplets(
-            torch.sigmoid(layers.logits("still", _drop(stills, settings.dropout, noise))),
-            torch.sigmoid(layers.logits("track", _drop(vectors, settings.dropout, noise))),
-            ids,
-            ids,
-            variant.alpha,
-        )
-        optimiser.zero_grad(set_to_none=True)
-        terms.total(variant.lambda1, variant.lambda2).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
+    task = Training(layers, bank, variant, settings)
+    for _ in train_task(task, layers, settings.steps, None, {}, Devices(torch.device("cpu"))):
+        pass
     return layers
 
 

@@ -12,8 +12,6 @@ made with, and goes on with no others. Every report is one JSON object in ``log.
 """
 
 import hashlib
-import platform
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,27 +20,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from dhhcli.base.version import __version__
 from dhhcli.errors import PackError, TrainingError, UsageError
 from dhhcli.research.datasets.augmentation import centre
-from dhhcli.research.datasets.folders import open_faces
-from dhhcli.research.datasets.pack import FacePack, fingerprint, merge_packs, take
+from dhhcli.research.datasets.pack import FacePack, fingerprint, take
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
-from dhhcli.research.training.engine.distributed import Devices, open_devices
 from dhhcli.research.training.engine.early_stopping import EarlyStop
-from dhhcli.research.training.engine.log import Log
-from dhhcli.research.training.engine.plot import plot_log
+from dhhcli.research.training.engine.run import TrainingRun, open_run
 from dhhcli.research.training.export import backbone_safetensors, to_onnx
 from dhhcli.research.training.feature_bank import FeatureBank, empty_bank, extract, fill_bank
 from dhhcli.research.training.feature_layout import Conditioned, layout
 from dhhcli.research.training.hash_stage import HashSettings, train_hash
 from dhhcli.research.training.joint_stage import Whole, train_joint
 from dhhcli.research.training.networks.hash_model import HashModel
-from dhhcli.research.training.pretrain import PretrainSettings, pretrain
+from dhhcli.research.training.pretrain import PretrainSettings, pretrain, size_at
 from dhhcli.research.training.publish import dhh_record, write_layers
 from dhhcli.research.training.quantise import backbone_to_int8
 from dhhcli.research.training.sampler import rows_by_person
-from dhhcli.research.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -97,48 +90,17 @@ def run(
         TrainingError: ``out`` holds a run with other settings or data.
         UsageError: ``validate`` without ``protocol``, or the other way round.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    if bool(validate) != bool(protocol):
-        raise UsageError("--validate and --protocol go together: people to measure on, and how")
     if patience and not validate:
         raise UsageError("--patience stops by the figures on other people: give --validate and --protocol")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
-    with open_devices() as devices:
-        lines = _train(
-            data, out, plan, devices, name, validate, protocol, terms=terms, start_from=start_from, patience=patience
-        )
-        yield from (line for line in lines if devices.first)
+    with open_run(data, out, validate=validate, protocol=protocol, terms=terms, threads=threads) as training:
+        if not rows_by_person(training.faces.identity, track=training.faces.track):
+            raise PackError(f"{data[0]}: nobody has two photos or clips; training needs people seen more than once")
+        yield from training.lines(_train(training, plan, name, start_from, patience))
 
 
-def _train(
-    data: Sequence[Path],
-    out: Path,
-    plan: Plan,
-    devices: Devices,
-    name: str,
-    validate: Path | None,
-    protocol: Path | None,
-    *,
-    terms: str,
-    start_from: Path | None,
-    patience: int,
-) -> Iterator[str]:
-    packs = [open_faces(path, out / "data") for path in data]
-    sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
-    faces = merge_packs(packs)
-    del packs  # decoded twice otherwise: 19 kB a crop
-    if not rows_by_person(faces.identity, track=faces.track):
-        raise PackError(f"{data[0]}: nobody has two photos or clips; training needs people seen more than once")
-    validation = None
-    if validate and protocol and devices.first:
-        validation = Validation.read(validate, protocol)
-    log = Log(out / "log.jsonl", kept=devices.first)
-    yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {devices.words()}"
-
+def _train(training: TrainingRun, plan: Plan, name: str, start_from: Path | None, patience: int) -> Iterator[str]:
+    out, faces, devices = training.folder, training.faces, training.devices
+    validation, log = training.validation, training.log
     made_with: dict[str, Any] = {"data": fingerprint(faces), "pretrain": asdict(plan.pretrain)}
     if start_from is not None:
         try:
@@ -155,12 +117,12 @@ def _train(
     ):
         student, head = pretrained.backbone, pretrained.heads.teacher
         if report.losses:
-            figures = validation.figures(student, report.size) if validation else {}
-            if (
-                stop and devices.first and report.size == plan.pretrain.sizes[-1][1]
-            ):  # smaller crops are not what will be looked at
+            size = size_at(report.step - 1, plan.pretrain)
+            figures = validation.figures(student, size) if validation else {}
+            # smaller crops are not what will be looked at
+            if stop and devices.first and size == plan.pretrain.sizes[-1][1]:
                 stop.note(figures["map_still_set"], pretrained)
-            yield log.write("backbone", report.step, report.steps, report.losses | figures)
+            yield log.write(report.stage, report.step, report.steps, report.losses | figures)
 
     made_with = made_with | {"hash": asdict(plan.hash)}
     some = few_photos(faces, plan.hash)
@@ -195,8 +157,8 @@ def _train(
     )
     stored = read_tensors(out / "hash.safetensors", made_with)
     if stored is None:
-        for step, losses in train_hash(model, bank, some.identity, plan.hash, track=some.track):
-            yield log.write("hash", step, plan.hash.hash_steps, losses)
+        for report in train_hash(model, bank, some.identity, plan.hash, track=some.track):
+            yield log.write(report.stage, report.step, report.steps, report.losses)
         if devices.first:
             save_stage(out / "hash.safetensors", model.state_dict(), made_with)
     else:
@@ -204,34 +166,21 @@ def _train(
 
     final = Whole(network, head, model)
     stop = EarlyStop(out / "joint-best.safetensors", patience, made_with) if patience else None
-    for step, losses, whole in train_joint(
+    for report, whole in train_joint(
         final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop, devices=devices
     ):
         final = whole
-        if losses:
+        if report.losses:
             figures = validation.figures(whole.network, model=whole.model, settings=plan.hash) if validation else {}
             if stop and devices.first:
                 codes = [value for key, value in figures.items() if key.split("_")[1].isdigit()]
                 stop.note(sum(codes) / len(codes), whole)
-            yield log.write("joint", step, plan.hash.joint_steps, losses | figures)
+            yield log.write(report.stage, report.step, report.steps, report.losses | figures)
     if not devices.first:
         return
-    if log.path.is_file():  # stages of no steps report nothing
-        plot_log(log.path, out / "training.png")
-    training = {
-        "data": sources,
-        "crops": len(faces),
-        "people": len(np.unique(faces.identity)),
-        "terms": terms,
-        "settings": made_with,
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "dhh": __version__,
-        "torch": str(torch.__version__),
-        "machine": f"{platform.machine()}, {devices.words()}",
-    }
     backbone = final.network.folded()
     layers = {K: final.model.layers(plan.hash.rows(K)) for K in plan.hash.lengths}
-    record = dhh_record(layers[plan.hash.lengths[0]], training, homogeneous=True, mirror=True)
+    record = dhh_record(layers[plan.hash.lengths[0]], training.record(made_with), homogeneous=True, mirror=True)
     onnx = to_onnx(backbone)
     int8 = backbone_to_int8(onnx, faces, np.random.default_rng([plan.hash.seed, 8]))  # ranged on the training crops
     tensors = backbone_safetensors(backbone)

@@ -8,6 +8,7 @@ backbone that they share is learnt once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,14 @@ import torch
 from torch import Tensor
 
 from dhhcli.models.log_covariance import triangle
+from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.engine.loop import Report, train_task
 from dhhcli.research.training.feature_bank import FeatureBank, bank_batch, pad
 from dhhcli.research.training.networks.hash_model import HashModel
 from dhhcli.research.training.networks.itq import itq, random_rotations
 from dhhcli.research.training.networks.log_covariance import log_covariance
 from dhhcli.research.training.networks.losses import contrast, heterogeneous_triplets
 from dhhcli.research.training.sampler import Pair, draw_pairs, rows_by_person
-
-REPORT_EVERY = 250  # steps
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,64 @@ def total(losses: dict[str, Tensor], settings: HashSettings) -> Tensor:
     return loss + settings.contrast * losses["contrast"] if settings.contrast else loss
 
 
+class Hash:
+    """The task: equation 5 and the contrastive loss on the hash layers' codes of pairs out of a bank."""
+
+    def __init__(
+        self,
+        model: HashModel,
+        bank: FeatureBank,
+        identity: npt.NDArray[np.int64],
+        settings: HashSettings,
+        track: npt.NDArray[np.int64] | None,
+    ) -> None:
+        self.model, self.bank, self.settings = model, bank, settings
+        self.identity, self.track = identity, track
+        self.people = rows_by_person(identity, track=track)
+        self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        s = self.settings
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": self.model.still.parameters(), "lr": s.still_rate},
+                {"params": self.model.track.parameters(), "lr": s.track_rate},
+            ],
+            weight_decay=s.weight_decay,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, [s.still_rate, s.track_rate], total_steps=s.hash_steps, pct_start=0.1
+        )
+        return optimiser
+
+    def stage(self, step: int) -> str:  # noqa: ARG002
+        return "hash"
+
+    def draw(self, step: int) -> tuple[list[Pair], Tensor, list[Tensor], torch.Generator]:
+        s = self.settings
+        rng = np.random.default_rng([s.seed, 3, step])
+        pairs = draw_pairs(
+            self.people,
+            self.identity,
+            count=s.hash_people,
+            pairs=s.hash_pairs,
+            frames=s.frames,
+            rng=rng,
+            track=self.track,
+        )
+        return pairs, *bank_batch(self.bank, pairs, s.frames, rng), torch_generator(rng)
+
+    def losses(self, step: int, batch: Any, optimiser: torch.optim.Optimizer) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: ARG002
+        pairs, stills, tracks, generator = batch
+        if step and self.schedule:
+            self.schedule.step()
+        padded, counts = pad(tracks, self.settings.frames)
+        still_codes = self.model.hash_stills(stills, generator)
+        track_codes = self.model.hash_tracks(padded, counts, generator)
+        losses = code_losses(still_codes, track_codes, identities(pairs), self.settings)
+        return total(losses, self.settings), losses
+
+
 def train_hash(
     model: HashModel,
     bank: FeatureBank,
@@ -126,51 +185,25 @@ def train_hash(
     settings: HashSettings,
     *,
     track: npt.NDArray[np.int64] | None = None,
-) -> Iterator[tuple[int, dict[str, float]]]:
-    """Stage 1, in place, yielding every 250 steps and at the end; ``track`` (n,): real tracks (sampler.py)."""
+) -> Iterator[Report]:
+    """Stage 1, in place on the CPU, yielding every 250 steps and at the end; nothing where there are no steps.
+
+    Short enough to begin again where it was killed. Several processes all do the same.
+
+    Args:
+        model: hash layers, started here.
+        bank: features of n photos.
+        identity: (n,) people.
+        settings: see ``HashSettings``.
+        track: (n,) real tracks (sampler.py).
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+    """
     start_from_bank(model, bank, identity, settings)
-    if settings.hash_steps == 0:
-        return
-    people = rows_by_person(identity, track=track)
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": model.still.parameters(), "lr": settings.still_rate},
-            {"params": model.track.parameters(), "lr": settings.track_rate},
-        ],
-        weight_decay=settings.weight_decay,
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [settings.still_rate, settings.track_rate], total_steps=settings.hash_steps, pct_start=0.1
-    )
-    sums: dict[str, float] = {}
-    reported = 0
-    for step in range(settings.hash_steps):
-        rng = np.random.default_rng([settings.seed, 3, step])
-        pairs = draw_pairs(
-            people,
-            identity,
-            count=settings.hash_people,
-            pairs=settings.hash_pairs,
-            frames=settings.frames,
-            rng=rng,
-            track=track,
-        )
-        stills, tracks = bank_batch(bank, pairs, settings.frames, rng)
-        padded, counts = pad(tracks, settings.frames)
-        generator = torch_generator(rng)
-        codes_s, codes_t = model.hash_stills(stills, generator), model.hash_tracks(padded, counts, generator)
-        ids = identities(pairs)
-        losses = code_losses(codes_s, codes_t, ids, settings)
-        loss = total(losses, settings)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.hash_steps:
-            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}
-            sums, reported = {}, step + 1
+    if settings.hash_steps:
+        task = Hash(model, bank, identity, settings, track)
+        yield from train_task(task, model, settings.hash_steps, None, {}, Devices(torch.device("cpu")))
 
 
 @torch.no_grad()

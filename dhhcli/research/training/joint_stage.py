@@ -6,28 +6,19 @@ a regulariser where the pack brings one (the codes of few people seen often must
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
 
-from dhhcli.base.prefetch import drawn_ahead
 from dhhcli.research.datasets.pack import FacePack
-from dhhcli.research.training.engine.checkpoint import load_checkpoint, save_checkpoint
-from dhhcli.research.training.engine.distributed import (
-    Devices,
-    agree,
-    average_gradients,
-    first_says,
-    gather,
-    halves_pay,
-    same_weights,
-)
+from dhhcli.research.training.engine.distributed import Devices, gather, halves_pay
 from dhhcli.research.training.engine.early_stopping import EarlyStop
+from dhhcli.research.training.engine.loop import Report, moving_average, train_task
 from dhhcli.research.training.feature_bank import pad
 from dhhcli.research.training.feature_layout import Conditioned
 from dhhcli.research.training.hash_stage import HashSettings, code_losses, identities, torch_generator, total
@@ -40,11 +31,18 @@ REPORT_EVERY = 100  # steps
 
 
 class Whole(nn.Module):
-    """Network, teacher's head and hash layers under one roof, for one optimiser and one checkpoint."""
+    """Network, teacher's head and hash layers under one roof, for one optimiser and one checkpoint.
+
+    Never in training mode: batch normalisation keeps the statistics of pre-training, because frames of one shot are
+    too alike to take new ones from, and dropout has a generator of its own.
+    """
 
     def __init__(self, network: Conditioned, teacher: nn.Linear, model: HashModel) -> None:
         super().__init__()
         self.network, self.teacher, self.model = network, teacher, model
+
+    def train(self, mode: bool = True) -> "Whole":  # noqa: ARG002
+        return super().train(False)
 
 
 def picture_batch(
@@ -56,6 +54,105 @@ def picture_batch(
     return crops, [len(track) for _, track in drawn]
 
 
+@dataclass(frozen=True, eq=False)
+class JointBatch:
+    """What one step sees."""
+
+    pairs: list[Pair]
+    crops: npt.NDArray[np.uint8]  # (n + sum m_i, 64, 64, 3): stills, then tracks end to end
+    lengths: list[int]  # m_i of each track
+    generator: torch.Generator  # of dropout
+
+    @property
+    def rows(self) -> list[int]:
+        """Where in the pack each crop is from."""
+        tracks = [
+            row
+            for pair, m in zip(self.pairs, self.lengths, strict=True)
+            for row in (pair.track if len(pair.track) > 1 else pair.track * m)
+        ]
+        return [pair.still for pair in self.pairs] + tracks
+
+
+class Joint:
+    """The task: equation 5 and the contrastive loss on codes of pairs, and staying near the teacher.
+
+    Args:
+        whole: what is trained, on its device.
+        pack: pictures to train on.
+        settings: see ``HashSettings``.
+        precision: file that says whether bfloat16 pays, measured at the first step.
+        devices: whose share of a batch goes through the backbone.
+    """
+
+    def __init__(self, whole: Whole, pack: FacePack, settings: HashSettings, precision: Path, devices: Devices) -> None:
+        self.whole, self.pack, self.settings = whole, pack, settings
+        self.precision, self.devices = precision, devices
+        self.people = rows_by_person(pack.identity, track=pack.track)
+        self.teacher = torch.from_numpy(pack.teacher)
+        self.known = torch.isfinite(self.teacher).all(dim=1)
+        self.bf16: bool | None = None
+        self.rates: list[float] = []  # of the optimiser's groups, at most
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        s, whole = self.settings, self.whole
+        groups: list[dict[str, Any]] = [
+            {"params": whole.network.parameters(), "lr": s.joint_rate, "weight_decay": 0.0},
+            {"params": whole.teacher.parameters(), "lr": s.joint_rate, "weight_decay": 0.0},
+            {"params": whole.model.still.parameters(), "lr": s.still_rate / s.joint_slower},
+            {"params": whole.model.track.parameters(), "lr": s.track_rate / s.joint_slower},
+        ]
+        self.rates = [float(group["lr"]) for group in groups]
+        return torch.optim.AdamW(groups, weight_decay=s.weight_decay)
+
+    def stage(self, step: int) -> str:  # noqa: ARG002
+        return "joint"
+
+    def draw(self, step: int) -> JointBatch:
+        s, pack = self.settings, self.pack
+        rng = np.random.default_rng([s.seed, 4, step])
+        pairs = draw_pairs(
+            self.people,
+            pack.identity,
+            count=s.joint_people,
+            pairs=s.joint_pairs,
+            frames=s.joint_frames,
+            rng=rng,
+            track=pack.track,
+        )
+        return JointBatch(pairs, *picture_batch(pack, pairs, s.joint_frames, rng), torch_generator(rng))
+
+    def losses(
+        self, step: int, batch: JointBatch, optimiser: torch.optim.Optimizer
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        s, devices, whole = self.settings, self.devices, self.whole
+        for group, rate in zip(optimiser.param_groups, self.rates, strict=True):
+            falling = 0.5 * (1 + math.cos(math.pi * (step / s.joint_steps)))
+            group["lr"] = rate * min(1.0, (step + 1) / s.joint_warmup) * falling
+        own = torch.from_numpy(batch.crops[devices.share(len(batch.crops)).rows]).to(devices.device)
+        inputs = to_input(own).contiguous(memory_format=torch.channels_last)
+        if self.bf16 is None:
+            self.bf16 = s.bf16 and halves_pay(whole.network.backbone, inputs, self.precision, devices)
+        with torch.autocast(devices.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            plain = whole.network.backbone(inputs)
+        plain = gather(plain.float(), devices, len(batch.crops))
+        stills, *tracks = torch.split(whole.network.lay_out(plain), [len(batch.pairs), *batch.lengths])
+        padded, counts = pad(list(tracks), s.joint_frames)
+        still_codes = whole.model.hash_stills(stills, batch.generator)
+        track_codes = whole.model.hash_tracks(padded, counts, batch.generator)
+        losses = code_losses(still_codes, track_codes, identities(batch.pairs).to(devices.device), s)
+        loss = total(losses, s)
+        rows = batch.rows
+        taught = self.known[rows]
+        if taught.sum() > 1:
+            student = whole.teacher(plain[taught.to(devices.device)])
+            target = self.teacher[rows][taught].to(devices.device)
+            losses["distil"] = (student - target).square().sum(dim=1).mean()
+            losses["relate"] = relational(student, target)
+            loss = loss + s.keep_teacher * (losses["distil"] + losses["relate"])
+        return loss, losses
+
+
 def train_joint(
     whole: Whole,
     pack: FacePack,
@@ -65,11 +162,10 @@ def train_joint(
     stamp: dict[str, Any],
     stop: EarlyStop | None = None,
     devices: Devices | None = None,
-) -> Iterator[tuple[int, dict[str, float], Whole]]:
+) -> Iterator[tuple[Report, Whole]]:
     """Stage 2, yielding every 100 steps and at the end; resumes from ``checkpoint``.
 
-    Every random choice of step t comes from a generator seeded with (seed, t), dropout included. Batch normalisation
-    keeps the statistics of pre-training: frames of one shot are too alike to take new ones from.
+    Every random choice of step t comes from a generator seeded with (seed, t), dropout included.
 
     Args:
         whole: trained in place; what is yielded is its moving average.
@@ -81,100 +177,23 @@ def train_joint(
         devices: what to run on (default: the CPU, one process); every process works on its share of each batch.
 
     Raises:
-        TrainingError: the checkpoint is damaged or was made with other settings or data.
+        TrainingError: the checkpoint is damaged or was made with other settings or data, or the loss is no longer a
+            number.
     """
     devices = devices or Devices(torch.device("cpu"))
-    device = devices.device
-    network, model = whole.network, whole.model
-    whole.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    whole.eval()  # batch normalisation; dropout has a generator of its own
-    average = AveragedModel(
+    whole.to(devices.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole.eval()
+    average = moving_average(whole, settings.joint_ema)
+    for report in train_task(
+        Joint(whole, pack, settings, checkpoint.with_name("precision.json"), devices),
         whole,
-        multi_avg_fn=get_ema_multi_avg_fn(settings.joint_ema),  # type: ignore[no-untyped-call]
-        use_buffers=True,
-    )
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": network.parameters(), "lr": settings.joint_rate, "weight_decay": 0.0},
-            {"params": whole.teacher.parameters(), "lr": settings.joint_rate, "weight_decay": 0.0},
-            {"params": model.still.parameters(), "lr": settings.still_rate / settings.joint_slower},
-            {"params": model.track.parameters(), "lr": settings.track_rate / settings.joint_slower},
-        ],
-        weight_decay=settings.weight_decay,
-    )
-    rates = [float(group["lr"]) for group in optimiser.param_groups]
-    start = agree(load_checkpoint(checkpoint, stamp, whole, average, optimiser), devices, "the step to go on from")
-    same_weights(whole, devices)
-    averaged = cast(Whole, average.module)
-    if start >= settings.joint_steps or (stop and stop.over()):
-        if stop and stop.figures():
-            stop.restore(averaged)
-        yield start, {}, averaged
-        return
-    people = rows_by_person(pack.identity, track=pack.track)
-    teacher = torch.from_numpy(pack.teacher)
-    known = torch.isfinite(teacher).all(dim=1)
-    sums: dict[str, float] = {}
-    reported = start
-    bf16: bool | None = None  # measured at the first step
-
-    def draw(step: int) -> tuple[list[Pair], npt.NDArray[np.uint8], list[int], torch.Generator]:
-        rng = np.random.default_rng([settings.seed, 4, step])
-        pairs = draw_pairs(
-            people,
-            pack.identity,
-            count=settings.joint_people,
-            pairs=settings.joint_pairs,
-            frames=settings.joint_frames,
-            rng=rng,
-            track=pack.track,
-        )
-        return pairs, *picture_batch(pack, pairs, settings.joint_frames, rng), torch_generator(rng)
-
-    for step, (pairs, crops, lengths, generator) in drawn_ahead(draw, start, settings.joint_steps):
-        share = step / settings.joint_steps
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1.0, (step + 1) / settings.joint_warmup) * 0.5 * (1 + math.cos(math.pi * share))
-        own = torch.from_numpy(crops[devices.share(len(crops)).rows])
-        inputs = to_input(own.to(device)).contiguous(memory_format=torch.channels_last)
-        if bf16 is None:
-            bf16 = settings.bf16 and halves_pay(
-                network.backbone, inputs, checkpoint.with_name("precision.json"), devices
-            )
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            plain = network.backbone(inputs)
-        plain = gather(plain.float(), devices, len(crops))
-        stills, *tracks = torch.split(network.lay_out(plain), [len(pairs), *lengths])
-        padded, counts = pad(list(tracks), settings.joint_frames)
-        codes = model.hash_stills(stills, generator), model.hash_tracks(padded, counts, generator)
-        losses = code_losses(*codes, identities(pairs).to(device), settings)
-        loss = total(losses, settings)
-        rows = [pair.still for pair in pairs] + [
-            row
-            for pair, m in zip(pairs, lengths, strict=True)
-            for row in (pair.track if len(pair.track) > 1 else pair.track * m)
-        ]
-        taught = known[rows]
-        if taught.sum() > 1:
-            student, target = whole.teacher(plain[taught.to(device)]), teacher[rows][taught].to(device)
-            losses["distil"] = (student - target).square().sum(dim=1).mean()
-            losses["relate"] = relational(student, target)
-            loss = loss + settings.keep_teacher * (losses["distil"] + losses["relate"])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        average_gradients(whole, devices)
-        nn.utils.clip_grad_norm_(whole.parameters(), settings.joint_clip)
-        optimiser.step()
-        average.update_parameters(whole)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % REPORT_EVERY == 0 or step + 1 == settings.joint_steps:
-            if devices.first:
-                save_checkpoint(checkpoint, step + 1, stamp, whole, average, optimiser)
-            yield step + 1, {k: v / (step + 1 - reported) for k, v in sums.items()}, averaged
-            sums, reported = {}, step + 1
-            if stop and first_says(devices.first and stop.over(), devices):
-                break
-    if stop and stop.figures():
-        stop.restore(averaged)
-        yield step + 1, {}, averaged
+        settings.joint_steps,
+        checkpoint,
+        stamp,
+        devices,
+        average=average,
+        stop=stop,
+        clip=settings.joint_clip,
+        every=REPORT_EVERY,
+    ):
+        yield report, cast(Whole, average.module)

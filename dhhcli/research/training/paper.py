@@ -18,8 +18,6 @@ uninterrupted one would have done, and several processes (training/engine/distri
 """
 
 import copy
-import platform
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,16 +30,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from dhhcli.base.version import __version__
-from dhhcli.errors import TrainingError, UsageError
+from dhhcli.errors import UsageError
 from dhhcli.models.log_covariance import EPS
 from dhhcli.research.datasets.augmentation import imitate_frames
-from dhhcli.research.datasets.folders import open_faces
-from dhhcli.research.datasets.pack import FacePack, fingerprint, merge_packs
-from dhhcli.research.training.engine.distributed import Devices, gather, halves_pay, open_devices
-from dhhcli.research.training.engine.log import Log
+from dhhcli.research.datasets.pack import FacePack, fingerprint
+from dhhcli.research.training.engine.distributed import Devices, gather, halves_pay
 from dhhcli.research.training.engine.loop import Report, train_task
-from dhhcli.research.training.engine.plot import plot_log
+from dhhcli.research.training.engine.run import TrainingRun, open_run
 from dhhcli.research.training.export import backbone_safetensors, to_onnx
 from dhhcli.research.training.hash_stage import HashSettings, torch_generator
 from dhhcli.research.training.networks.backbone import FEATURES, Backbone, to_input
@@ -49,7 +44,6 @@ from dhhcli.research.training.networks.hash_model import HashModel
 from dhhcli.research.training.networks.losses import heterogeneous_triplets
 from dhhcli.research.training.publish import dhh_record, write_layers
 from dhhcli.research.training.sampler import Pair, draw_frames, draw_pairs, rows_by_person
-from dhhcli.research.training.validation import Validation
 
 ALPHAS = {12: 2.0, 24: 6.0, 48: 6.0}  # the paper's, on YouTube Celebrities
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -293,13 +287,14 @@ def train_paper(
     every = asdict(settings)
     own = {k: v for k, v in every.items() if k.startswith("pretrain_") or k in CLASSIFIER_SETTINGS}
     data = {"data": fingerprint(pack)}
-    for report in train_task(
-        classify, settings.pretrain_steps, folder / "paper-backbone.safetensors", own | data, devices
-    ):
-        yield report, backbone, model
-    checkpoint = folder / f"paper-{settings.bits}.safetensors"
-    for report in train_task(whole, settings.steps, checkpoint, every | data, devices):
-        yield report, backbone, model
+    if settings.pretrain_steps:
+        path = folder / "paper-backbone.safetensors"
+        for report in train_task(classify, classify, settings.pretrain_steps, path, own | data, devices):
+            yield report, backbone, model
+    if settings.steps:
+        path = folder / f"paper-{settings.bits}.safetensors"
+        for report in train_task(whole, whole, settings.steps, path, every | data, devices):
+            yield report, backbone, model
 
 
 def run_paper(
@@ -323,60 +318,34 @@ def run_paper(
         TrainingError: ``out`` holds a run with other settings or data, or a loss is no longer a number.
         UsageError: ``validate`` without ``protocol``, or the other way round; too few people for triplets.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    if bool(validate) != bool(protocol):
-        raise UsageError("--validate and --protocol go together: people to measure on, and how")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
-    packs = [open_faces(path, out / "data") for path in data]
-    sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
-    faces = merge_packs(packs)
-    del packs
-    with open_devices() as devices:
-        validation = None
-        if validate and protocol and devices.first:
-            validation = Validation.read(validate, protocol)
-        log = Log(out / "log.jsonl", kept=devices.first)
-        if devices.first:
-            yield f"{len(faces)} crops of {len(np.unique(faces.identity))} people; {devices.words()}"
-        training = {
-            "recipe": "paper",
-            "data": sources,
-            "crops": len(faces),
-            "people": len(np.unique(faces.identity)),
-            "terms": terms,
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "dhh": __version__,
-            "torch": str(torch.__version__),
-            "machine": f"{platform.machine()}, {devices.words()}",
-        }
-        for settings in every:
-            codes = replace(HashSettings(), lengths=(settings.bits,))
-            for report, backbone, model in train_paper(faces, settings, out, devices):
-                if not devices.first:
-                    continue
-                final = copy.deepcopy(backbone).cpu(), copy.deepcopy(model).cpu()
-                figures: dict[str, float] = {}
-                if validation and report.losses:
-                    hashed = None if report.stage == "classifier" else final[1]
-                    figures = validation.figures(final[0], settings.size, hashed, codes)
-                if report.losses:
-                    yield log.write(report.stage, report.step, report.steps, report.losses | figures)
-            if devices.first:
-                folded, layers = final[0], final[1].layers()
-                record = dhh_record(layers, training | {"settings": asdict(settings)}, homogeneous=False, mirror=False)
-                yield from write_layers(
-                    out,
-                    name,
-                    {settings.bits: layers},
-                    to_onnx(folded),
-                    record,
-                    validation,
-                    network=f"{name}-{settings.bits}-backbone",
-                    backbone=backbone_safetensors(folded),
-                )
-        if devices.first and log.path.is_file():
-            plot_log(log.path, out / "training.png")
+    with open_run(data, out, validate=validate, protocol=protocol, terms=terms, threads=threads) as training:
+        yield from training.lines(line for settings in every for line in _train_length(training, settings, name))
+
+
+def _train_length(training: TrainingRun, settings: PaperSettings, name: str) -> Iterator[str]:
+    """One length of code: train, report, write the weights."""
+    validation, first = training.validation, training.devices.first
+    codes = replace(HashSettings(), lengths=(settings.bits,))
+    for report, backbone, model in train_paper(training.faces, settings, training.folder, training.devices):
+        if not first:
+            continue
+        final = copy.deepcopy(backbone).cpu(), copy.deepcopy(model).cpu()
+        figures: dict[str, float] = {}
+        if validation and report.losses:
+            hashed = None if report.stage == "classifier" else final[1]
+            figures = validation.figures(final[0], settings.size, hashed, codes)
+        if report.losses:
+            yield training.log.write(report.stage, report.step, report.steps, report.losses | figures)
+    if first:
+        folded, layers = final[0], final[1].layers()
+        record = training.record(asdict(settings), recipe="paper")
+        yield from write_layers(
+            training.folder,
+            name,
+            {settings.bits: layers},
+            to_onnx(folded),
+            dhh_record(layers, record, homogeneous=False, mirror=False),
+            validation,
+            network=f"{name}-{settings.bits}-backbone",
+            backbone=backbone_safetensors(folded),
+        )

@@ -14,31 +14,24 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dhhcli.base.prefetch import drawn_ahead
 from dhhcli.errors import TrainingError
 from dhhcli.research.datasets.augmentation import imitate_frames
 from dhhcli.research.datasets.pack import FacePack
-from dhhcli.research.training.engine.checkpoint import load_checkpoint, read_averaged, save_checkpoint
-from dhhcli.research.training.engine.distributed import (
-    Devices,
-    agree,
-    average_gradients,
-    first_says,
-    gather,
-    halves_pay,
-    same_weights,
-)
+from dhhcli.research.training.engine.checkpoint import read_averaged
+from dhhcli.research.training.engine.distributed import Devices, gather, halves_pay
 from dhhcli.research.training.engine.early_stopping import EarlyStop
+from dhhcli.research.training.engine.loop import Report, moving_average, train_task
 from dhhcli.research.training.networks.backbone import FEATURES, Backbone, to_input
+
+CLIP = 5.0  # norm of the gradient
 
 
 @dataclass(frozen=True)
@@ -142,14 +135,60 @@ def draw_batch(
     return np.concatenate([frame(row) for row in rows.tolist()]), rows
 
 
-@dataclass(frozen=True)
-class PretrainReport:
-    """What one step said; rates are means over the steps since the last report."""
+class Pretrain:
+    """The task: margin softmax over all people of a pack, and distillation where it brings a teacher's embeddings.
 
-    step: int
-    steps: int
-    size: int
-    losses: dict[str, float]
+    Args:
+        model: backbone and heads, on its device.
+        pack: pictures, identities, teacher.
+        settings: see ``PretrainSettings``.
+        precision: file that says whether bfloat16 pays, measured at the first step.
+        devices: whose share of a batch goes through the backbone.
+    """
+
+    def __init__(
+        self, model: Pretraining, pack: FacePack, settings: PretrainSettings, precision: Path, devices: Devices
+    ) -> None:
+        self.model, self.pack, self.settings = model, pack, settings
+        self.precision, self.devices = precision, devices
+        self.identity, self.teacher = torch.from_numpy(pack.identity), torch.from_numpy(pack.teacher)
+        self.known = torch.isfinite(self.teacher).all(dim=1)
+        self.bf16: bool | None = None
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        s, parameters = self.settings, list(self.model.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": s.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=s.rate)
+
+    def stage(self, step: int) -> str:  # noqa: ARG002
+        return "backbone"
+
+    def draw(self, step: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        return draw_batch(self.pack, step, self.settings)  # one generator draws all of it: shares are cut off later
+
+    def losses(self, step: int, batch: Any, optimiser: torch.optim.Optimizer) -> tuple[Tensor, dict[str, Tensor]]:
+        (crops, rows), s, devices = batch, self.settings, self.devices
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, s)
+        own = torch.from_numpy(crops[devices.share(len(crops)).rows]).to(devices.device)
+        inputs = to_input(own).contiguous(memory_format=torch.channels_last)
+        if self.bf16 is None:
+            self.bf16 = s.bf16 and halves_pay(self.model.backbone, inputs, self.precision, devices)
+        with torch.autocast(devices.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            features = self.model.backbone(inputs)
+        features = gather(features.float(), devices, len(crops))
+        heads, identity = self.model.heads, self.identity[rows].to(devices.device)
+        losses = {"classify": s.classify * cosface(features, heads.classes, identity, s.scale, s.margin)}
+        taught = self.known[rows]
+        if taught.sum() > 1:
+            target = self.teacher[rows][taught].to(devices.device)
+            student = heads.teacher(features[taught.to(devices.device)])
+            losses["distil"] = s.distil * (student - target).square().sum(dim=1).mean()
+            losses["relate"] = s.relate * relational(student, target)
+        return torch.stack(list(losses.values())).sum(), losses
 
 
 def pretrain(
@@ -162,7 +201,7 @@ def pretrain(
     stop: EarlyStop | None = None,
     checkpoint_every: int = 250,
     devices: Devices | None = None,
-) -> Iterator[tuple[PretrainReport, Pretraining]]:
+) -> Iterator[tuple[Report, Pretraining]]:
     """Train, yielding every ``checkpoint_every`` steps (and at the end) a report and the averaged weights.
 
     Resumes from ``folder/pretrain.safetensors`` when it is there and was made with the same settings; a run
@@ -180,88 +219,31 @@ def pretrain(
         devices: what to run on (default: the CPU, one process); every process works on its share of each batch.
 
     Raises:
-        TrainingError: the checkpoint in ``folder`` is damaged, or was made with other settings or data; or
-            ``start_from`` is no such checkpoint.
+        TrainingError: the checkpoint in ``folder`` is damaged, or was made with other settings or data; the loss is no
+            longer a number; or ``start_from`` is no such checkpoint.
     """
     devices = devices or Devices(torch.device("cpu"))
-    device = devices.device
-    people = int(pack.identity.max()) + 1
     with torch.random.fork_rng(devices=[]):  # torch's layers start from its global generator, which is put back
         torch.manual_seed(settings.seed)
-        model = Pretraining(people, batch_norm=settings.batch_norm)
-    teacher = torch.from_numpy(pack.teacher)
-    known = torch.isfinite(teacher).all(dim=1)
-    if known.any():  # start at the mean: the teacher's embeddings are far from centred
+        model = Pretraining(int(pack.identity.max()) + 1, batch_norm=settings.batch_norm)
+    task = Pretrain(model, pack, settings, folder / "precision.json", devices)
+    if task.known.any():  # start at the mean: the teacher's embeddings are far from centred
         with torch.no_grad():
-            model.heads.teacher.bias.copy_(teacher[known].mean(dim=0))
+            model.heads.teacher.bias.copy_(task.teacher[task.known].mean(dim=0))
     if start_from is not None:
         start_weights(model, start_from)
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(
+    model.to(devices.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = moving_average(model, settings.ema)
+    for report in train_task(
+        task,
         model,
-        multi_avg_fn=get_ema_multi_avg_fn(settings.ema),  # type: ignore[no-untyped-call]
-        use_buffers=True,
-    )
-    averaged: Pretraining = average.module  # type: ignore[assignment]
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=settings.rate,
-    )
-    checkpoint = folder / "pretrain.safetensors"
-    start = agree(load_checkpoint(checkpoint, stamp, model, average, optimiser), devices, "the step to go on from")
-    same_weights(model, devices)
-    if start >= settings.steps or (stop and stop.over()):
-        if stop and stop.figures():
-            stop.restore(averaged)
-        report = PretrainReport(start, settings.steps, size_at(start - 1, settings), {})
-        yield report, averaged
-        return
-    identity = torch.from_numpy(pack.identity)
-    sums: dict[str, float] = {}
-    count = 0
-    bf16: bool | None = None  # measured at the first step
-    model.train()
-    for step, (crops, rows) in drawn_ahead(lambda step: draw_batch(pack, step, settings), start, settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, settings)
-        own = torch.from_numpy(crops[devices.share(len(crops)).rows])
-        inputs = to_input(own.to(device)).contiguous(memory_format=torch.channels_last)
-        if bf16 is None:
-            bf16 = settings.bf16 and halves_pay(model.backbone, inputs, folder / "precision.json", devices)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            features = model.backbone(inputs)
-        features = gather(features.float(), devices, len(crops))
-        heads = model.heads
-        losses = {
-            "classify": settings.classify
-            * cosface(features, heads.classes, identity[rows].to(device), settings.scale, settings.margin)
-        }
-        taught = known[rows]
-        if taught.sum() > 1:
-            target = teacher[rows][taught].to(device)
-            student = heads.teacher(features[taught.to(device)])
-            losses["distil"] = settings.distil * (student - target).square().sum(dim=1).mean()
-            losses["relate"] = settings.relate * relational(student, target)
-        loss = torch.stack(list(losses.values())).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        average_gradients(model, devices)
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        average.update_parameters(model)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        count += 1
-        if (step + 1) % checkpoint_every == 0 or step + 1 == settings.steps:
-            if devices.first:
-                save_checkpoint(checkpoint, step + 1, stamp, model, average, optimiser)
-            report = PretrainReport(step + 1, settings.steps, crops.shape[1], {k: v / count for k, v in sums.items()})
-            sums, count = {}, 0
-            yield report, averaged
-            if stop and first_says(devices.first and stop.over(), devices):
-                break
-    if stop and stop.figures():
-        stop.restore(averaged)
-        yield PretrainReport(step + 1, settings.steps, crops.shape[1], {}), averaged
+        settings.steps,
+        folder / "pretrain.safetensors",
+        stamp,
+        devices,
+        average=average,
+        stop=stop,
+        clip=CLIP,
+        every=checkpoint_every,
+    ):
+        yield report, cast(Pretraining, average.module)

@@ -156,5 +156,5 @@ def train_deep(
     inputs = to_input(torch.zeros(32, 64, 64, 3, dtype=torch.uint8)).to(devices.device)
     task.bf16 = halves_pay(copy.deepcopy(network.backbone), inputs, folder / "precision.json", devices)
     made_with, checkpoint = asdict(settings) | stamp, folder / "checkpoint-backbone.safetensors"
-    for report in train_task(task, settings.backbone_steps, checkpoint, made_with, devices):
+    for report in train_task(task, task, settings.backbone_steps, checkpoint, made_with, devices):
         yield report, network

@@ -181,7 +181,8 @@ def train_layers(
         task.to(devices.device)
         # what comes after these steps does not matter to them
         made_with = {k: v for k, v in asdict(settings).items() if not k.startswith("backbone_")} | stamp
-        for report in train_task(task, settings.steps, folder / f"checkpoint-{bits}.safetensors", made_with, devices):
+        path = folder / f"checkpoint-{bits}.safetensors"
+        for report in train_task(task, task, settings.steps, path, made_with, devices):
             yield report, task
 
 

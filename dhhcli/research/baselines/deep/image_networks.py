@@ -197,5 +197,5 @@ def train_stills(
     else:
         task.bf16 = settings.precision == "bfloat16"
     stamp = asdict(settings) | {"data": fingerprint(pack)}
-    for report in train_task(task, task.steps, folder / "checkpoint.safetensors", stamp, devices):
+    for report in train_task(task, task, task.steps, folder / "checkpoint.safetensors", stamp, devices):
         yield report, network

@@ -13,8 +13,6 @@ them to the letter.
 """
 
 import copy
-import platform
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dhhcli.base.version import __version__
-from dhhcli.errors import TrainingError, UsageError
+from dhhcli.errors import UsageError
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import HashLayers
 from dhhcli.models.weights import load_weights, resolve_weights
@@ -38,18 +35,14 @@ from dhhcli.research.baselines.deep.fitted import FittedSettings, fit_layers
 from dhhcli.research.baselines.deep.image_networks import StillSettings, train_stills
 from dhhcli.research.baselines.deep.validation import code_maps
 from dhhcli.research.baselines.names import FITTED
-from dhhcli.research.datasets.folders import open_faces
-from dhhcli.research.datasets.pack import FacePack, fingerprint, merge_packs, take
+from dhhcli.research.datasets.pack import FacePack, fingerprint, take
 from dhhcli.research.datasets.splits import closed_set
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
-from dhhcli.research.training.engine.distributed import Devices, open_devices
-from dhhcli.research.training.engine.log import Log
-from dhhcli.research.training.engine.plot import plot_log
+from dhhcli.research.training.engine.run import TrainingRun, open_run
 from dhhcli.research.training.export import read_backbone, to_onnx
 from dhhcli.research.training.feature_bank import LOOKS, few_of_each, look_twice
 from dhhcli.research.training.networks.backbone import Backbone
 from dhhcli.research.training.publish import layer_record, write_layers
-from dhhcli.research.training.validation import Validation
 
 METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
 Settings = StillSettings | FeatureSettings | FittedSettings
@@ -110,92 +103,48 @@ def run_method(
             method with a network of its own.
         WeightsError: ``features_of`` cannot be used.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    if bool(validate) != bool(protocol):
-        raise UsageError("--validate and --protocol go together: people to measure on, and how")
     if features_of is not None and isinstance(settings, StillSettings):
         raise UsageError(f"--features-of: {settings.method} trains a network of its own; leave it out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
-    packs = [open_faces(path, out / "data") for path in data]
-    sources = [{"file": pack.path.name, "crops": len(pack)} for pack in packs]
-    faces = merge_packs(packs)
-    del packs
-    if hold_out:
-        faces = take(faces, closed_set(faces, hold_out)[0])
-    with open_devices() as devices:
-        validation = Validation.read(validate, protocol) if validate and protocol and devices.first else None
-        log = Log(out / "log.jsonl", kept=devices.first)
-        training = {
-            "method": settings.method,
-            "data": sources,
-            "crops": len(faces),
-            "people": len(np.unique(faces.identity)),
-            "hold_out": hold_out,
-            "terms": terms,
-            "settings": asdict(settings),
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "dhh": __version__,
-            "torch": str(torch.__version__),
-            "machine": f"{platform.machine()}, {devices.words()}",
-        }
+
+    def choose(faces: FacePack) -> FacePack:
+        return take(faces, closed_set(faces, hold_out)[0]) if hold_out else faces
+
+    with open_run(
+        data, out, validate=validate, protocol=protocol, terms=terms, threads=threads, choose=choose
+    ) as training:
+        record = training.record(asdict(settings), method=settings.method, hold_out=hold_out)
         stem = name or settings.method
         if isinstance(settings, StillSettings):
-            lines = _own_network(faces, settings, out, stem, training, validation, log, devices)
+            lines = _own_network(training, settings, stem, record)
         elif isinstance(settings, FittedSettings):
             # nothing in it can be shared out: the others have nothing to do
-            lines = (
-                _fitted(faces, settings, out, stem, training, validation, features_of) if devices.first else iter(())
-            )
+            lines = _fitted(training, settings, stem, record, features_of) if training.devices.first else iter(())
         else:
-            lines = _on_features(faces, settings, out, stem, training, validation, log, devices, features_of)
-        if devices.first:
-            yield f"{len(faces)} crops of {training['people']} people; {devices.words()}"
-        yield from (line for line in lines if devices.first)
-        if devices.first and log.path.is_file():
-            plot_log(log.path, out / "training.png")
+            lines = _on_features(training, settings, stem, record, features_of)
+        yield from training.lines(lines)
 
 
-def _own_network(
-    faces: FacePack,
-    settings: StillSettings,
-    out: Path,
-    stem: str,
-    training: dict[str, Any],
-    validation: Validation | None,
-    log: Log,
-    devices: Devices,
-) -> Iterator[str]:
+def _own_network(training: TrainingRun, settings: StillSettings, stem: str, record: dict[str, Any]) -> Iterator[str]:
     final: nn.Module | None = None
-    for report, network in train_stills(faces, settings, out, devices):
-        if not devices.first:
+    for report, network in train_stills(training.faces, settings, training.folder, training.devices):
+        if not training.devices.first:
             continue
         final = copy.deepcopy(network).cpu().eval()
         if report.losses:
-            figures = code_maps(final, settings.lengths, validation, settings.size)
-            yield log.write(report.stage, report.step, report.steps, report.losses | figures)
+            figures = code_maps(final, settings.lengths, training.validation, settings.size)
+            yield training.log.write(report.stage, report.step, report.steps, report.losses | figures)
     if final is not None:
-        yield from export_network(final, settings, out, stem, training, validation)
+        yield from export_network(final, settings, training.folder, stem, record, training.validation)
 
 
 def _on_features(
-    faces: FacePack,
-    settings: FeatureSettings,
-    out: Path,
-    stem: str,
-    training: dict[str, Any],
-    validation: Validation | None,
-    log: Log,
-    devices: Devices,
-    features_of: str | None,
+    training: TrainingRun, settings: FeatureSettings, stem: str, record: dict[str, Any], features_of: str | None
 ) -> Iterator[str]:
+    out, devices, log = training.folder, training.devices, training.log
     weights = load_weights(resolve_weights(features_of))
     backbone = read_backbone(weights) if settings.backbone_steps else Backbone()  # an error now, not after the layers
     homogeneous = bool(weights.record["model"].get("homogeneous", False))
-    faces = few_of_each(faces, settings.most, settings.seed)
+    faces = few_of_each(training.faces, settings.most, settings.seed)
     extractor = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
     stamp = {"data": fingerprint(faces), "network": weights.record["files"]["onnx"]["sha256"], "looks": LOOKS}
     kept = out / "features.safetensors"
@@ -222,7 +171,7 @@ def _on_features(
         for report, network in train_deep(faces, backbone, layers, settings, out, stamp, devices):
             final = copy.deepcopy(network).cpu().eval() if devices.first else network
             if devices.first and report.losses:
-                figures = code_maps(final, settings.lengths, validation)
+                figures = code_maps(final, settings.lengths, training.validation)
                 yield log.write(report.stage, report.step, report.steps, report.losses | figures)
         if devices.first:
             found, onnx = {K: final.linear(K) for K in settings.lengths}, to_onnx(final.backbone)
@@ -231,20 +180,15 @@ def _on_features(
         for K, (weight, bias) in found.items():
             padded, none = np.pad(weight, ((0, 0), (0, int(homogeneous)))), np.empty((K, 0), np.float32)
             hashes[K] = HashLayers(padded, bias, none, np.zeros(K, np.float32), framewise=True)
-        record = layer_record(weights, FEATURE_PAPERS[settings.method], training, hashes[settings.lengths[0]])
-        yield from write_layers(out, stem, hashes, onnx, record, validation)
+        words = layer_record(weights, FEATURE_PAPERS[settings.method], record, hashes[settings.lengths[0]])
+        yield from write_layers(out, stem, hashes, onnx, words, training.validation)
 
 
 def _fitted(
-    faces: FacePack,
-    settings: FittedSettings,
-    out: Path,
-    stem: str,
-    training: dict[str, Any],
-    validation: Validation | None,
-    features_of: str | None,
+    training: TrainingRun, settings: FittedSettings, stem: str, record: dict[str, Any], features_of: str | None
 ) -> Iterator[str]:
-    weights = load_weights(resolve_weights(features_of))
-    layers = {one.bits: one for one in fit_layers(faces, weights, settings, out, torch.get_num_threads())}
-    record = layer_record(weights, FITTED_PAPERS[settings.method], training, next(iter(layers.values())))
-    yield from write_layers(out, stem, layers, weights.onnx_path.read_bytes(), record, validation)
+    weights, out = load_weights(resolve_weights(features_of)), training.folder
+    fitted = fit_layers(training.faces, weights, settings, out, torch.get_num_threads())
+    layers = {one.bits: one for one in fitted}
+    words = layer_record(weights, FITTED_PAPERS[settings.method], record, next(iter(layers.values())))
+    yield from write_layers(out, stem, layers, weights.onnx_path.read_bytes(), words, training.validation)
