@@ -9,8 +9,10 @@ from footage import random_codes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dhhcli.index import codes as all_codes
 from dhhcli.index import flat
-from dhhcli.index.flat import Allowed, all_within, measurer, nearest, tile
+from dhhcli.index.codes import Allowed, codes_of, measurer, tile
+from dhhcli.index.flat import Flat
 from dhhcli.models.binary_codes import WIDTHS, hamming
 
 FAR = 2**31 - 1
@@ -55,7 +57,8 @@ def questions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, np.ndarray,
 def small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of codes make many chunks, blocks and threads, as millions otherwise do."""
     monkeypatch.setattr(flat, "WORDS", 128)
-    monkeypatch.setattr(flat, "TILE", 16)
+    monkeypatch.setattr(all_codes, "WORDS", 128)
+    monkeypatch.setattr(all_codes, "TILE", 16)
     monkeypatch.setattr(flat, "FIRST_ROWS", 9)
     monkeypatch.setattr(flat, "THREAD_FROM", 1)
     monkeypatch.setattr(flat, "QUERIES", 2)
@@ -72,16 +75,18 @@ class TestSmallChunks:
         self, asked: tuple[np.ndarray, np.ndarray, int, np.ndarray, list[int]], threads: int, kind: str
     ) -> None:
         codes, queries, k, mask, cuts = asked
+        k = min(k, len(codes))
         mask = np.ones_like(mask) if kind == "all" else mask
         allowed: Allowed | None = {"all": None, "mask": mask, "ranges": ranges_of(mask)}[kind]
         pieces = pieces_of(codes, cuts)
-        distances, ids = nearest(pieces, queries, k, allowed, threads)
+        index = Flat(codes_of(pieces), threads)
+        distances, ids = index.nearest(queries, k, allowed)
         assert (distances.dtype.name, ids.dtype.name) == ("int32", "int64")
         assert (distances.tolist(), ids.tolist()) == brute_force(codes, queries, k, mask)
         everything = hamming(queries, codes)
         for query, row in zip(queries, everything, strict=True):
             radius = int(np.median(row))
-            found, near = all_within(pieces, query, radius, allowed, threads)
+            found, near = index.within(query[None], radius, allowed)
             assert found.tolist() == np.flatnonzero((row <= radius) & mask).tolist()
             assert near.tolist() == row[found].tolist()
 
@@ -93,7 +98,7 @@ def test_chunks_as_large_as_they_are(width: int) -> None:
     queries = random_codes(rng, 2, 8 * width, 16)
     expected = brute_force(codes, queries, 500, np.ones(len(codes), bool))
     for threads in (1, 3):
-        distances, ids = nearest([codes[:70_000], codes[70_000:]], queries, 500, None, threads)
+        distances, ids = Flat(codes_of([codes[:70_000], codes[70_000:]]), threads).nearest(queries, 500)
         assert (distances.tolist(), ids.tolist()) == expected
 
 
@@ -108,7 +113,9 @@ def test_codes_need_not_begin_at_a_whole_word() -> None:
     for shift in (1, 4):
         raw = np.frombuffer(rng.bytes(shift + 16 * 999), np.uint8, offset=shift).reshape(999, 16)
         queries = random_codes(rng, 2, 128)
-        assert nearest([raw], queries, 9)[1].tolist() == brute_force(raw, queries, 9, np.ones(999, bool))[1]
+        assert (
+            Flat(codes_of(raw)).nearest(queries, 9)[1].tolist() == brute_force(raw, queries, 9, np.ones(999, bool))[1]
+        )
 
 
 def test_few_codes_never_bring_faiss_and_many_comparisons_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +135,7 @@ def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flat, "THREAD_FROM", 1)
     monkeypatch.setattr(flat, "_by_numpy", fail)
     with pytest.raises(MemoryError, match="no room"):
-        nearest([np.zeros((9, 8), np.uint8)], np.zeros((1, 8), np.uint8), 1, None, 3)
+        Flat(codes_of(np.zeros((9, 8), np.uint8)), 3).nearest(np.zeros((1, 8), np.uint8), 1)
 
 
 @pytest.mark.parametrize(
@@ -147,12 +154,13 @@ def test_a_thread_that_fails_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_allowed(allowed: np.ndarray) -> None:
     codes = np.zeros((9, 8), np.uint8)
     with pytest.raises(ValueError, match="allowed"):
-        nearest([codes], codes[:1], 1, allowed)
+        Flat(codes_of(codes)).nearest(codes[:1], 1, allowed)
 
 
 def test_nothing_to_scan() -> None:
     query = np.zeros((2, 8), np.uint8)
     for pieces, allowed in (([query[:0]], None), ([query], np.zeros(2, bool)), ([query], np.zeros((0, 2), np.int64))):
-        distances, ids = nearest(pieces, query, 3, allowed)
-        assert (distances.tolist(), ids.tolist()) == ([[FAR] * 3] * 2, [[-1] * 3] * 2)
-        assert [len(array) for array in all_within(pieces, query[0], 64, allowed)] == [0, 0]
+        index, n = Flat(codes_of(pieces)), len(pieces[0])
+        distances, ids = index.nearest(query, 3, allowed)
+        assert (distances.tolist(), ids.tolist()) == ([[FAR] * n] * 2, [[-1] * n] * 2)
+        assert [len(array) for array in index.within(query[:1], 64, allowed)] == [0, 0]

@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from dhhcli.errors import DeviceError
 from dhhcli.index import gpu
+from dhhcli.index.codes import codes_of
 from dhhcli.index.faiss_backend import faiss
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import hamming
@@ -47,7 +48,8 @@ def test_ties_are_ranked_as_on_the_processor(seed: int, n: int, varying: int, k:
     device = Device(None, 64, seed)
     device.add(codes)
     k = min(k, n)
-    distances, ids = gpu.nearest(device, [codes[: n // 3], codes[n // 3 :]], queries, k)
+    index = gpu.OnDevice(device, codes_of([codes[: n // 3], codes[n // 3 :]]), weighed=False)
+    distances, ids = index.nearest(queries, k)
     expected = [sorted((d, i) for i, d in enumerate(row))[:k] for row in hamming(queries, codes).tolist()]
     assert [list(zip(d, i, strict=True)) for d, i in zip(distances.tolist(), ids.tolist(), strict=True)] == expected
     assert (distances.dtype.name, ids.dtype.name) == ("int32", "int64")
@@ -92,4 +94,4 @@ def test_with_a_gpu_the_answer_is_the_same(
 
     monkeypatch.setattr(Device, "add", full)
     with pytest.raises(DeviceError, match="Error in allocMemory: out of memory; install"):
-        gpu.to_gpu([np.zeros((1, 8), np.uint8)], 8)
+        gpu.to_gpu(codes_of(np.zeros((1, 8), np.uint8)))

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from dhhcli.errors import IndexFileError, MissingPathError
 from dhhcli.index.build import build
-from dhhcli.index.lookup import Kind, Source, all_within, fresh, index_paths, nearest, open_index, remove_index
+from dhhcli.index.codes import Index, codes_of
+from dhhcli.index.flat import Flat
+from dhhcli.index.lookup import Kind, fresh, index_paths, open_index, remove_index
 from dhhcli.models.binary_codes import hamming
 from dhhcli.storage.codes_file import commit, compact, open_shard
 
@@ -37,8 +39,8 @@ def brute_force(codes: np.ndarray, queries: np.ndarray, k: int) -> tuple[list[li
     return [[d for d, _ in row] for row in ranked], [[i for _, i in row] for row in ranked]
 
 
-def assert_nearest(source: Source, codes: np.ndarray, queries: np.ndarray, k: int) -> None:
-    distances, ids = nearest(source, queries, k)
+def assert_nearest(index: Index, codes: np.ndarray, queries: np.ndarray, k: int) -> None:
+    distances, ids = index.nearest(queries, k)
     assert (distances.dtype.name, ids.dtype.name) == ("int32", "int64")
     assert (distances.tolist(), ids.tolist()) == brute_force(codes, queries, k)
 
@@ -48,7 +50,7 @@ def test_flat_mapped_and_numpy_rankings_agree_with_ties(rng: np.random.Generator
     build(path, "flat", rng)
     with open_shard(path) as shard:
         queries = random_codes(rng, 3, 48, 12)
-        assert_nearest(shard.codes, shard.codes, queries, k)
+        assert_nearest(Flat(codes_of(shard.codes)), shard.codes, queries, k)
         assert_nearest(open_index(path, shard), shard.codes, queries, k)
 
 
@@ -66,10 +68,10 @@ def test_all_within_is_inclusive(rng: np.random.Generator, path: Path, kind: Kin
     if kind:
         build(path, kind, rng, nlist=16, nprobe=16)
     with open_shard(path) as shard:
-        source = open_index(path, shard) if kind else shard.codes
-        query = random_codes(rng, 1, 48, 12)[0]
-        ids, distances = all_within(source, query, radius)
-        expected = hamming(query[None], shard.codes)[0]
+        index = open_index(path, shard) if kind else Flat(codes_of(shard.codes))
+        query = random_codes(rng, 1, 48, 12)
+        ids, distances = index.within(query, radius)
+        expected = hamming(query, shard.codes)[0]
         assert ids.tolist() == np.flatnonzero(expected <= radius).tolist()
         assert distances.tolist() == expected[ids].tolist()
         assert (ids.dtype.name, distances.dtype.name) == ("int64", "int32")
@@ -81,7 +83,7 @@ def test_bare_codes_of_any_size(width: int, n: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 2, (n, width), dtype=np.uint8)
     queries = rng.integers(0, 2, (int(rng.integers(0, 20)), width), dtype=np.uint8)
-    distances, ids = nearest(codes, queries, k)
+    distances, ids = Flat(codes_of(codes)).nearest(queries, k)
     assert distances.shape == ids.shape == (len(queries), min(n, k))
     assert (distances.tolist(), ids.tolist()) == brute_force(codes, queries, k)
 
@@ -89,7 +91,7 @@ def test_bare_codes_of_any_size(width: int, n: int, k: int, seed: int) -> None:
 def test_ivf_with_few_probes_marks_what_it_did_not_find(rng: np.random.Generator, path: Path) -> None:
     build(path, "ivf", rng, nlist=64, nprobe=1)
     with open_shard(path) as shard:
-        distances, ids = nearest(open_index(path, shard), random_codes(rng, 5, 48, 9), 4000)
+        distances, ids = open_index(path, shard).nearest(random_codes(rng, 5, 48, 9), 4000)
         for row_distances, row_ids in zip(distances, ids, strict=True):
             found = int((row_ids >= 0).sum())
             assert 0 < found < 4000
@@ -232,9 +234,11 @@ def test_wrong_queries_are_refused(path: Path) -> None:
         wrong: list[Any] = [np.zeros((1, 4), np.uint8), np.zeros((1, 8), np.int8), np.zeros(8, np.uint8)]
         for queries in wrong:
             with pytest.raises(ValueError, match="queries"):
-                nearest(shard.codes, queries, 1)
+                Flat(codes_of(shard.codes)).nearest(queries, 1)
         with pytest.raises(ValueError, match="contiguous"):
-            nearest(shard.codes[::2], np.zeros((1, 8), np.uint8), 1)
+            codes_of(shard.codes[::2])
+        with pytest.raises(ValueError, match="width has to be said"):
+            codes_of([])
 
 
 def test_ivf_needs_tracks_and_flat_does_not(rng: np.random.Generator, tmp_path: Path) -> None:
@@ -247,8 +251,8 @@ def test_ivf_needs_tracks_and_flat_does_not(rng: np.random.Generator, tmp_path: 
     build(path, "flat", rng)
     with open_shard(path) as shard:
         index = open_index(path, shard)
-        assert nearest(index, np.zeros((2, 8), np.uint8), 20)[0].shape == (2, 0)
-        assert len(all_within(index, np.zeros(8, np.uint8), 64)[0]) == 0
+        assert index.nearest(np.zeros((2, 8), np.uint8), 20)[0].shape == (2, 0)
+        assert len(index.within(np.zeros((1, 8), np.uint8), 64)[0]) == 0
 
 
 @pytest.mark.parametrize("kind", [None, "flat", "ivf"])
@@ -260,18 +264,18 @@ def test_only_what_is_allowed_is_found(rng: np.random.Generator, path: Path, kin
     for first, last in ranges.tolist():
         mask[first:last] = True
     with open_shard(path) as shard:
-        source = open_index(path, shard) if kind else shard.codes
+        index = open_index(path, shard) if kind else Flat(codes_of(shard.codes))
         queries = random_codes(rng, 3, 48, 12)
         expected, rows = brute_force(shard.codes[mask], queries, 500)
         for allowed in (mask, ranges):
-            distances, ids = nearest(source, queries, 500, allowed)
+            distances, ids = index.nearest(queries, 500, allowed)
             assert distances[:, :331].tolist() == expected
             assert ids[:, :331].tolist() == np.flatnonzero(mask)[rows].tolist()
             assert (ids[:, 331:] == -1).all()
             assert (distances[:, 331:] == 2**31 - 1).all()
-            found, near = all_within(source, queries[0], 5, allowed)
+            found, near = index.within(queries[:1], 5, allowed)
             everything = hamming(queries[:1], shard.codes)[0]
             assert found.tolist() == np.flatnonzero(mask & (everything <= 5)).tolist()
             assert near.tolist() == everything[found].tolist()
         with pytest.raises(ValueError, match="allowed"):
-            nearest(source, queries, 5, mask[:-1])
+            index.nearest(queries, 5, mask[:-1])

@@ -16,9 +16,10 @@ from typer.testing import Result
 from dhhcli.errors import IndexFileError
 from dhhcli.index import ivf, ivf_file
 from dhhcli.index.build import build
+from dhhcli.index.codes import codes_of
 from dhhcli.index.faiss_backend import faiss
-from dhhcli.index.ivf_file import VIDEO, Lists, owners_of, read_lists, write_lists
-from dhhcli.index.lookup import all_within, index_paths, nearest, open_index
+from dhhcli.index.ivf_file import VIDEO, Lists, Probed, owners_of, read_lists, write_lists
+from dhhcli.index.lookup import index_paths, open_index
 from dhhcli.models.binary_codes import WIDTHS, hamming
 from dhhcli.storage.codes_file import commit, compact, open_shard, remove_videos
 
@@ -41,7 +42,7 @@ def some_lists(
     centres = random_codes(rng, count, 8 * width, 12)
     owners = hamming(codes, centres).argmin(axis=1).astype(np.int32)  # the first of several
     stream = io.BytesIO()
-    head = write_lists(stream, centres, nprobe, [codes], owners, videos_table([n]))
+    head = write_lists(stream, centres, nprobe, codes_of(codes), owners, videos_table([n]))
     opened, found = read_lists(np.frombuffer(stream.getvalue(), np.uint8))
     assert found == head
     assert owners_of(opened).tolist() == owners.tolist()
@@ -77,7 +78,7 @@ def test_ranks_are_those_of_sorting_the_probed_lists(
         ranked = sorted((to_codes[i], i) for i in range(n) if owners[i] in looked)
         padded = ranked[:k] + [(FAR, -1)] * (k - len(ranked[:k]))
         assert list(zip(distances[row].tolist(), ids[row].tolist(), strict=True)) == padded
-        found, near = ivf_file.all_within(there, query, 5)
+        found, near = ivf_file.within(there, query[None], 5)
         assert list(zip(found.tolist(), near.tolist(), strict=True)) == sorted((i, d) for d, i in ranked if d <= 5)
 
 
@@ -101,7 +102,8 @@ def test_the_same_codes_give_the_same_bytes_in_any_number_of_pieces(monkeypatch:
     codes, owners, data = some_lists(rng, 500, 8, 9, 2)
     monkeypatch.setattr(ivf_file, "ROWS", 70)
     stream = io.BytesIO()
-    write_lists(stream, opened(data).centres, 2, [codes[:10], codes[10:10], codes[10:]], owners, videos_table([500]))
+    pieces = codes_of([codes[:10], codes[10:10], codes[10:]])
+    write_lists(stream, opened(data).centres, 2, pieces, owners, videos_table([500]))
     assert stream.getvalue() == data
 
 
@@ -112,9 +114,9 @@ def test_centres_are_majorities_and_every_code_is_with_its_nearest() -> None:
     rng = np.random.default_rng(3)
     truth = random_codes(rng, 12, 64)
     codes = truth[rng.integers(0, 12, 3000)] ^ np.packbits(rng.random((3000, 64)) < 0.03, axis=1)
-    centres = ivf.cluster([codes[:1000], codes[1000:]], 12, rng)
+    centres = ivf.cluster(codes_of([codes[:1000], codes[1000:]]), 12, rng)
     owners = np.full(3000, -1, np.int32)
-    ivf.assign([codes], centres, owners, [(0, 1000), (1000, 3000)])
+    ivf.assign(codes_of(codes), centres, owners, [(0, 1000), (1000, 3000)])
     assert owners.tolist() == hamming(codes, centres).argmin(axis=1).tolist()
     bits = np.unpackbits(codes, axis=1)
     exact = 0
@@ -129,7 +131,7 @@ def test_centres_are_majorities_and_every_code_is_with_its_nearest() -> None:
 
 def test_clusters_that_run_empty_start_anew() -> None:
     codes = np.repeat(np.array([[0], [0], [0], [255]], np.uint8), 8, axis=1).repeat(100, axis=0)
-    centres = ivf.cluster([codes], 2, np.random.default_rng(0))
+    centres = ivf.cluster(codes_of(codes), 2, np.random.default_rng(0))
     assert sorted(centres[:, 0].tolist()) == [0, 255]
 
 
@@ -138,12 +140,12 @@ def test_recall_is_what_searching_finds(nprobe: int | None) -> None:
     rng = np.random.default_rng(4)
     truth = random_codes(rng, 60, 64)
     codes = truth[rng.integers(0, 60, 6000)] ^ np.packbits(rng.random((6000, 64)) < 0.12, axis=1)
-    centres = ivf.cluster([codes], 64, rng)
+    centres = ivf.cluster(codes_of(codes), 64, rng)
     owners = np.empty(6000, np.int32)
-    ivf.assign([codes], centres, owners, [(0, 6000)])
-    probed, recall = ivf.probes([codes], centres, owners, np.random.default_rng(9), nprobe)
+    ivf.assign(codes_of(codes), centres, owners, [(0, 6000)])
+    probed, recall = ivf.probes(codes_of(codes), centres, owners, np.random.default_rng(9), nprobe)
     stream = io.BytesIO()
-    write_lists(stream, centres, probed, [codes], owners, videos_table([6000]))
+    write_lists(stream, centres, probed, codes_of(codes), owners, videos_table([6000]))
     twin = np.random.default_rng(9)
     queries = codes[np.sort(twin.choice(6000, 1000, replace=False))]
     queries = queries ^ np.packbits(twin.random((1000, 64)) < 0.1, axis=1)
@@ -157,7 +159,7 @@ def test_recall_is_what_searching_finds(nprobe: int | None) -> None:
     assert recall == pytest.approx(hits / 20 / 1000)
     if nprobe is None:
         assert recall >= 0.99
-        assert ivf.probes([codes], centres, owners, np.random.default_rng(9), probed - 1)[1] < 0.999
+        assert ivf.probes(codes_of(codes), centres, owners, np.random.default_rng(9), probed - 1)[1] < 0.999
     else:
         assert probed == nprobe
 
@@ -194,23 +196,28 @@ def test_an_updated_index_is_the_one_made_from_scratch_with_the_same_lists(
         assert how.startswith("updated: ")
         assert (second.nlist, second.clustered, second.n) == (first.nlist, first.n, len(shard))
         index = open_index(path, shard)
-        assert index.lists is not None
+        assert isinstance(index, Probed)
         stream = io.BytesIO()
         owners = hamming(shard.codes, index.lists.centres).argmin(axis=1).astype(np.int32)
         write_lists(
-            stream, index.lists.centres, second.nprobe, shard.code_pieces, owners, ivf_file.videos_of(shard.pieces)
+            stream,
+            index.lists.centres,
+            second.nprobe,
+            codes_of(shard.code_pieces),
+            owners,
+            ivf_file.videos_of(shard.pieces),
         )
         assert index_paths(path)[0].read_bytes() == stream.getvalue()
         build(path, "ivf", rng, nprobe=4)
         queries = random_codes(rng, 3, 48, 15)
         everything = hamming(queries, shard.codes)
-        distances, ids = nearest(open_index(path, shard), queries, 25)
+        distances, ids = open_index(path, shard).nearest(queries, 25)
         expected = [sorted((d, i) for i, d in enumerate(row))[:25] for row in everything.tolist()]
         assert [
             list(zip(*pair, strict=True)) for pair in zip(distances.tolist(), ids.tolist(), strict=True)
         ] == expected
         build(path, "ivf", rng, nprobe=1_000_000, again=True)
-        assert nearest(open_index(path, shard), queries, 25)[1].tolist() == ids.tolist()
+        assert open_index(path, shard).nearest(queries, 25)[1].tolist() == ids.tolist()
 
 
 def test_what_makes_lists_anew(tmp_path: Path) -> None:
@@ -277,8 +284,8 @@ def test_no_damage_does_more_than_one_line(small: Path, kind: str) -> None:
             file.write_bytes(data)
             try:
                 index = open_index(small, shard)
-                distances, ids = nearest(index, shard.codes[:3], 20)
-                found, _ = all_within(index, shard.codes[0], 9)
+                distances, ids = index.nearest(shard.codes[:3], 20)
+                found, _ = index.within(shard.codes[:1], 9)
             except IndexFileError as error:
                 refused.append(str(error))
             else:

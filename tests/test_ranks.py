@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from dhhcli.index import flat
 from dhhcli.index.build import build
-from dhhcli.index.lookup import Source, all_within, nearest, open_index
+from dhhcli.index.codes import Index, codes_of
+from dhhcli.index.flat import Flat
+from dhhcli.index.lookup import open_index
 from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard
 
 
@@ -43,11 +45,11 @@ def test_every_way_ranks_alike(tmp_path_factory: pytest.TempPathFactory, seed: i
     build(path, "flat", rng)
     compact(path, tag)
     whole = open_shard(path)
-    sources: dict[str, Source] = {
-        "one file, mapped": whole.code_pieces,
-        "one file, loaded": np.array(whole.codes),
-        "several files": parts.code_pieces,
-        "several files, put together": parts.codes,
+    indexes: dict[str, Index] = {
+        "one file, mapped": Flat(codes_of(whole.code_pieces)),
+        "one file, loaded": Flat(codes_of(np.array(whole.codes))),
+        "several files": Flat(codes_of(parts.code_pieces)),
+        "several files, put together": Flat(codes_of(parts.codes)),
         "flat index": open_index(path, whole),
         "lists, all probed": lists,
     }
@@ -55,18 +57,18 @@ def test_every_way_ranks_alike(tmp_path_factory: pytest.TempPathFactory, seed: i
     for query in queries:
         expected = loop(whole.codes, query)
         near = [pair for pair in expected if pair[0] <= expected[n // 3][0]]
-        for name, source in sources.items():
-            distances, ids = nearest(source, query[None], k)
+        for name, index in indexes.items():
+            distances, ids = index.nearest(query[None], k)
             assert list(zip(distances[0].tolist(), ids[0].tolist(), strict=True)) == expected[:k], name
-            found, radii = all_within(source, query, near[-1][0])
+            found, radii = index.within(query[None], near[-1][0])
             assert sorted(zip(radii.tolist(), found.tolist(), strict=True)) == near, name
-    once = nearest(lists, queries, k)
-    many = nearest(lists, np.repeat(queries, 40, axis=0), k)
+    once = lists.nearest(queries, k)
+    many = lists.nearest(np.repeat(queries, 40, axis=0), k)
     assert [array[::40].tolist() for array in many] == [array.tolist() for array in once]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "THREAD_FROM", 1)
         for engine in (True, False):
             patch.setattr(flat, "_faiss_repays", lambda *_, engine=engine: engine)
             for threads in (1, 2, 7):
-                scanned = flat.nearest(parts.code_pieces, queries, min(k, n), None, threads)
+                scanned = Flat(codes_of(parts.code_pieces), threads).nearest(queries, k)
                 assert [array.tolist() for array in scanned] == [array.tolist() for array in once]

@@ -12,8 +12,9 @@ from test_flat import FAR, pieces_of, questions, ranges_of
 
 from dhhcli.index import flat, gpu, soft
 from dhhcli.index.build import build
-from dhhcli.index.flat import Allowed
-from dhhcli.index.lookup import Source, all_within, nearest, open_index
+from dhhcli.index.codes import Allowed, Index, codes_of
+from dhhcli.index.flat import Flat
+from dhhcli.index.lookup import open_index
 from dhhcli.models.binary_codes import (
     SUREST,
     UNIT,
@@ -120,6 +121,7 @@ def test_ranks_are_those_of_sorting_everything(
     asked: tuple[np.ndarray, np.ndarray, int, np.ndarray, list[int]], seed: int, threads: int, kind: str
 ) -> None:
     codes, queries, k, mask, cuts = asked
+    k = min(k, len(codes))
     mask = np.ones_like(mask) if kind == "all" else mask
     allowed: Allowed | None = {"all": None, "mask": mask, "ranges": ranges_of(mask)}[kind]
     values = some_soft(np.random.default_rng(seed), len(queries), 8 * queries.shape[1])
@@ -130,12 +132,12 @@ def test_ranks_are_those_of_sorting_everything(
             patch.setattr(flat, name, value)
         patch.setattr(flat, "SHORT_RANGE", 41)
         patch.setattr(soft, "TILE", 16)
-        distances, ids = flat.nearest(pieces, many, k, allowed, threads)
+        distances, ids = Flat(codes_of(pieces), threads).nearest(many, k, allowed)
         assert (distances.dtype.name, ids.dtype.name) == ("int32", "int64")
         assert (distances.tolist(), ids.tolist()) == ranked(many, codes, k, mask)
         everything = weighed_distances(many[:1], codes)[0]
         radius = int(np.median(everything))
-        found, near = flat.all_within(pieces, many[:1], radius, allowed, threads)
+        found, near = Flat(codes_of(pieces), threads).within(many[:1], radius, allowed)
         assert found.tolist() == np.flatnonzero((everything <= radius) & mask).tolist()
         assert near.tolist() == everything[found].tolist()
 
@@ -156,25 +158,24 @@ def test_every_engine_ranks_alike(tmp_path_factory: pytest.TempPathFactory, seed
     device = Products()
     for piece in shard.code_pieces:
         device.add(gpu.signs(piece))
-    sources: dict[str, Source] = {
-        "pieces": shard.code_pieces,
-        "together": np.array(shard.codes),
+    indexes: dict[str, Index] = {
+        "pieces": Flat(codes_of(shard.code_pieces)),
+        "together": Flat(codes_of(np.array(shard.codes))),
+        "device": gpu.OnDevice(device, codes_of(shard.code_pieces), weighed=True),
         "flat index": open_index(path, shard),
         "lists, all probed": lists,
     }
     asked = soft_codes(some_soft(rng, 2, bits))
     n = len(shard)
     expected = ranked(asked, shard.codes, min(k, n), np.ones(n, bool))
-    for name, source in sources.items():
-        distances, ids = nearest(source, asked, k)
+    for name, index in indexes.items():
+        distances, ids = index.nearest(asked, k)
         assert (distances.tolist(), ids.tolist()) == expected, name
         radius = expected[0][0][-1]
-        found, near = all_within(source, asked[:1], radius)
+        found, near = index.within(asked[:1], radius)
         assert sorted(zip(near.tolist(), found.tolist(), strict=True))[:k] == list(
             zip(expected[0][0], expected[1][0], strict=True)
         ), name
-    distances, ids = gpu.nearest(device, shard.code_pieces, asked, min(k, n))
-    assert (distances.tolist(), ids.tolist()) == expected
 
 
 class Products:

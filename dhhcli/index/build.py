@@ -18,6 +18,7 @@ from dhhcli.index.lookup import (
     FORMAT_VERSION,
     IndexInfo,
     Kind,
+    codes_in,
     flat_head,
     index_paths,
     read_info,
@@ -71,7 +72,7 @@ def build(
             if plan:
                 videos = ivf_file.videos_of(shard.pieces)
                 found["head"] = ivf_file.write_lists(
-                    stream, plan.centres, plan.nprobe, shard.code_pieces, plan.owners, videos
+                    stream, plan.centres, plan.nprobe, codes_in(shard), plan.owners, videos
                 )
             else:
                 found["head"] = _write_flat(stream, shard)
@@ -116,7 +117,7 @@ def _lists_for(
     nlist: int | None,
     nprobe: int | None,
 ) -> tuple[_Plan, str]:
-    n, pieces = len(shard), shard.code_pieces
+    n, codes = len(shard), codes_in(shard)
     if n < ivf.LEAST:
         raise IndexFileError(f"{codes_path}: {n} tracks are too few for ivf; use flat, or no index at all")
     if old:
@@ -126,10 +127,10 @@ def _lists_for(
         added = sum(last - first for first, last in new)
         how = f"updated: {added} tracks added, {info.n + added - n} removed"
     else:
-        centres = ivf.cluster(pieces, max(1, min(nlist or ivf.list_count(n), n // ivf.LEAST)), rng)
+        centres = ivf.cluster(codes, max(1, min(nlist or ivf.list_count(n), n // ivf.LEAST)), rng)
         owners, new, clustered, how = np.empty(n, np.int32), [(0, n)], n, "built"
-    ivf.assign(pieces, centres, owners, new)
-    return _Plan(centres, owners, *ivf.probes(pieces, centres, owners, rng, nprobe), clustered), how
+    ivf.assign(codes, centres, owners, new)
+    return _Plan(centres, owners, *ivf.probes(codes, centres, owners, rng, nprobe), clustered), how
 
 
 def _older(codes_path: Path, shard: Shard) -> tuple[IndexInfo, Lists] | None:

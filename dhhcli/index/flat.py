@@ -11,23 +11,29 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.index.codes import (
+    WORDS,
+    Allowed,
+    Codes,
+    Distances,
+    Nearest,
+    Queries,
+    Within,
+    mask_of,
+    measurer,
+    tile,
+    width_of,
+)
 from dhhcli.index.soft import finder
-from dhhcli.models.binary_codes import Pieces, SoftCodes
+from dhhcli.models.binary_codes import SoftCodes
 
-Allowed = NDArray[np.bool_] | NDArray[np.int64]  # mask (n,), or id ranges [first, last) (r, 2), rising and apart
-Queries = NDArray[np.uint8] | SoftCodes  # (q, B): by Hamming distance, bits; or by weighed distance, UNITths of a bit
 Span = tuple[NDArray[np.uint8], int]  # codes (c, B) and the id of the first
-Distances = NDArray[np.unsignedinteger[Any]]  # 8 or 16 bits
-WORDS: Final = (
-    1 << 18
-)  # words of a chunk, 2 MiB: small enough for a cache, large enough for threads not to wait for each other
 FIRST_ROWS: Final = 1 << 12  # the first chunk is small: it gives a bound, and all of it is sorted
-TILE: Final = 1 << 13  # words of the query, repeated, that rows of a chunk are XORed with
 QUERIES: Final = 1 << 7  # that are compared with a chunk before the next is read
 SOFT_QUERIES: Final = 1 << 4  # of those that are weighed, which need more memory each
 SHORT_RANGE: Final = 1 << 14  # ids; shorter ranges on average are looked at through a mask
@@ -57,119 +63,49 @@ class Best:
             self.bound = int(near[order[-1]])
 
 
-def nearest(
-    pieces: Pieces, queries: Queries, k: int, allowed: Allowed | None = None, threads: int | None = None
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The k nearest codes of queries (q, B) by (distance, id): distances (q, k), ids (q, k).
+@dataclass(frozen=True, eq=False)
+class Flat:
+    """`Index` of bare codes: all of them are compared, exactly, at once up to some ten million tracks.
 
-    Only ids that are `allowed` are found; where these are fewer than k, rows end in id -1 at distance 2^31 - 1.
-    At most `threads` (default: as many as there are cores to run on); their number changes nothing. B is 4 or a
-    multiple of 8. Raises ValueError for an `allowed` that does not fit.
+    In at most `threads` threads (default: as many as there are cores to run on); their number changes nothing.
     """
-    spans, mask = _spans(pieces, allowed)
-    distances = np.full((len(queries), k), NOTHING, np.int32)
-    ids = np.full((len(queries), k), -1, np.int64)
-    most = SOFT_QUERIES if isinstance(queries, SoftCodes) else QUERIES
-    for start in range(0, len(queries), most):
-        block = queries[start : start + most]
-        for row, parts in enumerate(_side_by_side(spans, block, k, NOTHING, mask, threads), start=start):
-            near = np.concatenate([array for best in parts for array in best.distances])
-            order = np.argsort(near, kind="stable")[:k]
-            distances[row, : len(order)] = near[order]
-            ids[row, : len(order)] = np.concatenate([array for best in parts for array in best.ids])[order]
-    return distances, ids
 
+    codes: Codes
+    threads: int | None = None
 
-def all_within(
-    pieces: Pieces, query: Queries, radius: int, allowed: Allowed | None = None, threads: int | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """All codes at distance <= radius of one query (B,): ids (m,) rising, distances (m,); rest as above."""
-    spans, mask = _spans(pieces, allowed)
-    asked = query if isinstance(query, SoftCodes) else query[None]
-    (parts,) = _side_by_side(spans, asked, None, radius + 1, mask, threads)
-    ids = np.concatenate([array for best in parts for array in best.ids])
-    return ids, np.concatenate([array for best in parts for array in best.distances]).astype(np.int32)
+    def nearest(self, queries: Queries, k: int, allowed: Allowed | None = None) -> Nearest:
+        """See `Index`."""
+        queries, k = self.codes.checked(queries), min(k, len(self.codes))
+        distances = np.full((len(queries), k), NOTHING, np.int32)
+        ids = np.full((len(queries), k), -1, np.int64)
+        if k == 0:
+            return distances, ids
+        spans, mask = _spans(self.codes, allowed)
+        most = SOFT_QUERIES if isinstance(queries, SoftCodes) else QUERIES
+        for start in range(0, len(queries), most):
+            block = queries[start : start + most]
+            for row, parts in enumerate(_side_by_side(spans, block, k, NOTHING, mask, self.threads), start=start):
+                near = np.concatenate([array for best in parts for array in best.distances])
+                order = np.argsort(near, kind="stable")[:k]
+                distances[row, : len(order)] = near[order]
+                ids[row, : len(order)] = np.concatenate([array for best in parts for array in best.ids])[order]
+        return distances, ids
 
-
-def tile(query: NDArray[np.uint8]) -> NDArray[Any]:
-    """One query (B,) over and over, TILE words (one word alone): what `measurer` XORs with codes."""
-    words: NDArray[Any] = np.ascontiguousarray(query).view(np.uint32 if len(query) == 4 else np.uint64)
-    return words if len(words) == 1 else np.tile(words, TILE // len(words))
-
-
-def measurer(width: int, most: int = 0) -> Callable[[NDArray[np.uint8], NDArray[Any]], Distances]:
-    """A function of codes (c, width), at most `most` words (default WORDS), and a query's `tile`: distances (c,).
-
-    What it returns is overwritten by its next call. The 2 to 8 counts of a code lie side by side in one larger
-    integer, where a multiplication by 1 + 2^8 (or 2^16) + ... leaves their sum in the highest place.
-    """
-    word: Any = np.uint32 if width == 4 else np.uint64
-    per_code = max(1, width // 8)
-    mixed = np.empty(most or WORDS, word)
-    counts = np.empty(most or WORDS, np.uint8)
-    sums = np.empty((most or WORDS) // 2, np.uint16)
-
-    def measure(codes: NDArray[np.uint8], query: NDArray[Any]) -> Distances:
-        words = codes.reshape(-1).view(word)
-        size = len(words)
-        if per_code == 1:
-            np.bitwise_xor(words, query, out=mixed[:size])
-            return np.bitwise_count(mixed[:size], out=counts[:size])
-        even = size - size % TILE
-        np.bitwise_xor(words[:even].reshape(-1, TILE), query, out=mixed[:even].reshape(-1, TILE))
-        np.bitwise_xor(words[even:], query[: size - even], out=mixed[even:size])
-        np.bitwise_count(mixed[:size], out=counts[:size])
-        pairs, of_two = counts[:size].view(np.uint16), sums[: size // 2]
-        if per_code == 2:
-            np.multiply(pairs, np.uint16(0x0101), out=of_two)
-            return np.right_shift(of_two, np.uint16(8), out=of_two)
-        np.right_shift(pairs, np.uint16(8), out=of_two)
-        of_two += pairs & np.uint16(0xFF)
-        if per_code == 4:
-            return (of_two.view(np.uint32) * np.uint32(0x0001_0001) >> np.uint32(16)).astype(np.uint16)
-        return (of_two.view(np.uint64) * np.uint64(0x0001_0001_0001_0001) >> np.uint64(48)).astype(np.uint16)
-
-    return measure
-
-
-def distances_to(codes: NDArray[np.uint8], query: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Distances (c,) of all codes (c, B) to one query (B,)."""
-    per_code = max(1, codes.shape[1] // 8)
-    rows = min(WORDS // per_code, max(1, len(codes)))
-    measure, repeated = measurer(codes.shape[1], rows * per_code), tile(query)
-    found = np.empty(len(codes), np.uint16)
-    for first in range(0, len(codes), rows):
-        found[first : first + rows] = measure(codes[first : first + rows], repeated)
-    return found
+    def within(self, query: Queries, radius: int, allowed: Allowed | None = None) -> Within:
+        """See `Index`."""
+        query = self.codes.checked(query)
+        spans, mask = _spans(self.codes, allowed)
+        (parts,) = _side_by_side(spans, query, None, radius + 1, mask, self.threads)
+        ids = np.concatenate([array for best in parts for array in best.ids])
+        return ids, np.concatenate([array for best in parts for array in best.distances]).astype(np.int32)
 
 
 # ------------------------------------------------------------------------------------------------ what is scanned
 
 
-def width_of(queries: Queries) -> int:
-    """Bytes B of a code that is asked with."""
-    return int((queries.codes if isinstance(queries, SoftCodes) else queries).shape[-1])
-
-
-def mask_of(allowed: Allowed, n: int) -> NDArray[np.bool_]:
-    """Which of n ids are allowed, (n,). Raises ValueError for an `allowed` that does not fit."""
-    if allowed.dtype == np.bool_:
-        if allowed.shape != (n,):
-            raise ValueError(f"allowed ({n},) bool expected, not {allowed.shape}")
-        return allowed.view(np.bool_)
-    if allowed.dtype != np.int64 or allowed.ndim != 2 or allowed.shape[1] != 2:
-        raise ValueError(f"allowed (r, 2) int64 expected, not {allowed.shape} {allowed.dtype}")
-    edges = allowed.reshape(-1)
-    if len(edges) and (edges[0] < 0 or edges[-1] > n or (np.diff(edges) < 0).any()):
-        raise ValueError(f"allowed ranges must rise between 0 and {n}")
-    steps = np.zeros(n + 1, np.int8)
-    np.add.at(steps, edges[::2], 1)
-    np.add.at(steps, edges[1::2], -1)
-    return np.cumsum(steps[:n], dtype=np.int8).view(np.bool_)
-
-
-def _spans(pieces: Pieces, allowed: Allowed | None) -> tuple[list[Span], NDArray[np.bool_] | None]:
+def _spans(codes: Codes, allowed: Allowed | None) -> tuple[list[Span], NDArray[np.bool_] | None]:
     """Runs of codes to look at, by rising id, and which ids of these count (None: all)."""
+    pieces = codes.pieces
     firsts = np.cumsum([0, *(len(piece) for piece in pieces)]).tolist()
     mask = None if allowed is None else mask_of(allowed, firsts[-1])
     ranges = [(0, firsts[-1])]

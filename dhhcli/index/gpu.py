@@ -8,23 +8,24 @@ whole in 16 bits and their sums in the 32 of the products, so these distances ar
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.errors import DeviceError
-from dhhcli.index import flat
-from dhhcli.models.binary_codes import BIT_ORDER, Pieces, SoftCodes
+from dhhcli.index.codes import Allowed, Codes, Nearest, Queries, Within
+from dhhcli.index.flat import Flat
+from dhhcli.models.binary_codes import BIT_ORDER, SoftCodes
 
 MOST: Final = 2048  # neighbours that a CUDA search returns
 EXACT: Final = 2048  # whole numbers up to it are floats of 16 bits
 ROWS: Final = 1 << 16  # codes that are unpacked at once
 HELP: Final = "install faiss-gpu in the place of faiss-cpu, see nvidia-smi, or leave --device out"
-Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]  # distances (q, k), ids (q, k)
 
 
-def to_gpu(pieces: Pieces, width: int, *, weighed: bool = False) -> Any:
+def to_gpu(codes: Codes, *, weighed: bool = False) -> "OnDevice":
     """The codes on the first CUDA device, for Hamming distances or for weighed ones.
 
     Raises DeviceError where there is none, or where they do not fit.
@@ -39,21 +40,21 @@ def to_gpu(pieces: Pieces, width: int, *, weighed: bool = False) -> Any:
         if weighed:
             config = library.GpuIndexFlatConfig()
             config.useFloat16 = True
-            index = library.GpuIndexFlatIP(resources, 8 * width, config)
-            for block in _blocks(pieces):
+            index = library.GpuIndexFlatIP(resources, 8 * codes.width, config)
+            for block in _blocks(codes):
                 index.add(signs(block))
         else:
-            index = library.GpuIndexBinaryFlat(resources, 8 * width)
-            for piece in pieces:
+            index = library.GpuIndexBinaryFlat(resources, 8 * codes.width)
+            for piece in codes.pieces:
                 index.add(np.ascontiguousarray(piece))
     except RuntimeError as error:
         raise DeviceError(f"--device cuda: {' '.join(str(error).split())[:200]}; {HELP}") from error
     index.resources = resources  # lives as long as the index
-    return index
+    return OnDevice(index, codes, weighed)
 
 
-def _blocks(pieces: Pieces) -> Iterator[NDArray[np.uint8]]:
-    for piece in pieces:
+def _blocks(codes: Codes) -> Iterator[NDArray[np.uint8]]:
+    for piece in codes.pieces:
         for first in range(0, len(piece), ROWS):
             yield piece[first : first + ROWS]
 
@@ -63,29 +64,45 @@ def signs(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.unpackbits(codes, axis=1, bitorder=BIT_ORDER) * np.float32(2) - np.float32(1)
 
 
-def nearest(index: Any, pieces: Pieces, queries: flat.Queries, k: int) -> Nearest:
-    """The k <= n nearest codes of queries (q, B) by (distance, id), as `flat.nearest` gives them.
+@dataclass(frozen=True, eq=False)
+class OnDevice:
+    """`Index` of codes that lie on a device, ranked as elsewhere. Made by `to_gpu`.
 
-    index: of `to_gpu`, made for such queries. The device orders ties as it likes. It is asked for more than k: where
-    the last of these is farther than the k-th, all ties are among them and are sorted here; the other queries are
-    looked up on the processor, and so are those whose costs would be rounded.
+    The device orders ties as it likes. It is asked for more than k: where the last of these is farther than the k-th,
+    all ties are among them and are sorted here; the other queries are looked up on the processor. So is what the device
+    does not hold the codes for: the other kind of distances, costs that would be rounded, searches among some codes
+    only or within a radius.
     """
-    n = sum(len(piece) for piece in pieces)
-    more = min(n, MOST, 2 * k + 256)
-    if k > more or (isinstance(queries, SoftCodes) and queries.costs.max() > EXACT):
-        return flat.nearest(pieces, queries, k)
-    if isinstance(queries, SoftCodes):
-        own = signs(queries.codes) * queries.costs.astype(np.float32)
-        products, who = index.search(own, more)  # what agrees less what differs
-        found = ((queries.costs.sum(axis=1)[:, None] - products.astype(np.int64)) // 2).astype(np.int32)
-    else:
-        found, who = index.search(queries, more)
-    order = np.lexsort((who, found), axis=1)[:, :k]
-    distances = np.take_along_axis(found, order, axis=1).astype(np.int32)
-    ids = np.take_along_axis(who, order, axis=1).astype(np.int64)
-    for row in np.flatnonzero((found.max(axis=1) == distances[:, -1]) & (more < n)).tolist():
-        one = queries[row : row + 1] if isinstance(queries, SoftCodes) else queries[row]
-        tied, near = flat.all_within(pieces, one, int(distances[row, -1]))
-        first = np.argsort(near, kind="stable")[:k]
-        distances[row], ids[row] = near[first], tied[first]
-    return distances, ids
+
+    device: Any  # faiss's index
+    codes: Codes
+    weighed: bool
+
+    def nearest(self, queries: Queries, k: int, allowed: Allowed | None = None) -> Nearest:
+        """See `Index`."""
+        queries, n = self.codes.checked(queries), len(self.codes)
+        k = min(k, n)
+        more = min(n, MOST, 2 * k + 256)
+        soft = isinstance(queries, SoftCodes)
+        if allowed is not None or soft != self.weighed or not 0 < k <= more or not len(queries):
+            return Flat(self.codes).nearest(queries, k, allowed)
+        if isinstance(queries, SoftCodes):
+            if queries.costs.max() > EXACT:
+                return Flat(self.codes).nearest(queries, k)
+            products, who = self.device.search(signs(queries.codes) * queries.costs.astype(np.float32), more)
+            # what agrees less what differs
+            found = ((queries.costs.sum(axis=1)[:, None] - products.astype(np.int64)) // 2).astype(np.int32)
+        else:
+            found, who = self.device.search(queries, more)
+        order = np.lexsort((who, found), axis=1)[:, :k]
+        distances = np.take_along_axis(found, order, axis=1).astype(np.int32)
+        ids = np.take_along_axis(who, order, axis=1).astype(np.int64)
+        for row in np.flatnonzero((found.max(axis=1) == distances[:, -1]) & (more < n)).tolist():
+            tied, near = Flat(self.codes).within(queries[row : row + 1], int(distances[row, -1]))
+            first = np.argsort(near, kind="stable")[:k]
+            distances[row], ids[row] = near[first], tied[first]
+        return distances, ids
+
+    def within(self, query: Queries, radius: int, allowed: Allowed | None = None) -> Within:
+        """See `Index`."""
+        return Flat(self.codes).within(query, radius, allowed)

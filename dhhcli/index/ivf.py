@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index import flat
-from dhhcli.index.flat import in_threads
+from dhhcli.index.codes import Codes
+from dhhcli.index.flat import Flat, in_threads
 from dhhcli.index.ivf_file import Lists, owners_of, probing_order
-from dhhcli.models.binary_codes import Pieces, rows_of
 
 if TYPE_CHECKING:
     from numpy.random import Generator  # numpy loads its generators when they are named, in 10 ms
@@ -37,11 +36,11 @@ def list_count(n: int) -> int:
     return int(max(1, min(wanted, n // LEAST)))
 
 
-def cluster(pieces: Pieces, count: int, rng: "Generator") -> NDArray[np.uint8]:
+def cluster(codes: Codes, count: int, rng: "Generator") -> NDArray[np.uint8]:
     """Centres (count, B) by k-majority on SAMPLED codes a list; `rng` draws these, and the first centres of them."""
-    n, width = sum(len(piece) for piece in pieces), pieces[0].shape[1]
+    n, width = len(codes), codes.width
     rows = np.arange(n) if n <= SAMPLED * count else np.unique(rng.integers(0, n, SAMPLED * count))
-    sample = rows_of(pieces, rows, width)
+    sample = codes.gather(rows)
     centres = sample[np.sort(rng.choice(len(sample), count, replace=False))]
     for _ in range(ROUNDS):
         owners, distances = _nearest_centres(sample, centres)
@@ -66,15 +65,12 @@ def cluster(pieces: Pieces, count: int, rng: "Generator") -> NDArray[np.uint8]:
     return centres
 
 
-def assign(
-    pieces: Pieces, centres: NDArray[np.uint8], owners: NDArray[np.int32], ranges: list[tuple[int, int]]
-) -> None:
+def assign(codes: Codes, centres: NDArray[np.uint8], owners: NDArray[np.int32], ranges: list[tuple[int, int]]) -> None:
     """Put into `owners` (n,) the centre (the first of several) nearest to each code of some id ranges."""
     for first, last in ranges:
         for start in range(first, last, ROWS * 64):
             stop = min(last, start + ROWS * 64)
-            codes = rows_of(pieces, np.arange(start, stop), centres.shape[1])
-            owners[start:stop] = _nearest_centres(codes, centres)[0]
+            owners[start:stop] = _nearest_centres(codes.gather(np.arange(start, stop)), centres)[0]
 
 
 def kept_owners(old: Lists, videos: NDArray[np.void]) -> tuple[NDArray[np.int32], list[tuple[int, int]]]:
@@ -98,7 +94,7 @@ def kept_owners(old: Lists, videos: NDArray[np.void]) -> tuple[NDArray[np.int32]
 
 
 def probes(
-    pieces: Pieces,
+    codes: Codes,
     centres: NDArray[np.uint8],
     owners: NDArray[np.int32],
     rng: "Generator",
@@ -110,11 +106,11 @@ def probes(
     on up to QUERIES codes with a tenth of their bits flipped; what is tied with the 20th neighbour, up to the 60th, may
     stand for it. What any number of lists would find follows from where the neighbours lie, so nothing is tried.
     """
-    n, width = len(owners), centres.shape[1]
+    n, width = len(owners), codes.width
     k = min(RECALL_AT, n)
-    queries = rows_of(pieces, np.sort(rng.choice(n, min(QUERIES, n), replace=False)), width)
+    queries = codes.gather(np.sort(rng.choice(n, min(QUERIES, n), replace=False)))
     queries = queries ^ np.packbits(rng.random((len(queries), 8 * width)) < FLIPPED, axis=1)
-    distances, ids = flat.nearest(pieces, queries, min(3 * k, n))
+    distances, ids = Flat(codes).nearest(queries, 3 * k)
     needed = np.empty((len(queries), k), np.int64)  # so many lists for each neighbour
     for row in range(len(queries)):
         place = np.empty(len(centres), np.int64)

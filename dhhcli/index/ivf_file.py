@@ -13,13 +13,15 @@ import hashlib
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index.flat import NOTHING, Queries, distances_to
-from dhhcli.models.binary_codes import Pieces, SoftCodes, rows_of, weighed_distances
+from dhhcli.errors import IndexFileError
+from dhhcli.index.codes import Allowed, Codes, Nearest, Queries, Within, codes_of
+from dhhcli.index.flat import NOTHING, Flat
 from dhhcli.storage.schema import Tables
 
 HEADER: Final = struct.Struct("<4siiqBi")  # kind, bits, bytes, codes, whether trained, metric: of a binary index
@@ -57,6 +59,38 @@ class Lists:
         size = int(self.sizes[number])
         start = int(self.starts[number]) + size * self.width
         return np.frombuffer(self.data, "<i8", size, start)
+
+
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """`Index` of lists: what the probed ones hold; exact among the codes themselves where only some are allowed."""
+
+    lists: Lists
+    codes: Codes
+    path: Path  # of the file
+
+    def nearest(self, queries: Queries, k: int, allowed: Allowed | None = None) -> Nearest:
+        """See `Index`."""
+        if allowed is not None:
+            return Flat(self.codes).nearest(queries, k, allowed)
+        queries, k = self.codes.checked(queries), min(k, len(self.codes))
+        try:
+            return nearest(self.lists, queries, k) if k else Flat(self.codes).nearest(queries, k)
+        except ValueError as error:
+            raise self._damaged(error) from error
+
+    def within(self, query: Queries, radius: int, allowed: Allowed | None = None) -> Within:
+        """See `Index`."""
+        if allowed is not None:
+            return Flat(self.codes).within(query, radius, allowed)
+        query = self.codes.checked(query)
+        try:
+            return within(self.lists, query, radius)
+        except ValueError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: ValueError) -> IndexFileError:
+        return IndexFileError(f"{self.path}: damaged ({error}); run `dhh index` again")
 
 
 def read_lists(data: NDArray[np.uint8]) -> tuple[Lists, str]:
@@ -113,11 +147,11 @@ def write_lists(
     file: IO[bytes],
     centres: NDArray[np.uint8],
     nprobe: int,
-    pieces: Pieces,
+    codes: Codes,
     owners: NDArray[np.int32],
     videos: NDArray[np.void],
 ) -> str:
-    """Write codes (n, B) in pieces, by their lists `owners` (n,); the hash that `read_lists` gives.
+    """Write codes (n, B), by their lists `owners` (n,); the hash that `read_lists` gives.
 
     Holds 4 bytes a code, and ROWS codes. The same codes, centres and owners give the same bytes.
     """
@@ -132,10 +166,10 @@ def write_lists(
     firsts = np.cumsum(sizes) - sizes
     for first, last in _runs(sizes):
         rows = order[firsts[first] : firsts[last - 1] + sizes[last - 1]].astype(np.int64)
-        codes = rows_of(pieces, rows, width)
+        own = codes.gather(rows)
         ends = np.cumsum(sizes[first:last])
         for start, end in zip((ends - sizes[first:last]).tolist(), ends.tolist(), strict=True):
-            file.write(codes[start:end].data)
+            file.write(own[start:end].data)
             file.write(rows[start:end].data)
     tail = LENGTH.pack(len(videos)) + videos.tobytes()
     file.write(tail)
@@ -159,7 +193,7 @@ def owners_of(lists: Lists) -> NDArray[np.int32]:
 # ------------------------------------------------------------------------------------------------ searching
 
 
-def nearest(lists: Lists, queries: Queries, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def nearest(lists: Lists, queries: Queries, k: int) -> Nearest:
     """The k nearest codes of queries (q, B) in the probed lists, by (distance, id): distances (q, k), ids (q, k).
 
     Rows end in id -1 at distance 2^31 - 1 where the probed lists hold fewer. Raises ValueError for a damaged file.
@@ -176,9 +210,9 @@ def nearest(lists: Lists, queries: Queries, k: int) -> tuple[NDArray[np.int32], 
     return distances, ids
 
 
-def all_within(lists: Lists, query: Queries, radius: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Codes of the probed lists at distance <= radius of one query (B,): ids (m,) rising, distances (m,)."""
-    probed, near = _probe(lists, query if isinstance(query, SoftCodes) else query[None])
+def within(lists: Lists, query: Queries, radius: int) -> Within:
+    """Codes of the probed lists at distance <= radius of one query (1, B): ids (m,) rising, distances (m,)."""
+    probed, near = _probe(lists, query)
     rows = np.flatnonzero(near <= radius)
     ids = _ids_at(lists, probed, rows)
     order = np.argsort(ids)
@@ -187,12 +221,7 @@ def all_within(lists: Lists, query: Queries, radius: int) -> tuple[NDArray[np.in
 
 def probing_order(centres: NDArray[np.uint8], query: Queries) -> NDArray[np.int64]:
     """Lists (L,) in the order in which a query looks through them."""
-    return np.argsort(_distances(centres, query), kind="stable")
-
-
-def _distances(codes: NDArray[np.uint8], query: Queries) -> NDArray[np.uint16]:
-    """Of all codes (c, B) to one query (1, B): (c,)."""
-    return weighed_distances(query, codes)[0] if isinstance(query, SoftCodes) else distances_to(codes, query[0])
+    return np.argsort(codes_of(centres).distances(query), kind="stable")
 
 
 def _probe(lists: Lists, query: Queries) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
@@ -201,7 +230,7 @@ def _probe(lists: Lists, query: Queries) -> tuple[NDArray[np.int64], NDArray[np.
     starts, sizes = lists.starts[probed], lists.sizes[probed] * lists.width
     spans = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
     codes = np.concatenate([lists.data[start:end] for start, end in spans])
-    return probed, _distances(codes.reshape(-1, lists.width), query)
+    return probed, codes_of(codes.reshape(-1, lists.width)).distances(query)
 
 
 def _ids_at(lists: Lists, probed: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

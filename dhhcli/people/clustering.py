@@ -31,7 +31,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index.flat import nearest
+from dhhcli.index.codes import codes_of
+from dhhcli.index.flat import Flat
 from dhhcli.models.binary_codes import hamming, pack, unpack
 from dhhcli.models.calibration import Curve
 
@@ -219,7 +220,7 @@ def _edges(groups: Sums, limit: float, neighbours: int) -> Labels:
     majority = pack(groups.bits >= 0.5 * groups.weights[:, None])
     found = [np.empty(0, np.int64)]
     for start in range(0, count, CHUNK):
-        _, ids = nearest([majority], majority[start : start + CHUNK], min(neighbours + 1, count))
+        _, ids = Flat(codes_of(majority)).nearest(majority[start : start + CHUNK], neighbours + 1)
         own = np.repeat(np.arange(start, start + len(ids)), ids.shape[1])
         a, b = np.minimum(own, ids.ravel()), np.maximum(own, ids.ravel())
         a, b = a[a != b], b[a != b]

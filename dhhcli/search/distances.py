@@ -14,11 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index.flat import Allowed, Queries
-from dhhcli.index.lookup import Source, all_within, nearest
+from dhhcli.index.codes import Allowed, Index, Queries
 from dhhcli.models.binary_codes import (
     UNIT,
-    SoftCodes,
     binarise,
     code_bytes,
     hamming,
@@ -74,7 +72,7 @@ class ByCode:
     """`Measure` of the one code that every track has."""
 
     shard: Shard
-    source: Source
+    index: Index
     people: Sequence[Soft]
     wanted: int  # how many of them, the first ones
     allowed: Allowed | None
@@ -86,7 +84,7 @@ class ByCode:
         top = shots
         k = 4 * top
         while True:
-            distances, ids = self.found[k] = nearest(self.source, rows_of(self.people[0], self.rank), k, self.allowed)
+            distances, ids = self.found[k] = self.index.nearest(rows_of(self.people[0], self.rank), k, self.allowed)
             there = ids >= 0
             near, own = distances[there], self.shard.track_rows(ids[there])["shot"]
             if len(distinct(own)) >= top:
@@ -99,7 +97,7 @@ class ByCode:
         """See `Measure`."""
         limit = math.floor(radius * unit_of(self.rank))
         parts = [
-            candidates_of(self.source, soft, limit, self.allowed, self.rank) for soft in self.people[1 : self.wanted]
+            candidates_of(self.index, soft, limit, self.allowed, self.rank) for soft in self.people[1 : self.wanted]
         ]
         return distinct(np.concatenate([self._near(limit), *parts]))
 
@@ -112,7 +110,7 @@ class ByCode:
         for distances, ids in self.found.values():
             if distances.shape[1] and ((distances[:, -1] > limit) | (distances.shape[1] >= len(self.shard))).all():
                 return distinct(ids[(distances <= limit) & (ids >= 0)])
-        return candidates_of(self.source, self.people[0], limit, self.allowed, self.rank)
+        return candidates_of(self.index, self.people[0], limit, self.allowed, self.rank)
 
 
 def rows_of(soft: Soft, rank: Rank) -> Queries:
@@ -125,11 +123,11 @@ def unit_of(rank: Rank) -> int:
     return UNIT if rank is Rank.soft else 1
 
 
-def candidates_of(source: Source, soft: Soft, limit: int, allowed: Allowed | None, rank: Rank) -> Ints:
+def candidates_of(index: Index, soft: Soft, limit: int, allowed: Allowed | None, rank: Rank) -> Ints:
     """Tracks (c,) that are allowed and within a limit (in the index's steps) of any row (r, K) of a person, rising."""
     queries = rows_of(soft, rank)
-    each = (queries[n : n + 1] if isinstance(queries, SoftCodes) else queries[n] for n in range(len(queries)))
-    return distinct(np.concatenate([all_within(source, query, limit, allowed)[0] for query in each]))
+    each = [index.within(queries[row : row + 1], limit, allowed)[0] for row in range(len(queries))]
+    return distinct(np.concatenate(each))
 
 
 def measured_by_code(

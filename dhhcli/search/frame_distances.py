@@ -21,18 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.errors import ShardError
-from dhhcli.index.flat import (
-    THREAD_FROM,
-    WORDS,
-    Allowed,
-    Queries,
-    cores,
-    in_threads,
-    mask_of,
-    measurer,
-    tile,
-    width_of,
-)
+from dhhcli.index.codes import WORDS, Allowed, Queries, mask_of, measurer, tile, width_of
+from dhhcli.index.flat import THREAD_FROM, cores, in_threads
 from dhhcli.models.binary_codes import (
     UNIT,
     SoftCodes,

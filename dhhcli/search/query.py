@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
-from dhhcli.index.flat import Allowed
-from dhhcli.index.lookup import Index, fresh, index_paths, on_gpu, open_index
+from dhhcli.index.codes import Allowed, Index
+from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
@@ -115,7 +115,7 @@ def find_person(
         )
         check_model(shard, network.tag)
         way = _way(request, shard, codes_path)
-        on_device = request.cuda and on_gpu(codes_path, shard, weighed=request.rank is Rank.soft)
+        on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
         source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
         desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
         return _answered(desk, codes_path)

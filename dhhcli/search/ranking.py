@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index.flat import Allowed
-from dhhcli.index.lookup import Index, Source
+from dhhcli.index.codes import Allowed, Index
+from dhhcli.index.flat import Flat
+from dhhcli.index.lookup import codes_in
 from dhhcli.search.distances import (
     ByCode,
     Distances,
@@ -116,7 +117,7 @@ def search(
         raise ValueError(f"top {top} or per_video {rules.per_video} is less than 1")
     measure: Measure
     if way is Way.majority:
-        measure = ByCode(shard, index or shard.code_pieces, [*wanted, *others], len(wanted), rules.allowed, rank)
+        measure = ByCode(shard, index or Flat(codes_in(shard)), [*wanted, *others], len(wanted), rules.allowed, rank)
     else:
         from dhhcli.search.frame_distances import ByFrames
 
@@ -169,8 +170,7 @@ def shots_of(
     """Rows of the shots that hold person number `who`, rising: a track within `radius` (of what is ranked by) that
     `keep` keeps, and that is taken for nobody else of `people`.
     """
-    source: Source = shard.code_pieces if index is None else index
-    ids = candidates_of(source, people[who], math.floor(radius * unit_of(rank)), None, rank)
+    ids = candidates_of(index or Flat(codes_in(shard)), people[who], math.floor(radius * unit_of(rank)), None, rank)
     distances, scores = measured_by_code(shard, people, ids, rank)
     first, second = keys(rank, distances, scores)
     mine = (_owners(first, second) == who) & (first[who] <= radius)

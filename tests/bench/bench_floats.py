@@ -42,7 +42,8 @@ from dhhcli.encoding.query_photo import photo_code
 from dhhcli.errors import NoFaceError
 from dhhcli.faces.scan import shot_tracks
 from dhhcli.faces.tracker import sample
-from dhhcli.index.flat import nearest
+from dhhcli.index.codes import codes_of
+from dhhcli.index.flat import Flat
 from dhhcli.media.video import open_video
 from dhhcli.models.binary_codes import binarise, hamming, pack, soft_distance, unpack
 from dhhcli.models.hash_layers import hash_tracks
@@ -167,7 +168,7 @@ def times(film: Film, photos: Photos) -> dict[str, float]:
         return np.argpartition(distances, 20)[:20]
 
     runs: dict[str, Callable[[], object]] = {
-        "codes": lambda: nearest([codes], pack(binarise(soft)), 20, threads=1),
+        "codes": lambda: Flat(codes_of(codes), 1).nearest(pack(binarise(soft)), 20),
         "floats a frame, mean": lambda: first(1 - np.add.reduceat(features @ photo, starts) / lengths),
         "floats a frame, least": lambda: first(-np.maximum.reduceat(features @ photo, starts)),
         "floats of the mean": lambda: first(-(means @ photo)),

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from clustered import clustered_codes
 
-from dhhcli.index import flat, ivf, ivf_file
+from dhhcli.index import ivf, ivf_file
+from dhhcli.index.codes import codes_of
+from dhhcli.index.flat import Flat
 from dhhcli.index.ivf_file import VIDEO
 
 N = int(float(os.environ.get("DHH_IVF_CODES", "1e6")))
@@ -46,17 +48,17 @@ def test_lists_against_every_code(tmp_path: Path) -> None:
         times[name] = time.process_time() - began
         began = time.process_time()
 
-    centres = ivf.cluster([codes], LISTS, rng)
+    centres = ivf.cluster(codes_of(codes), LISTS, rng)
     lap("clustering")
     owners = np.empty(N, np.int32)
-    ivf.assign([codes], centres, owners, [(0, N)])
+    ivf.assign(codes_of(codes), centres, owners, [(0, N)])
     lap("assigning")
-    nprobe, promised = ivf.probes([codes], centres, owners, rng)
+    nprobe, promised = ivf.probes(codes_of(codes), centres, owners, rng)
     lap("measuring")
     videos = np.zeros(1, VIDEO)
     videos["track_end"] = N
     with (tmp_path / "index").open("wb") as file:
-        ivf_file.write_lists(file, centres, nprobe, [codes], owners, videos)
+        ivf_file.write_lists(file, centres, nprobe, codes_of(codes), owners, videos)
     lap("writing")
     built = anonymous_mib() - own
     del owners
@@ -67,9 +69,9 @@ def test_lists_against_every_code(tmp_path: Path) -> None:
     asked = np.random.default_rng(77)  # not the queries that nprobe was chosen by
     queries = np.array(codes[np.sort(asked.choice(N, ASKED, replace=False))])
     queries ^= np.packbits(asked.random((ASKED, BITS)) < 0.1, axis=1)
-    truth = flat.nearest([codes], queries, 20)[0][:, -1:]
+    truth = Flat(codes_of(codes)).nearest(queries, 20)[0][:, -1:]
     began = time.process_time()
-    exact = [flat.nearest([codes], query[None], 20, None, 1) for query in queries[:20]]
+    exact = [Flat(codes_of(codes), 1).nearest(query[None], 20) for query in queries[:20]]
     every = (time.process_time() - began) / 20
     found: list[tuple[np.ndarray, np.ndarray]] = []
     each: list[float] = []

@@ -21,6 +21,8 @@ import pytest
 from footage import encoded_video
 
 from dhhcli.index import flat
+from dhhcli.index.codes import codes_of
+from dhhcli.index.flat import Flat
 from dhhcli.media.sample import Sample
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.weights import load_weights, resolve_weights
@@ -119,7 +121,7 @@ def way(engine: str, codes: np.ndarray, queries: np.ndarray, threads: int, monke
     def search() -> object:
         with monkeypatch.context() as patch:
             patch.setattr(flat, "_faiss_repays", lambda *_: engine == "faiss")
-            return flat.nearest([codes], queries, 20, None, threads)
+            return Flat(codes_of(codes), threads).nearest(queries, 20)
 
     return search
 
@@ -142,7 +144,7 @@ def test_one_query(stored: np.ndarray, loops: list[Any], monkeypatch: pytest.Mon
     }
     times = alternating(ways, 7 if n > 10**7 else ROUNDS)
     limit = min(value for name, value in times.items() if name.startswith("C"))
-    found = flat.nearest([stored], query, 20)
+    found = Flat(codes_of(stored)).nearest(query, 20)
     print(  # noqa: T201
         f"\n{n:.0e} codes of {8 * width} bits, one query: C {limit * 1e3:.2f} ms; "
         + ", ".join(
@@ -188,7 +190,7 @@ def test_a_thousand_queries(stored: np.ndarray, loops: list[Any], monkeypatch: p
         )
     )
     loop(loops[0])()
-    assert flat.nearest([codes], queries, 20)[1].tolist() == ids.tolist()
+    assert Flat(codes_of(codes)).nearest(queries, 20)[1].tolist() == ids.tolist()
 
 
 def test_ten_thousand_queries_in_one_call(stored: np.ndarray) -> None:
@@ -198,7 +200,7 @@ def test_ten_thousand_queries_in_one_call(stored: np.ndarray) -> None:
     codes = stored[: 10**6]
     queries = np.random.default_rng(1).integers(0, 256, (10_000, width), dtype=np.uint8)
     began = time.perf_counter()
-    distances, _ = flat.nearest([codes], queries, 20)
+    distances, _ = Flat(codes_of(codes)).nearest(queries, 20)
     took = time.perf_counter() - began
     print(f"\n1e6 codes of {8 * width} bits: 10,000 queries in {took:.1f} s, {took / 10:.2f} ms each")  # noqa: T201
     assert distances.shape == (10_000, 20)
@@ -209,7 +211,8 @@ import sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from dhhcli import flat
+from dhhcli.index import flat
+from dhhcli.index.codes import codes_of
 def own():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("RssAnon")))
@@ -224,7 +227,7 @@ def watched(*arguments):
         yield chunk
         most = max(most, own())
 flat._chunks = watched
-flat.nearest([codes], np.array(codes[:1]), 20)
+flat.Flat(codes_of(codes)).nearest(np.array(codes[:1]), 20)
 print(before, max(most, own()), "faiss" in sys.modules)
 """
 
