@@ -16,6 +16,7 @@ from dhhcli.encoding.photo import encode_still
 from dhhcli.encoding.track_codes import Coded, code_tracks
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import Looked, scan
+from dhhcli.media.clock import counted_on
 from dhhcli.media.discover import is_photo
 from dhhcli.media.shots import Shot
 from dhhcli.media.video import open_video
@@ -104,11 +105,12 @@ def encode_video(
         frame_rate=info.frame_rate,
         time_base=info.time_base,
         start_pts=shot_rows[0][4] if shot_rows else 0,
-        duration=info.duration,
+        duration=_seconds(shot_rows, info.time_base) if counted_on(warnings) else info.duration,
         start_timecode=info.start_timecode,
         drop_frame=info.drop_frame,
         warnings=warnings,
         recorded=info.recorded,
+        delay=info.delay,
     )
     return EncodedVideo(
         video=record,
@@ -118,6 +120,11 @@ def encode_video(
         thumbnails=tuple(thumbs),
         frame_codes=tuple(frames) if frame_codes else None,
     )
+
+
+def _seconds(shots: list[tuple[Any, ...]], time_base: Fraction) -> Fraction | None:
+    """From the first frame to the end of the last: a duration for files whose time stamps jump."""
+    return (shots[-1][5] - shots[0][4]) * time_base if shots else None
 
 
 def encode_file(

@@ -13,6 +13,7 @@ from dhhcli.encoding.track_codes import FRAMES_A_CODE, track_codes
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
 from dhhcli.faces.tracker import FaceTrack, sample
+from dhhcli.media.clock import counted_on
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import binarise, hamming, pack, unpack
 from dhhcli.models.calibration import WORDS, Calibration
@@ -179,7 +180,7 @@ def _cut_again(
     begin = video.start_pts * video.time_base + (begin if late - begin < FAR else late)
     try:
         with open_video(video.path) as opened:
-            frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin))
+            frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin, counted=counted_on(video.warnings)))
             seen = scan(opened, network.film_detector, thumbnails=False, part=frames)
             found = _same([item for item in seen if isinstance(item, FaceTrack)], track)
     except (DhhError, OSError) as error:
