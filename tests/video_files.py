@@ -24,6 +24,7 @@ def write_stream(
     time_base: Fraction | None = None,
     options: dict[str, str] | None = None,
     pixels: str | None = None,
+    timecode: str | None = None,
 ) -> Path:
     """Encode ``pictures`` into ``path``. kind: FFmpeg's name of the container, where the suffix does not say it.
 
@@ -44,6 +45,8 @@ def write_stream(
             stream.codec_context.max_b_frames = int(options.pop("bf"))
         if codec in ("mpeg4", "mpeg2video", "wmv2", "rv20", "flv"):
             stream.codec_context.qmin, stream.codec_context.qmax = 2, 4
+        if timecode is not None:
+            stream.metadata["timecode"] = timecode
         if time_base is not None:
             stream.codec_context.time_base = time_base
         for i, picture in enumerate(pictures):

@@ -93,14 +93,14 @@ def encode_video(
                         shot_rows.append(
                             (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
                         )
-        warnings = video.warnings
+        warnings, (width, height) = video.warnings, video.largest
     record = VideoRecord(
         path=recorded_path(path),
         fingerprint=fingerprint,
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
-        width=info.width,
-        height=info.height,
+        width=width,
+        height=height,
         frames=shot_rows[-1][3] if shot_rows else 0,
         frame_rate=info.frame_rate,
         time_base=info.time_base,
@@ -112,10 +112,13 @@ def encode_video(
         recorded=info.recorded,
         delay=info.delay,
     )
+    tracks = np.array(track_rows, TRACK_DTYPE)
+    if (width, height) != (info.width, info.height):  # boxes were in pixels of the first frame
+        tracks["box"] *= np.array([width / info.width, height / info.height] * 2, np.float32)
     return EncodedVideo(
         video=record,
         shots=np.array(shot_rows, SHOT_DTYPE),
-        tracks=np.array(track_rows, TRACK_DTYPE),
+        tracks=tracks,
         codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
         thumbnails=tuple(thumbs),
         frame_codes=tuple(frames) if frame_codes else None,

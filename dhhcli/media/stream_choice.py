@@ -31,7 +31,7 @@ def film_of(container: InputContainer, again: Callable[[], InputContainer]) -> t
     longest = max(_seconds(stream) for stream in films)
     long_enough = [stream for stream in films if not _seconds(stream) or _seconds(stream) >= SHORT * longest]
     film = max(long_enough, key=_area)
-    return film, [_words(stream, stream in films) for stream in streams if stream is not film]
+    return film, [_words(stream, stream in long_enough) for stream in streams if stream is not film]
 
 
 def _frames(streams: Sequence[VideoStream], again: Callable[[], InputContainer]) -> dict[int, int]:
@@ -60,5 +60,5 @@ def _area(stream: VideoStream) -> int:
 
 def _words(stream: VideoStream, film: bool) -> str:
     size = f"{stream.codec_context.width}x{stream.codec_context.height}" if stream.codec_context else "unknown size"
-    kind = "another picture stream" if film else "a still"
+    kind = "another picture stream" if film else "a still or a preview"
     return f"holds {kind} beside this film (stream {stream.index}, {size}): it is not indexed"

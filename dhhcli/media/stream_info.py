@@ -25,8 +25,9 @@ class VideoInfo:
     width, height: of the first frame, upright, on square pixels. frame_rate: frames a second, what the file says or
     its frames show (media/frame_rate.py). duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees
     clockwise, applied to frames after they were mirrored, where the first is. start_timecode: "01:00:00:00", with ";"
-    before the frames when drop-frame. start_pts: first pts the stream declares. recorded: when, as the file says, seconds
-    since 1970. delay: seconds from the beginning of the file, as players count (of its sound, say), to the first frame.
+    before the frames when drop-frame. start_pts: first pts the stream declares. recorded: when, as the file says,
+    seconds since 1970. delay: seconds from the beginning of the file, as players count (of its sound, say), to the
+    first frame.
     """
 
     path: Path

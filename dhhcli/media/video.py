@@ -87,6 +87,12 @@ class Video:
         self._decoded = chain(ahead, self._decoded)
 
     @property
+    def largest(self) -> tuple[int, int]:
+        """(width, height), upright, of the largest frames so far: a stream may change its size midway."""
+        sizes = [scaler.size for scaler in self._scalers.values()]
+        return max(sizes, key=lambda size: size[0] * size[1], default=(self.info.width, self.info.height))
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """One line for each thing that went wrong so far; complete when all frames have been read."""
         lines = list(self._notes)
