@@ -69,7 +69,7 @@ def _coded(items: Sequence[FaceTrack | Shot], network: Network) -> Iterator[Code
             item.last_pts,
             best.frame,
             best.pts,
-            best.face.box,
+            best.box,
             best.face.score,
             best.face.size,
             best.sharpness,

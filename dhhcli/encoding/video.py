@@ -17,6 +17,7 @@ from dhhcli.encoding.photo import encode_still
 from dhhcli.encoding.track_codes import Coded, code_tracks
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import Looked, scan
+from dhhcli.media.clock import counted_on
 from dhhcli.media.discover import is_photo
 from dhhcli.media.shots import Shot
 from dhhcli.media.video import open_video
@@ -91,32 +92,41 @@ def encode_video(
                         shot_rows.append(
                             (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
                         )
-        warnings = video.warnings
+        warnings, (width, height) = video.warnings, video.largest
     record = VideoRecord(
         path=recorded_path(path),
         fingerprint=fingerprint,
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
-        width=info.width,
-        height=info.height,
+        width=width,
+        height=height,
         frames=shot_rows[-1][3] if shot_rows else 0,
         frame_rate=info.frame_rate,
         time_base=info.time_base,
         start_pts=shot_rows[0][4] if shot_rows else 0,
-        duration=info.duration,
+        duration=_seconds(shot_rows, info.time_base) if counted_on(warnings) else info.duration,
         start_timecode=info.start_timecode,
         drop_frame=info.drop_frame,
         warnings=warnings,
         recorded=info.recorded,
+        delay=info.delay,
     )
+    tracks = np.array(track_rows, TRACK_DTYPE)
+    if (width, height) != (info.width, info.height):  # boxes were in pixels of the first frame
+        tracks["box"] *= np.array([width / info.width, height / info.height] * 2, np.float32)
     return EncodedVideo(
         video=record,
         shots=np.array(shot_rows, SHOT_DTYPE),
-        tracks=np.array(track_rows, TRACK_DTYPE),
+        tracks=tracks,
         codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
         thumbnails=tuple(thumbs),
         frame_codes=tuple(frames) if options.frame_codes else None,
     )
+
+
+def _seconds(shots: list[tuple[Any, ...]], time_base: Fraction) -> Fraction | None:
+    """From the first frame to the end of the last: a duration for files whose time stamps jump."""
+    return (shots[-1][5] - shots[0][4]) * time_base if shots else None
 
 
 def encode_file(

@@ -16,11 +16,12 @@ from dhhcli.faces.alignment import SIZE, align, sharpness
 from dhhcli.faces.detector import FaceDetector
 from dhhcli.faces.schedule import LONGEST, Looks
 from dhhcli.faces.thumbnail import surroundings
-from dhhcli.faces.tracker import FaceTrack, FaceTracker, Observation
+from dhhcli.faces.tracker import PATIENCE, FaceTrack, FaceTracker, Observation
 from dhhcli.media.frame import Frame
 from dhhcli.media.shots import Shot, ShotDetector
 from dhhcli.media.video import Video
 
+UNSEEN = Fraction(3, 2)  # seconds that a track survives unseen at most, where frames are few
 DECODE_AHEAD = 12  # frames the decoder may be ahead of the detector: it need not wait for one look
 
 
@@ -45,9 +46,10 @@ def scan(
     A dissolve is recognised some frames after it began, so observations wait until their frame is settled. ``margin``:
     pixels around the crops (see ``observe``). longest: pause between two looks, seconds. part: only these frames of it.
     """
+    rate, size = video.info.frame_rate, (video.info.width, video.info.height)
     shots, tracker, looks = (
-        ShotDetector(video.info.frame_rate),
-        FaceTracker(),
+        ShotDetector(rate),
+        FaceTracker(patience=PATIENCE if rate is None else min(PATIENCE, int(UNSEEN * rate))),
         Looks(max(video.info.width, video.info.height), longest),
     )
     waiting: deque[tuple[int, list[Observation]]] = deque()
@@ -68,8 +70,15 @@ def scan(
             if shots.suspected or (finished and last_look < finished[-1].end_frame):
                 looks.restart()
             if looks.due(frame.time):
+                looks.longer_side = max(frame.size)
                 seen = observe(
-                    frame, detector, thumbnails=thumbnails, margin=margin, width=looks.width, again=looks.again
+                    frame,
+                    detector,
+                    thumbnails=thumbnails,
+                    margin=margin,
+                    width=looks.width,
+                    again=looks.again,
+                    size=size,
                 )
                 looks.seen(frame.time, [observation.face for observation in seen])
                 waiting.append((frame.index, seen))
@@ -104,16 +113,20 @@ def observe(
     margin: int = 0,
     width: int | None = None,
     again: bool = True,
+    size: tuple[int, int] | None = None,
 ) -> list[Observation]:
     """Every face of a frame with its aligned crop (64 + 2 margin, 64 + 2 margin, 3).
 
-    width, again: as for ``FaceDetector.detect``.
+    width, again: as for ``FaceDetector.detect``. size: (width, height) of the film's first frame, which boxes of all
+    frames are compared in.
     """
     picture = frame.bgr()
+    own = frame.size
+    scale = (1.0, 1.0) if size is None else (size[0] / own[0], size[1] / own[1])
     observations = []
     for face in detector.detect(picture, width=width, again=again):
         crop = align(picture, face.landmarks, margin=margin)
         small = surroundings(picture, face.box) if thumbnails else None
         middle = crop[margin : margin + SIZE, margin : margin + SIZE]
-        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small))
+        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small, scale))
     return observations

@@ -31,7 +31,8 @@ PATIENCE = 3  # looks that a track survives unseen: 0.6 to 1.4 seconds (faces/sc
 class Observation:
     """One face in one frame. crop: aligned, (64, 64, 3) uint8 BGR, or with a margin around that (for
     training). sharpness: of the 64 x 64. surroundings: the face with what is around it, longest side 112 px, or None;
-    compressed only for the one that is kept, as that takes longer than to cut it.
+    compressed only for the one that is kept, as that takes longer than to cut it. scale: horizontal and vertical, from
+    pixels of this frame to those of the film's first, where a stream changes its size midway.
     """
 
     frame: int
@@ -40,6 +41,14 @@ class Observation:
     crop: npt.NDArray[np.uint8]
     sharpness: float
     surroundings: npt.NDArray[np.uint8] | None
+    scale: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def box(self) -> npt.NDArray[np.float32]:
+        """(4,) x0 y0 x1 y1, in pixels of the film's first frame; the face's own box counts those of its own frame."""
+        if self.scale == (1.0, 1.0):
+            return self.face.box
+        return np.asarray(self.face.box * np.tile(self.scale, 2), np.float32)
 
     @property
     def quality(self) -> float:
@@ -64,7 +73,7 @@ class FaceTrack:
 
     def order(self) -> tuple[float, ...]:
         """Key to sort the tracks of one shot: by first frame, then left to right, top to bottom."""
-        return (self.first_frame, *self.observations[0].face.box.tolist())
+        return (self.first_frame, *self.observations[0].box.tolist())
 
     @property
     def best(self) -> Observation:
@@ -100,7 +109,7 @@ class _Open:
     kept: list[Observation] = field(default_factory=list)
 
     def add(self, observation: Observation, most: int) -> None:
-        box = observation.face.box.astype(np.float64)
+        box = observation.box.astype(np.float64)
         elapsed = observation.frame - self.last.frame
         if elapsed > 0:
             moved = (box - self.box) / elapsed
@@ -159,7 +168,7 @@ class FaceTracker:
             taken = {column for _, column in pairs}
             new.extend(o for column, o in enumerate(group) if column not in taken)
         for observation in new:
-            box = observation.face.box.astype(np.float64)
+            box = observation.box.astype(np.float64)
             track = _Open(observation, observation, box, np.zeros(4))
             track.add(observation, self._most)
             self._open.append(track)
@@ -188,7 +197,7 @@ def _match(tracks: Sequence[_Open], observations: Sequence[Observation]) -> list
         return []
     frame = observations[0].frame
     boxes = np.array([track.predicted(frame) for track in tracks])[:, None]  # (t, 1, 4)
-    found = np.array([o.face.box for o in observations], dtype=np.float64)[None]  # (1, n, 4)
+    found = np.array([o.box for o in observations], dtype=np.float64)[None]  # (1, n, 4)
     shared = np.minimum(boxes[..., 2:], found[..., 2:]) - np.maximum(boxes[..., :2], found[..., :2])
     shared_area = np.prod(np.maximum(shared, 0), axis=-1)
     sides, found_sides = boxes[..., 2:] - boxes[..., :2], found[..., 2:] - found[..., :2]

@@ -4,10 +4,12 @@ Pictures are converted only when asked for (``Frame.luma``, ``Frame.coarse``, ``
 SDR, and of two fields that motion tore apart one remains.
 """
 
+import math
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import av
 import av.error
@@ -21,17 +23,21 @@ from dhhcli.errors import VideoError
 Picture = npt.NDArray[np.uint8]
 PQ, HLG = 16, 18  # transfer functions as ITU-T H.273 numbers them
 HDR = (PQ, HLG)
+ASPECT = Fraction(4)  # pixels wider or higher than this are a mistake of the file
 
 
 class Scaler:
-    """Conversions of one video's frames, with swscale's contexts kept between frames.
+    """Conversions of a video's frames of one size, with swscale's contexts kept between frames.
+
+    rotation: degrees clockwise that a picture must be turned by, after it was ``mirrored`` (left to right). width,
+    height: of the upright picture.
 
     A conversion writes into the frame's colour tags for its duration, so it holds a lock: frames may go to
     several threads.
     """
 
-    def __init__(self, rotation: int, width: int, height: int) -> None:
-        self._rotation, self._width, self._height = rotation, width, height
+    def __init__(self, rotation: int, width: int, height: int, mirrored: bool = False) -> None:
+        self._rotation, self._width, self._height, self._mirrored = rotation, width, height, mirrored
         self._lock = threading.Lock()
         self._contexts: dict[tuple[str, int, int], VideoReformatter] = {}
 
@@ -61,9 +67,16 @@ class Scaler:
                 raise VideoError(f"a frame cannot be converted to {kind} ({ffmpeg_words(error)})") from error
         if kind == "bgr24":
             values = as_seen(values, picture, whole)
-        if self._rotation:
+        if self._mirrored:
+            values = values[:, ::-1]
+        if self._rotation or self._mirrored:
             values = np.ascontiguousarray(np.rot90(values, k=-self._rotation // 90))
         return values
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright picture."""
+        return self._width, self._height
 
     def coarse(self, picture: av.VideoFrame, width: int, height: int) -> Picture:
         """As ``Frame.coarse``."""
@@ -134,6 +147,11 @@ class Frame:
     picture: av.VideoFrame
     scaler: Scaler
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), upright, on square pixels."""
+        return self.scaler.size
+
     def luma(self, width: int, height: int) -> Picture:
         """Upright grey picture (height, width) uint8, scaled with anti-aliasing."""
         return self.scaler.convert(self.picture, "gray", width, height)
@@ -144,12 +162,31 @@ class Frame:
         return self.scaler.coarse(self.picture, width, height)
 
     def bgr(self, width: int | None = None, height: int | None = None) -> Picture:
-        """Upright picture (h, w, 3) uint8 BGR, of the video's size or scaled; one side alone keeps the
-        aspect.
-
-        A stream that changes its size midway is brought to ``VideoInfo.width`` x ``height``.
-        """
+        """Upright picture (h, w, 3) uint8 BGR, of the frame's own size or scaled; one side alone keeps the aspect."""
         return self.scaler.convert(self.picture, "bgr24", width, height)
+
+
+def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
+    """(rotation, mirrored) that show a decoded picture upright, out of the display matrix beside it, if there is one.
+
+    rotation: 0, 90, 180 or 270 degrees clockwise; mirrored: left to right, before it is turned.
+    """
+    # FFmpeg's angle, counterclockwise; it cannot say that a picture is mirrored
+    rotation = round(-picture.rotation / 90) * 90 % 360
+    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return rotation, False
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)  # x' = a x + c y, y' = b x + d y
+    if a * d - b * c >= 0:
+        return rotation, False
+    return round(math.degrees(math.atan2(-b, -a)) / 90) * 90 % 360, True
+
+
+def square(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
+    """Size on square pixels: a picture of oblong ones is made wider or narrower, as a player shows it."""
+    if aspect is None or not 1 / ASPECT <= aspect <= ASPECT:
+        return width, height
+    return max(1, round(width * aspect)), height
 
 
 def ffmpeg_words(error: BaseException) -> str:

@@ -9,6 +9,7 @@ Notable:
   are tested for it.
 - A cut is dropped when the picture before it comes back within some frames: a flash, or something passing
   the lens.
+- At few frames a second (time lapse, slides) these numbers of frames are seconds: there one frame may be a shot.
 - Dissolves, which change too little from frame to frame: over windows of 12, 20 and 28 frames (at up to 30
   frames a second), the middle picture is close to the mean of the two ends and as low in contrast, both
   halves change alike, and the ends show different things. The boundary is the middle.
@@ -27,10 +28,13 @@ from dhhcli.media.frame import Frame, Picture
 Grey = npt.NDArray[np.float32]
 WIDTH, HEIGHT = 64, 36
 CUT = 27.0  # ContentDetector's threshold: mean absolute difference of the three channels, levels
-RETURN = 6  # frames within which a picture that comes back undoes a cut
+RETURN = 6  # frames within which a picture that comes back undoes a cut, a quarter of a second
 SAME = 8.0  # mean absolute difference of grey below which two pictures are the same, levels
-SHORTEST = 5  # frames from a cut to the next
+SHORTEST = 5  # frames from a cut to the next, a fifth of a second
 WINDOWS = (12, 20, 28)  # dissolve windows, frames; even
+USUAL = Fraction(25)  # frames a second that these numbers of frames are meant for; at fewer, it is their seconds
+FULL = Fraction(47, 2)  # from this rate on they are frames
+SMALLEST = 4  # frames of a dissolve window: of fewer, ``is_blended_cut`` finds it
 SPAN = 12.0  # least mean absolute difference of a dissolve's ends, levels
 RESIDUAL = 0.25  # most difference of the middle from the mean of the ends, as a part of the span
 BALANCE = 0.25  # most difference between the changes of the halves, as a part of the span
@@ -74,9 +78,13 @@ class ShotDetector:
 
     def __init__(self, frame_rate: Fraction | None = None) -> None:
         """frame_rate: average frames a second; above 45 the dissolve test looks at every 2nd, 3rd ..
-        frame.
+        frame, below 23.5 fewer frames are a shot, a flash or a dissolve.
         """
         self.stride = max(1, round(frame_rate / 30)) if frame_rate else 1
+        slow = frame_rate / USUAL if frame_rate and 0 < frame_rate < FULL else Fraction(1)
+        self._return, self._shortest = min(RETURN, round(RETURN * slow)), max(1, min(SHORTEST, round(SHORTEST * slow)))
+        self._windows = tuple(dict.fromkeys(2 * round(window * slow / 2) for window in WINDOWS))
+        self._windows = tuple(window for window in self._windows if window >= SMALLEST)
         self.settled = 0
         self.suspected = False
         self._recent: deque[_Seen] = deque(maxlen=(max(WINDOWS) + RETURN) * self.stride + 2)
@@ -142,7 +150,7 @@ class ShotDetector:
     def _look_for_dissolve(self) -> None:
         """Test the windows that end at the newest frame; keep the candidate of highest quality."""
         kept, last = self._sparse, len(self._sparse) - 1
-        for window in WINDOWS:
+        for window in self._windows:
             if last < window:
                 break
             middle = kept[last - window // 2]
@@ -155,16 +163,16 @@ class ShotDetector:
     def _decide(self, final: bool) -> None:
         """Move cuts and dissolves that nothing can change any more to the boundaries."""
         newest = self._count - 1
-        while self._cuts and (final or newest >= self._cuts[0] + RETURN):
+        while self._cuts and (final or newest >= self._cuts[0] + self._return):
             cut = self._cuts[0]
             back = self._picture_comes_back(cut)
             if back is None:
                 self._cuts.pop(0)
-                if newest >= cut + SHORTEST - 1:
+                if newest >= cut + self._shortest - 1:
                     self._add(cut)
             else:
                 self._cuts = [later for later in self._cuts if later > back]
-        reach = max(WINDOWS) // 2 * self.stride
+        reach = max(self._windows, default=0) // 2 * self.stride
         if self._dissolve is not None:
             frame = self._dissolve[1]
             # Another window over the same dissolve has its middle within reach, and ends within reach of
@@ -184,7 +192,7 @@ class ShotDetector:
         if cut - 1 < oldest:
             return None
         before = self._recent[cut - 1 - oldest].grey
-        for seen in list(self._recent)[cut + 1 - oldest : cut + RETURN + 1 - oldest]:
+        for seen in list(self._recent)[cut + 1 - oldest : cut + self._return + 1 - oldest]:
             if distance(seen.grey, before) < SAME:
                 return seen.index
         return None
@@ -192,7 +200,7 @@ class ShotDetector:
     def _add(self, boundary: int) -> None:
         assert self._start is not None
         previous = self._boundaries[-1] if self._boundaries else self._start[0]
-        if boundary - previous >= SHORTEST:
+        if boundary - previous >= self._shortest:
             self._boundaries.append(boundary)
 
     def _finished(self) -> list[Shot]:

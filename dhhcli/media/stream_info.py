@@ -1,5 +1,6 @@
 """stream_info: an open video file and its first frame -> VideoInfo, what the file says about its picture stream."""
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,18 +11,23 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from dhhcli.media.capture_time import video_recorded
+from dhhcli.media.frame import orientation, square
+from dhhcli.media.quicktime import timecode_rate
+from dhhcli.media.timecode import recounted
 
-ASPECT = Fraction(4)  # pixels wider or higher than this are a mistake of the file
+LABEL = re.compile(r"(\d+):(\d+):(\d+)([:;.])(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """What a file says about its picture stream.
 
-    width, height: of the upright picture on square pixels. frame_rate: average, frames a
-    second. duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees clockwise, already applied to
-    frames. start_timecode: "01:00:00:00", with ";" before the frames when drop-frame. start_pts: first pts
-    the stream declares. recorded: when, as the file says, seconds since 1970.
+    width, height: of the first frame, upright, on square pixels. frame_rate: frames a second, what the file says or
+    its frames show (media/frame_rate.py). duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees
+    clockwise, applied to frames after they were mirrored, where the first is. start_timecode: "01:00:00:00", with ";"
+    before the frames when drop-frame. start_pts: first pts the stream declares. recorded: when, as the file says,
+    seconds since 1970. delay: seconds from the beginning of the file, as players count (of its sound, say), to the
+    first frame.
     """
 
     path: Path
@@ -36,18 +42,24 @@ class VideoInfo:
     drop_frame: bool
     start_pts: int | None
     recorded: int | None = None
+    delay: Fraction = Fraction(0)
+    mirrored: bool = False
 
 
 def info_of(
-    path: Path, container: InputContainer, stream: VideoStream, time_base: Fraction, first: av.VideoFrame
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    time_base: Fraction,
+    first: av.VideoFrame,
+    rate: Fraction | None,
 ) -> VideoInfo:
     """What container and stream say of themselves; the size and the rotation are those of the first frame.
 
-    time_base: seconds a tick of the stream.
+    time_base: seconds a tick of the stream. rate: frames a second.
     """
-    # FFmpeg gives the angle counterclockwise that the display matrix turns by.
-    rotation = round(-first.rotation / 90) * 90 % 360
-    width, height = _square(first.width, first.height, rational(stream.sample_aspect_ratio))
+    rotation, mirrored = orientation(first)
+    width, height = square(first.width, first.height, rational(stream.sample_aspect_ratio))
     if rotation % 180:
         width, height = height, width
     duration = None
@@ -55,13 +67,13 @@ def info_of(
         duration = stream.duration * time_base
     elif container.duration is not None:
         duration = Fraction(container.duration, 1_000_000)
-    timecode, drop_frame = _start_timecode(container, stream)
+    timecode, drop_frame = _start_timecode(path, container, stream, rate)
     return VideoInfo(
         path=path,
         width=width,
         height=height,
         codec=stream.codec_context.codec.name if stream.codec_context else "unknown",
-        frame_rate=rational(stream.average_rate) or rational(stream.guessed_rate),
+        frame_rate=rate,
         time_base=time_base,
         duration=duration,
         rotation=rotation,
@@ -69,29 +81,42 @@ def info_of(
         drop_frame=drop_frame,
         start_pts=stream.start_time,
         recorded=video_recorded((container.metadata, stream.metadata)),
+        delay=_delay(container, stream, time_base, first, rate),
+        mirrored=mirrored,
     )
 
 
-def _square(width: int, height: int, aspect: Fraction | None) -> tuple[int, int]:
-    """Size on square pixels: a picture of oblong ones is made wider or narrower, as a player shows it."""
-    if aspect is None or not 1 / ASPECT <= aspect <= ASPECT:
-        return width, height
-    return max(1, round(width * aspect)), height
+def _delay(
+    container: InputContainer, stream: VideoStream, time_base: Fraction, first: av.VideoFrame, rate: Fraction | None
+) -> Fraction:
+    """How much later than the file the picture begins, seconds; less than half a frame is rounding."""
+    # AVI counts from 0, and FFmpeg's time stamps of its pictures are a guess
+    begin = stream.start_time if container.format.name == "avi" or first.pts is None else first.pts
+    if begin is None or container.start_time is None:
+        return Fraction(0)
+    delay = begin * time_base - Fraction(container.start_time, 1_000_000)
+    return delay if delay * 2 > 1 / (rate or Fraction(25)) else Fraction(0)
 
 
-def _start_timecode(container: InputContainer, stream: VideoStream) -> tuple[str | None, bool]:
+def _start_timecode(
+    path: Path, container: InputContainer, stream: VideoStream, rate: Fraction | None
+) -> tuple[str | None, bool]:
     """Source timecode of the first frame: of the picture stream, else of a timecode track, else of the
     container.
+
+    A timecode track may count at another rate than the picture has: its label becomes that of the picture's frame.
     """
     others = [s.metadata for s in container.streams if s.type == "data"]
     for metadata in (stream.metadata, *others, container.metadata):
         text = next((value for key, value in metadata.items() if key.lower() == "timecode"), "").strip()
-        digits = text.replace(";", ":").replace(".", ":").split(":")
-        if len(digits) == 4 and all(part.isdecimal() for part in digits):
-            drop_frame = text[-3:-2] in (";", ".")
-            hours, minutes, seconds, frames = (int(part) for part in digits)
+        match = LABEL.fullmatch(text)
+        if match:
+            drop_frame = match[4] in ";."
+            hours, minutes, seconds, frames = (int(match[part]) for part in (1, 2, 3, 5))
             separator = ";" if drop_frame else ":"
-            return f"{hours:02}:{minutes:02}:{seconds:02}{separator}{frames:02}", drop_frame
+            label = f"{hours:02}:{minutes:02}:{seconds:02}{separator}{frames:02}"
+            counted = timecode_rate(path) if others and rate and container.format.name.startswith("mov") else None
+            return (recounted(label, counted, rate) if counted and rate else label), drop_frame
     return None, False
 
 

@@ -76,6 +76,22 @@ def format_timecode(number: int, rate: Fraction, *, drop: bool = False) -> str:
     return f"{hours:02}:{minutes:02}:{seconds:02}{';' if drop else ':'}{frames:02}"
 
 
+def recounted(label: str, counted: Fraction, rate: Fraction) -> str:
+    """The label, at ``rate`` frames a second, of the frame that carries ``label`` where it counts ``counted`` a second.
+
+    01:00:00:20 of a track that counts 30 a second is frame 40 of the second at 60. Both are rates of one clock, one a
+    multiple of the other; else, or where it is no label at ``counted``, it is left as it is.
+    """
+    ours, theirs = nominal_rate(counting_rate(rate)), nominal_rate(counted)
+    if ours == theirs or max(ours, theirs) % min(ours, theirs):
+        return label
+    try:
+        number = parse_timecode(label, counted)
+    except ValueError:
+        return label
+    return format_timecode(number * ours // theirs, Fraction(ours), drop=label[8] in ";.")
+
+
 def first_number(start: str | None, rate: Fraction) -> int:
     """Number of a file's first frame: what its start timecode says, 0 where it says nothing that is a timecode."""
     try:

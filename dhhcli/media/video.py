@@ -5,14 +5,17 @@ Notable:
 - FFmpeg's own log never reaches stderr.
 - What decodes is kept: damage in the middle or a file cut short becomes a line in ``Video.warnings``.
 - Pictures are converted only when asked for (media/frame.py).
-- Every frame of a video has one coordinate system: that of ``VideoInfo.width`` x ``height``, on square pixels, rotation
-  applied (media/stream_info.py).
+- Every frame is upright, on square pixels, of its own size: a stream may change it midway.
+- Frames are found by seeking as by counting: the same clock (media/clock.py) tells both their times.
 """
 
+import heapq
 import os
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,17 +24,24 @@ import av
 import av.error
 import av.logging
 from av.container import InputContainer
-from av.stream import Disposition
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
-from dhhcli.media.frame import Frame, Scaler, ffmpeg_words
+from dhhcli.media.clock import COUNTED_ON, Clock
+from dhhcli.media.frame import Frame, Scaler, ffmpeg_words, orientation, square
+from dhhcli.media.frame_rate import OFF, doubtful, real_rate
+from dhhcli.media.stream_choice import film_of
 from dhhcli.media.stream_info import info_of, rational
 
 av.logging.set_level(None)
-# A step back of the time stamps beyond this many seconds is another recording in the same file, not jitter.
-RESTART = 1
 MOST_WARNINGS = 10
+NO_STAMPS, OF_SENDER = 0x80, 0x200  # of FFmpeg's formats: AVFMT_NOTIMESTAMPS, AVFMT_TS_DISCONT
+AHEAD = 32  # packets that are read before the first is decoded: what a rate is told from
+FAR_AHEAD = 256  # where the file's own rate is in doubt
+AHEAD_BYTES = 64 << 20
+PICTURES_AHEAD = 12  # decoded then, as far as they are small
+PICTURE_BYTES = 128 << 20  # of all of them
 
 
 class Video:
@@ -41,22 +51,46 @@ class Video:
     rest.
     """
 
-    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
-        self._path, self._container, self._stream = path, container, stream
+    def __init__(
+        self,
+        path: Path,
+        container: InputContainer,
+        stream: VideoStream,
+        *,
+        threads: int = 0,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """threads: of the decoder, where the file is opened once more; notes: what was found when it was opened."""
+        self._path, self._container, self._stream, self._threads = path, container, stream, threads
         self._time_base = rational(stream.time_base) or Fraction(1, 1000)
-        self._notes: list[str] = []
+        self._notes: list[str] = list(notes)
         self._unlisted = 0
         self._corrupt = 0
         self._seconds: Fraction | None = None  # time of the frame decoded last
         self._decoding = threading.Lock()
         self._closed = self._read = False
-        self._decoded = self._decode()
-        self._first = self._next()
-        if self._first is None:
+        self._scalers: dict[tuple[object, ...], Scaler] = {}
+        self._decoded: Iterator[av.VideoFrame]
+        self._start_reading()
+        stamps = self._stamps_ahead(AHEAD)
+        # AVI has no time stamps; FFmpeg's guess goes wrong where frames are stored in another order than shown
+        avi = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+        self._ranked = avi and all(before < after for before, after in pairwise(stamps))
+        first = self._next()
+        if first is None:
             reason = self._notes[0] if self._notes else "it holds no frame"
             raise VideoError(f"{path}: cannot be decoded as video ({reason}): is the file complete?")
-        self.info = info_of(path, container, stream, self._time_base, self._first)
-        self._scaler = Scaler(self.info.rotation, self.info.width, self.info.height)
+        self._coded_aspect = rational(stream.codec_context.sample_aspect_ratio)
+        ahead = [first]
+        rate = self._real_rate(stamps, ahead)
+        self.info = info_of(path, container, stream, self._time_base, first, rate)
+        self._decoded = chain(ahead, self._decoded)
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """(width, height), upright, of the largest frames so far: a stream may change its size midway."""
+        sizes = [scaler.size for scaler in self._scalers.values()]
+        return max(sizes, key=lambda size: size[0] * size[1], default=(self.info.width, self.info.height))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -72,78 +106,137 @@ class Video:
         """Frames in display order; pts increase strictly.
 
         A frame without pts takes its dts, or else the last pts plus its duration. A pts that does not
-        increase becomes the last pts + 1; one that steps back by more than a second starts a new recording:
+        increase becomes the last pts + 1; one that jumps (see media/clock.py) starts a new recording:
         the time goes on from the last frame, and a warning says so. Frames that cannot be decoded are
         missing (see ``warnings``) and are not counted in ``Frame.index``.
         """
         if self._read:
             raise ValueError(f"{self._path}: frames were read already, open the video again")
         self._read = True
-        picture, self._first = self._first, None
-        index, last, step, shift = 0, None, self._usual_step(), 0
-        # AVI has no time stamps; FFmpeg's guess goes wrong where frames are stored in another order than shown
-        counted = self._container.format.name == "avi" and bool(self._stream.codec_context.has_b_frames)
-        while picture is not None:
-            stamp = picture.pts if picture.pts is not None else picture.dts
-            if counted and last is not None:
-                stamp = None
-            duration = int(picture.duration or 0)
-            if last is None:
-                pts = stamp if stamp is not None else (self._stream.start_time or 0)
-            else:
-                pts = last + step if stamp is None else stamp + shift
-                if pts <= last and (last - pts) * self._time_base > RESTART:
-                    self._note(f"time stamps jump back at {clock(last * self._time_base)}; counted on from there")
-                    shift += last + step - pts
-                    pts = last + step
-                pts = max(pts, last + 1)
-            step = duration or step
-            last = pts
-            self._seconds = pts * self._time_base
-            self._corrupt += bool(picture.is_corrupt)
-            yield Frame(index, pts, self._seconds, duration, picture, self._scaler)
-            index += 1
-            picture = self._next()
+        timer = self._clock_of_file()
+        yield from self._timed(timer)
         if not self._closed:
-            self._check_end(last, step)
+            self._check_end(timer)
 
-    def at(self, time: Fraction) -> Frame | None:
-        """The frame that is shown at ``time`` (s, by the file's time stamps); None where there is none."""
-        return next(self.since(time), None)
+    def at(self, time: Fraction, *, counted: bool = False) -> Frame | None:
+        """The frame that is shown at ``time`` (s, as ``Frame.time``); None where there is none.
 
-    def since(self, time: Fraction) -> Iterator[Frame]:
-        """Frames from the one that is shown at ``time`` on, found by seeking; ``index`` counts from there.
+        counted: as for ``since``.
+        """
+        return next(self.since(time, counted=counted), None)
 
+    def since(self, time: Fraction, *, counted: bool = False) -> Iterator[Frame]:
+        """Frames from the one that is shown at ``time`` (s, as ``Frame.time``) on; ``index`` counts from there.
+
+        It is found by seeking, ever earlier, until a key frame at or before it has been decoded; where the file has no
+        time stamps of its own, or ``counted`` says that they jump (``clock.counted_on``), by decoding from the start.
         What ``frames`` would still give is lost, and so is the rest of an earlier ``since``.
         """
-        wanted = int(time / self._time_base)
+        wanted = int(time // self._time_base)
+        for number, (pts, duration, picture) in enumerate(self._shown_at(wanted, counted)):
+            yield Frame(number, pts, pts * self._time_base, duration, picture, self._scaler_of(picture))
+
+    def _shown_at(self, wanted: int, counted: bool) -> Iterator[tuple[int, int, av.VideoFrame]]:
+        """(pts, duration, picture) from the last one whose pts is at most ``wanted`` on, or else from the first."""
+        timer = self._landed(wanted) if not counted and self._has_stamps() else None
+        if timer is None:
+            self._rewind()
+            timer = self._clock_of_file()
+        before: tuple[int, int, av.VideoFrame] | None = None
+        passed = False
+        while (picture := self._next()) is not None:
+            duration = int(picture.duration or 0)
+            shown = (timer.take(self._stamp(picture), duration, self._stream.start_time or 0), duration, picture)
+            if before is not None and (passed := passed or shown[0] > wanted):
+                yield before
+            before = shown
+        if before is not None:
+            yield before
+
+    def _has_stamps(self) -> bool:
+        return not self._ranked and not self._container.format.flags & NO_STAMPS
+
+    def _landed(self, wanted: int) -> Clock | None:
+        """Seek until the first key frame that comes out is at or before ``wanted``; None: only the start is.
+
+        In a stream of a sender the second one: what lies around the place may get the time stamp of what follows it.
+        """
+        start = self.info.start_pts or 0
+        back, second = 0, max(1, round(1 / self._time_base))
+        while wanted - back >= start:
+            try:
+                with self._decoding:
+                    self._container.seek(wanted - back, stream=self._stream)
+            except av.error.FFmpegError:
+                return None
+            self._start_reading()
+            for _ in range(2 if self._is_stream() else 1):
+                first = self._next_key(wanted)
+            if first is not None and first.pts is not None and first.pts <= wanted:
+                self._decoded = chain([first], self._decoded)
+                return self._clock_of_file()
+            back = max(second, 2 * back)
+        return None
+
+    def _next_key(self, wanted: int) -> av.VideoFrame | None:
+        """The next key frame, or what comes first behind ``wanted``."""
+        while (picture := self._next()) is not None:
+            if picture.key_frame or (picture.pts is not None and picture.pts > wanted):
+                break
+        return picture
+
+    def _is_stream(self) -> bool:
+        """Whether it is a transport or program stream, or the like: with the clock of a sender, and no index."""
+        return bool(self._container.format.flags & OF_SENDER)
+
+    def _rewind(self) -> None:
+        """Begin again; by opening the file once more, as not every file can be sought in."""
+        index = self._stream.index
         with self._decoding:
-            self._container.seek(wanted, stream=self._stream)
-        self._decoded = self._decode()
-        before: av.VideoFrame | None = None
+            self._container.close()
+            self._container = _container(self._path)
+            self._stream = self._container.streams[index]  # type: ignore[assignment]
+            prepare(self._stream, self._threads)
+        self._start_reading()
+
+    def _timed(self, timer: Clock) -> Iterator[Frame]:
         index = 0
         while (picture := self._next()) is not None:
-            if picture.pts is None:
-                continue
-            if picture.pts <= wanted:
-                before = picture
-                continue
-            if before is not None:
-                yield self._sought(before, index)
-                index, before = index + 1, None
-            yield self._sought(picture, index)  # the first, where a container lands behind the wanted place
+            duration = int(picture.duration or 0)
+            last = timer.last
+            pts = timer.take(self._stamp(picture), duration, self._stream.start_time or 0)
+            if timer.jumped and last is not None:
+                self._note(f"time stamps jump {timer.jumped} at {clock(last * self._time_base)}; {COUNTED_ON}")
+            self._seconds = pts * self._time_base
+            self._corrupt += bool(picture.is_corrupt)
+            yield Frame(index, pts, self._seconds, duration, picture, self._scaler_of(picture))
             index += 1
-        if before is not None:
-            yield self._sought(before, index)
 
-    def _sought(self, picture: av.VideoFrame, index: int) -> Frame:
-        pts = picture.pts or 0
-        return Frame(index, pts, pts * self._time_base, int(picture.duration or 0), picture, self._scaler)
+    def _clock_of_file(self) -> Clock:
+        rate = self.info.frame_rate or Fraction(25)
+        return Clock(self._time_base, max(1, round(1 / (rate * self._time_base))), self._is_stream())
+
+    @staticmethod
+    def _stamp(picture: av.VideoFrame) -> int | None:
+        return picture.pts if picture.pts is not None else picture.dts
+
+    def _scaler_of(self, picture: av.VideoFrame) -> Scaler:
+        """Conversions of pictures of this size: a stream may change it midway, and how it is turned."""
+        coded = rational(self._stream.codec_context.sample_aspect_ratio)
+        key = (picture.width, picture.height, picture.rotation, coded)
+        if key not in self._scalers:
+            changed = coded is not None and coded != self._coded_aspect
+            aspect = coded if changed else rational(self._stream.sample_aspect_ratio)
+            rotation, mirrored = orientation(picture)
+            width, height = square(picture.width, picture.height, aspect)
+            if rotation % 180:
+                width, height = height, width
+            self._scalers[key] = Scaler(rotation, width, height, mirrored)
+        return self._scalers[key]
 
     def close(self) -> None:
         with self._decoding:
             self._closed = True
-            self._decoded.close()
             self._container.close()
 
     def __enter__(self) -> Self:
@@ -154,17 +247,50 @@ class Video:
     ) -> None:
         self.close()
 
-    def _usual_step(self) -> int:
-        """Ticks from one frame to the next where no frame says it."""
-        rate = rational(self._stream.average_rate) or rational(self._stream.guessed_rate) or Fraction(25)
-        return max(1, round(1 / (rate * self._time_base)))
+    def _real_rate(self, stamps: list[int], pictures: list[av.VideoFrame]) -> Fraction | None:
+        """Frames a second. Where the steps of the first packets contradict the file, those of some pictures are asked,
+        which are appended to ``pictures``: two fields may come as two packets.
+        """
+        stream = self._stream
+        fields = [rational(stream.average_rate), rational(stream.guessed_rate)]
+        said = next((field for field in fields if field), None)
+        counted = bool(stream.frames and stream.duration and self._container.format.name.startswith("mov"))
+        if (said and counted) or not doubtful(said, stamps, self._time_base):
+            return said
+        room = PICTURE_BYTES // max(1, 2 * pictures[0].width * pictures[0].height)
+        while len(pictures) < min(PICTURES_AHEAD, room) and (picture := self._next()) is not None:
+            pictures.append(picture)
+        shown = [stamp for stamp in map(self._stamp, pictures) if stamp is not None]
+        if said and not doubtful(said, shown, self._time_base, OFF):
+            return said
+        stamps = stamps + self._stamps_ahead(FAR_AHEAD)
+        as_shown = real_rate([], shown, self._time_base)
+        agreed = as_shown is None or not doubtful(as_shown, stamps, self._time_base, OFF)
+        return real_rate(fields, stamps if agreed else shown, self._time_base)
+
+    def _stamps_ahead(self, most: int) -> list[int]:
+        """Time stamps of the next packets, which are read but not decoded."""
+        size = 0
+        read: list[int | None] = []
+        while len(read) < most and size < AHEAD_BYTES and (item := next(self._packets, None)) is not None:
+            self._ahead.append(item)
+            if isinstance(item, Packet):
+                size += item.size
+                read.append(item.pts if item.pts is not None else item.dts)
+        return [stamp for stamp in read if stamp is not None]
 
     def _next(self) -> av.VideoFrame | None:
         with self._decoding:
             return None if self._closed else next(self._decoded, None)
 
-    def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """Demultiplex and decode, noting errors instead of raising them."""
+    def _start_reading(self) -> None:
+        self._packets = self._demuxed()
+        self._ahead: deque[Packet[VideoStream] | str] = deque()
+        self._fed: list[int] = []  # time stamps of packets that have not come out as pictures, a heap
+        self._decoded = self._decode()
+
+    def _demuxed(self) -> "Generator[Packet[VideoStream] | str, None, None]":
+        """Packets, and at last an error's words where it ends with one."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -175,8 +301,21 @@ class Video:
                 packets = self._container.demux(self._stream)
                 continue
             except av.error.FFmpegError as error:
-                self._note(f"stopped at {self._clock()}: {ffmpeg_words(error)}")
+                yield ffmpeg_words(error)
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """Decode what is demultiplexed, noting errors instead of raising them."""
+        while True:
+            packet = self._ahead.popleft() if self._ahead else next(self._packets, None)
+            if isinstance(packet, str):
+                self._note(f"stopped at {self._clock()}: {packet}")
                 packet = None
+            if self._ranked and packet is not None and packet.size and packet.pts is not None:
+                heapq.heappush(self._fed, packet.pts)
             try:
                 decoded = self._stream.codec_context.decode(None) if packet is None else packet.decode()
             except av.error.EOFError:
@@ -184,19 +323,33 @@ class Video:
             except av.error.FFmpegError as error:
                 self._note(f"damaged at {self._clock()}: {ffmpeg_words(error)}")
                 decoded = []
-            yield from (frame for frame in decoded if isinstance(frame, av.VideoFrame) and frame.width)
+            for frame in decoded:
+                if isinstance(frame, av.VideoFrame) and frame.width:
+                    yield self._in_rank(frame) if self._ranked else frame
             if packet is None:
                 return
 
-    def _check_end(self, last: int | None, step: int) -> None:
+    def _in_rank(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """Give a picture the least time stamp that was fed and is not taken: pictures come in the order of display.
+
+        Nothing that was fed before a key frame is shown after it: what is left of it never came out.
+        """
+        while picture.key_frame and picture.pts is not None and self._fed and self._fed[0] < picture.pts:
+            heapq.heappop(self._fed)
+        picture.pts = heapq.heappop(self._fed) if self._fed else None
+        return picture
+
+    def _check_end(self, timer: Clock) -> None:
         """A file cut short often just ends: compare with the duration that its header declares.
 
-        A duration of the container only may be that of its sound, so there more may be missing.
+        A duration of the container only may be that of its sound, so there more may be missing. One that time stamps
+        were taken for that jump says nothing.
         """
-        declared = self.info.duration
-        if declared is None or last is None or any(note.startswith("stopped") for note in self._notes):
+        declared, last = self.info.duration, timer.last
+        said = any(note.startswith("stopped") or note.endswith(COUNTED_ON) for note in self._notes)
+        if declared is None or last is None or said:
             return
-        missing = declared - (last + step - (self._stream.start_time or 0)) * self._time_base
+        missing = declared - (last + timer.step - (self._stream.start_time or 0)) * self._time_base
         of_stream = self._stream.duration is not None
         if missing > (max(Fraction(1, 2), declared / 50) if of_stream else max(Fraction(1), declared / 10)):
             self._note(f"stopped at {self._clock()}: the file declares {clock(declared)}, is it cut short?")
@@ -225,35 +378,39 @@ def open_video(path: Path, *, threads: int = 0) -> Video:
             pass
     except OSError as error:
         raise MissingPathError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    container = _container(path)
+    try:
+        stream, notes = film_of(container, lambda: _container(path))
+        if stream is None:
+            found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
+        if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
+            raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
+        prepare(stream, threads)
+        return Video(path, container, stream, threads=threads, notes=tuple(notes))
+    except BaseException:
+        container.close()
+        raise
+
+
+def _container(path: Path) -> InputContainer:
     try:
         # The prefix keeps a name like "concat:a" or "http:x" a name; metadata is often in old encodings.
-        container = av.open(
+        return av.open(
             "file:" + os.fspath(path.absolute()),
             options={"protocol_whitelist": "file"},
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, ValueError) as error:
         raise VideoError(f"{path}: cannot be opened as video ({ffmpeg_words(error)}): is the file complete?") from error
-    try:
-        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams:
-            found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-            raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
-        stream = max(streams, key=_area)  # of equals the first: a proxy or a preview may lie beside the film
-        if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
-            raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        # Frames that no other frame is made from are left blocky: a tenth of the time, and nothing spreads.
-        stream.codec_context.options = {"skip_loop_filter": "noref"}
-        return Video(path, container, stream)
-    except BaseException:
-        container.close()
-        raise
 
 
-def _area(stream: VideoStream) -> int:
-    return stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
+def prepare(stream: VideoStream, threads: int) -> None:
+    """How a picture stream is to be decoded; threads: 0: one for each core."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = threads
+    # Frames that no other frame is made from are left blocky: a tenth of the time, and nothing spreads.
+    stream.codec_context.options = {"skip_loop_filter": "noref"}
 
 
 def clock(seconds: Fraction) -> str:

@@ -13,6 +13,7 @@ from dhhcli.encoding.track_codes import FRAMES_A_CODE, track_codes
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
 from dhhcli.faces.tracker import FaceTrack, sample
+from dhhcli.media.clock import counted_on
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
 from dhhcli.models.calibration import STEPS_A_BIT, WORDS, Calibration, whole_bits
@@ -204,22 +205,28 @@ def _cut_again(
     begin = video.start_pts * video.time_base + (begin if late - begin < FAR else late)
     try:
         with open_video(video.path) as opened:
-            frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin))
+            frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin, counted=counted_on(video.warnings)))
             seen = scan(opened, network.film_detector, thumbnails=False, part=frames)
-            found = _same([item for item in seen if isinstance(item, FaceTrack)], track)
+            found = [item for item in seen if isinstance(item, FaceTrack)]
+            same = _same(
+                found, track, np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
+            )
     except (DhhError, OSError) as error:
         return (), None, str(error)
-    if found is None:
+    if same is None:
         return (), None, f"{video.path}: the face is not found again; has the file changed?"
-    changed = int(hamming(track_codes([found], network), stored)[0, 0])
-    return tuple(observation.crop for observation in sample(found, FRAMES_A_CODE)), changed, ""
+    changed = int(hamming(track_codes([same], network), stored)[0, 0])
+    return tuple(observation.crop for observation in sample(same, FRAMES_A_CODE)), changed, ""
 
 
-def _same(tracks: Sequence[FaceTrack], track: np.void) -> FaceTrack | None:
-    """The one whose face is where the stored track has its best, if there is any."""
+def _same(tracks: Sequence[FaceTrack], track: np.void, scale: NDArray[np.float64]) -> FaceTrack | None:
+    """The one whose face is where the stored track has its best, if there is any.
+
+    scale: (4,) from pixels of the film's first frame to those that stored boxes are in.
+    """
     for found in tracks:
         for observation in found.observations:
-            if observation.pts == int(track["best_pts"]) and np.allclose(observation.face.box, track["box"], atol=2):
+            if observation.pts == int(track["best_pts"]) and np.allclose(observation.box * scale, track["box"], atol=2):
                 return found
     return None
 

@@ -31,7 +31,7 @@ class Row:
     shot: int  # number within the video, from 1
     start: str  # source timecode of the shot's first frame; "" in a photo, which has no time
     end: str  # source timecode of the frame after its last
-    start_seconds: float  # since the first frame of the file
+    start_seconds: float  # since the beginning of the file, as players count
     end_seconds: float
     start_frame: int
     end_frame: int  # exclusive
@@ -97,8 +97,8 @@ def _row(shard: Shard, hit: Hit, chance: Chance | None, track: np.void, shot: np
         shot=int(shot["number"]),
         start=timecode(shot["start_pts"]),
         end=timecode(shot["end_pts"]),
-        start_seconds=round(float(seconds(shot["start_pts"])), 6),
-        end_seconds=round(float(seconds(shot["end_pts"])), 6),
+        start_seconds=round(float(video.delay + seconds(shot["start_pts"])), 6),
+        end_seconds=round(float(video.delay + seconds(shot["end_pts"])), 6),
         start_frame=int(shot["start_frame"]),
         end_frame=int(shot["end_frame"]),
         face_at=timecode(track["best_pts"]),

@@ -17,7 +17,7 @@ from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE, VIDEO_DTYPE, Tables, cut, video_digest
 from dhhcli.storage.values import check_fields, check_shots, check_tracks
 
-_FRACTIONS: Final = ("frame_rate", "time_base", "duration")
+_FRACTIONS: Final = ("frame_rate", "time_base", "duration", "delay")
 _KINDS: Final[dict[str, Any]] = {
     "fingerprint": str,
     "size": int,
@@ -34,7 +34,7 @@ _KINDS: Final[dict[str, Any]] = {
     "warnings": list,
 }
 # written only where they say something: older files do without
-_LATER: Final[dict[str, Any]] = {"still": bool, "recorded": int}
+_LATER: Final[dict[str, Any]] = {"still": bool, "recorded": int, "delay": list}
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class VideoRecord:
     warnings: tuple[str, ...]
     still: bool = False  # a photo: one shot of no length, a track a face, its time means nothing
     recorded: int | None = None  # when, as the file itself says; seconds since 1970
+    delay: Fraction = Fraction(0)  # s from the beginning of the file, as players count, to its first frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +149,10 @@ def path_bytes(tables: Tables, row: int) -> bytes:
 def _text(video: VideoRecord) -> bytes:
     """Path bytes, NUL, the other fields as ASCII JSON with fractions as [numerator, denominator]."""
     values: dict[str, Any] = {name: getattr(video, name) for name in _KINDS}
-    for name in _FRACTIONS:
-        values[name] = None if values[name] is None else list(values[name].as_integer_ratio())
     values |= {name: getattr(video, name) for name in _LATER if getattr(video, name)}
+    for name in _FRACTIONS:
+        if values.get(name) is not None:
+            values[name] = list(values[name].as_integer_ratio())
     return os.fsencode(video.path) + b"\0" + json.dumps(values, sort_keys=True).encode("ascii")
 
 
@@ -163,7 +165,7 @@ def to_record(text: bytes) -> VideoRecord:
         if set(values) != set(kinds) or not all(isinstance(values[name], kinds[name]) for name in kinds):
             raise ValueError("fields or their types differ")
         for name in _FRACTIONS:
-            if values[name] is not None:
+            if values.get(name) is not None:
                 numerator, denominator = values[name]
                 values[name] = Fraction(numerator, denominator)
         check_fields(values)

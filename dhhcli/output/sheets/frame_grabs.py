@@ -54,7 +54,7 @@ def _of_video(found: Sequence[Cut], media: Media) -> dict[int, Stills]:
         def still(seconds: Fraction, box: tuple[int, int, int, int] | None = None) -> bytes:
             import cv2
 
-            frame = video.at(media.origin + seconds)
+            frame = video.at(media.origin + seconds, counted=media.counted)
             if frame is None:
                 return b""
             picture = frame.bgr(width=min(WIDTH, media.width))

@@ -9,7 +9,7 @@ from dhhcli.output.timelines.cuts import Event, Timeline
 
 
 def webvtt(timeline: Timeline) -> bytes:
-    """A cue a shot (W3C, WebVTT: The Web Video Text Tracks Format); times since the first frame, in milliseconds."""
+    """A cue a shot (W3C, WebVTT: The Web Video Text Tracks Format); times since its beginning, in milliseconds."""
     blocks = ["WEBVTT"]
     for event in sorted(timeline.events, key=lambda event: event.at):
         start, end = _span(timeline, event)
@@ -23,6 +23,7 @@ def chapters(timeline: Timeline) -> bytes:
     """``;FFMETADATA1`` with a chapter a shot, counted in frames; one ends where the next begins at the latest."""
     rate = timeline.rate
     events = sorted(timeline.events, key=lambda event: event.at)
+    late = round(events[0].cut.media.delay * rate) if events and timeline.of_source else 0
     ends = [min(a.at + a.length, b.at) if b.at > a.at else a.at + a.length for a, b in pairwise(events)]
     lines = [";FFMETADATA1"]
     for event, end in zip(events, [*ends, *(event.at + event.length for event in events[-1:])], strict=True):
@@ -30,8 +31,8 @@ def chapters(timeline: Timeline) -> bytes:
         lines += [
             "[CHAPTER]",
             f"TIMEBASE={rate.denominator}/{rate.numerator}",
-            f"START={event.at}",
-            f"END={end}",
+            f"START={late + event.at}",
+            f"END={late + end}",
             "title=" + re.sub(r"([=;#\\])", r"\\\1", title),
         ]
     return "".join(f"{line}\n" for line in lines).encode()
@@ -40,7 +41,8 @@ def chapters(timeline: Timeline) -> bytes:
 def _span(timeline: Timeline, event: Event) -> tuple[Fraction, Fraction]:
     """Seconds since the start; those of the pictures themselves on the source's own timeline."""
     if timeline.of_source:
-        return event.cut.start_time, event.cut.end_time
+        delay = event.cut.media.delay
+        return delay + event.cut.start_time, delay + event.cut.end_time
     return event.at / timeline.rate, (event.at + event.length) / timeline.rate
 
 

@@ -92,7 +92,7 @@ def _cut(row: Row, media: Media, handles: Handles) -> Cut:
 
 def _exact(seconds: float, media: Media) -> Fraction:
     """The pts that a row's rounded seconds came from, as seconds since the first frame."""
-    return round(Fraction(seconds) / media.time_base) * media.time_base
+    return round((Fraction(seconds) - media.delay) / media.time_base) * media.time_base
 
 
 def _face(row: Row, media: Media, first: int, last: int) -> int:

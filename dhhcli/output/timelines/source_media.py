@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dhhcli.errors import EditError
+from dhhcli.media.clock import counted_on
 from dhhcli.media.timecode import counting_rate, first_number, format_timecode, frames_a_day
 from dhhcli.storage.record import VideoRecord
 
@@ -22,6 +23,8 @@ class Media:
     height: int
     time_base: Fraction  # s
     origin: Fraction  # time stamp of the first frame, s
+    delay: Fraction = Fraction(0)  # from the beginning of the file, as players count, to its first frame, s
+    counted: bool = False  # the file's time stamps jump: frames are found by counting alone
 
     def label(self, frame: int) -> str:
         """Source timecode of a frame counted from the first one."""
@@ -47,4 +50,6 @@ def media_of(video: VideoRecord, end_pts: int) -> Media:
         height=video.height,
         time_base=video.time_base,
         origin=video.start_pts * video.time_base,
+        delay=video.delay,
+        counted=counted_on(video.warnings),
     )
