@@ -53,6 +53,7 @@ def give_name(
     new: str,
     *,
     tracks: Sequence[int] = (),
+    seen: tuple[Path, int] | None = None,
     within: float | None = None,
     weights: str | None = None,
 ) -> list[str]:
@@ -64,6 +65,7 @@ def give_name(
             given already; a Person: whoever their best track is of now; None: ``tracks``.
         new: the name. Who has it already stays who has it too.
         tracks: rows of the codes file.
+        seen: path of the video and number of the shot in which the tracks must be, where that is known.
         within, weights: as for ``find_people``.
 
     Raises:
@@ -86,7 +88,7 @@ def give_name(
             what = f"{old} is now called {new}"
         else:
             if who is None:
-                own = _tracks(codes_path, shard, tracks)
+                own = _tracks(codes_path, shard, tracks, seen)
             else:
                 number = people_numbers(codes_path, shard, all_tracks, rows, within=within, weights=weights)
                 now = int(who) if isinstance(who, str) else _number_now(codes_path, shard, all_tracks, number, who)
@@ -100,10 +102,18 @@ def give_name(
         return [what if total == len(places) else f"{what}, {total} tracks have this name"]
 
 
-def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int]) -> Rows:
+def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int], seen: tuple[Path, int] | None = None) -> Rows:
     if any(not 0 <= track < len(shard) for track in tracks):
         raise NamesError(f"{codes_path}: has tracks 0 to {len(shard) - 1}; see the column track of dhh people")
+    for track in tracks if seen else ():
+        if _place(shard, shard.track_rows(np.array([track]))[0]) != seen:
+            raise NamesError(f"{codes_path}: has changed since track {track} was found; search again")
     return np.unique(np.array(tracks, np.int64))
+
+
+def _place(shard: Shard, track: np.void) -> tuple[Path, int]:
+    """Path of a track's video, and number of its shot."""
+    return shard.video(int(track["video"])).path, int(shard.shots_rows(track["shot"][None])[0]["number"])
 
 
 def _number_now(codes_path: Path, shard: Shard, tracks: NDArray[np.void], number: Rows, person: Person) -> int:
@@ -112,8 +122,7 @@ def _number_now(codes_path: Path, shard: Shard, tracks: NDArray[np.void], number
         now = int(number[person.track])
         own = np.flatnonzero(number == now)
         first = tracks[own[np.lexsort((own, tracks["start_pts"][own], tracks["video"][own]))[0]]]
-        shot = shard.shots_rows(first["shot"][None])[0]
-        if (shard.video(int(first["video"])).path, int(shot["number"])) == (person.video, person.shot):
+        if _place(shard, first) == (person.video, person.shot):
             return now
     raise NamesError(f"{codes_path}: has changed since person {person.person} was listed; list the people again")
 
