@@ -198,8 +198,7 @@ class Library:
         """Give somebody a name; ``search`` finds them by "name:NAME" then.
 
         Args:
-            who: a person of ``people``; a hit, or "track:12", for that track alone; or the name of somebody, who is
-                renamed.
+            who: a person of ``people``; a hit or "track:12", that track alone; or a name, which is changed.
             name: the name; whoever has it already stays who has it too.
             within: as it was for ``people``.
 
@@ -212,10 +211,11 @@ class Library:
         from dhhcli.search.exact import Hit
         from dhhcli.search.terms import Track, parse_word
 
-        track = parse_word(who) if isinstance(who, str) and who.startswith("track:") else None
-        tracks = [who.track] if isinstance(who, Hit) else [track.row] if isinstance(track, Track) else []
-        whom = None if isinstance(who, Hit) or tracks else who
-        _note(give_name(self.codes, whom, name, tracks=tracks, within=within, weights=self.weights))
+        word = parse_word(who) if isinstance(who, str) and who.startswith("track:") else None
+        tracks = [who.track] if isinstance(who, Hit) else [word.row] if isinstance(word, Track) else []
+        seen = (who.video, who.shot) if isinstance(who, Hit) else None
+        whom = None if isinstance(who, Hit) or word else who
+        _note(give_name(self.codes, whom, name, tracks=tracks, seen=seen, within=within, weights=self.weights))
 
     def forget(
         self,

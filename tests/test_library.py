@@ -400,6 +400,11 @@ def test_errors_of_people_and_names(library: Library) -> None:
         library.name(gone, "Bob")
     with pytest.raises(NamesError, match="has changed"):
         library.name(replace(other, track=99), "Bob")
+    hit = library.search("name:Ada")[0]
+    with pytest.raises(NamesError, match=f"has changed since track {hit.track} was found; search again"):
+        library.name(replace(hit, shot=hit.shot + 1), "Bob")
+    library.name(hit, "Bob")
+    assert {one.name for one in library.people()} == {"Ada", "Bob", ""}
 
 
 def test_forget_erases_for_good(library: Library, sample: Sample, dhh: Run) -> None:

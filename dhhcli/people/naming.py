@@ -54,6 +54,7 @@ def give_name(
     new: str,
     *,
     tracks: Sequence[int | str] = (),
+    seen: tuple[Path, int] | None = None,
     within: float | None = None,
     weights: str | None = None,
 ) -> list[str]:
@@ -65,6 +66,7 @@ def give_name(
             given already; a Person: whoever their best track is of now; None: ``tracks``.
         new: the name. Who has it already stays who has it too.
         tracks: rows of the codes file, or track_ids.
+        seen: path of the video and number of the shot in which the tracks must be, where that is known.
         within, weights: as for ``find_people``.
 
     Raises:
@@ -87,7 +89,7 @@ def give_name(
             what = f"{old} is now called {new}"
         else:
             if who is None:
-                own = _tracks(codes_path, shard, tracks)
+                own = _tracks(codes_path, shard, tracks, seen)
             else:
                 number = people_numbers(codes_path, shard, all_tracks, rows, within=within, weights=weights)
                 now = int(who) if isinstance(who, str) else _number_now(codes_path, shard, all_tracks, number, who)
@@ -101,11 +103,22 @@ def give_name(
         return [what if total == len(places) else f"{what}, {total} tracks have this name"]
 
 
-def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int | str]) -> Rows:
+def _tracks(
+    codes_path: Path, shard: Shard, tracks: Sequence[int | str], seen: tuple[Path, int] | None = None
+) -> Rows:
     try:
-        return rows_meant(shard, tracks, str(codes_path))
+        rows = rows_meant(shard, tracks, str(codes_path))
     except ShardError as error:
         raise NamesError(str(error).replace("dhh query", "dhh people")) from None
+    for row in rows if seen else ():
+        if _place(shard, shard.track_rows(np.array([row]))[0]) != seen:
+            raise NamesError(f"{codes_path}: has changed since track {row} was found; search again")
+    return rows
+
+
+def _place(shard: Shard, track: np.void) -> tuple[Path, int]:
+    """Path of a track's video, and number of its shot."""
+    return shard.video(int(track["video"])).path, int(shard.shots_rows(track["shot"][None])[0]["number"])
 
 
 def _number_now(codes_path: Path, shard: Shard, tracks: NDArray[np.void], number: Rows, person: Person) -> int:
@@ -114,8 +127,7 @@ def _number_now(codes_path: Path, shard: Shard, tracks: NDArray[np.void], number
         now = int(number[person.track])
         own = np.flatnonzero(number == now)
         first = tracks[own[np.lexsort((own, tracks["start_pts"][own], tracks["video"][own]))[0]]]
-        shot = shard.shots_rows(first["shot"][None])[0]
-        if (shard.video(int(first["video"])).path, int(shot["number"])) == (person.video, person.shot):
+        if _place(shard, first) == (person.video, person.shot):
             return now
     raise NamesError(f"{codes_path}: has changed since person {person.person} was listed; list the people again")
 
