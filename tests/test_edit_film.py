@@ -139,7 +139,7 @@ def test_nobody_found_writes_nothing(dhh: Run, tmp_path: Path, sample: Sample) -
         (("--handles", "5f"), 2, "shape a timeline"),
         (("--format", "csv", "--order", "time"), 2, "shape a timeline"),
         (("--sequence", "video"), 2, "shape a timeline"),
-        (("--out", "x.edl"), 2, "--out needs a --format"),
+        (("--out", "x.cut"), 2, "--out needs a --format"),
         (("--format", "edl", "--out", "no/such/x.edl"), 1, "no/such/x.edl: cannot be written"),
         (("--format", "aaf"), 2, ""),
     ],

@@ -17,6 +17,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def write_stream_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """The same for what is too large to be held: ``write`` is called with the open file."""
+    if path.exists() and not path.is_file():  # /dev/null, a pipe: nothing to rename over
+        with path.open("wb") as file:
+            write(file)
+        return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # not hidden: it may hold what somebody wants erased
     remove_left_over(path)
     try:

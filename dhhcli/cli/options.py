@@ -24,7 +24,14 @@ def finite(value: float | None) -> float | None:
 
 
 Codes = Annotated[Path, typer.Option("--codes", "-c", envvar="DHH_CODES", help="Codes file made by encode.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="File for --format; standard output if not given.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="File to write; without --format in that of its suffix. - or none: standard output.",
+    ),
+]
 HandlesOption = Annotated[
     str, typer.Option(help="What to add around every shot of a timeline: frames (12f) or seconds (0.5s).")
 ]

@@ -167,20 +167,22 @@ def query(
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver
+    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")
-    wish = Wish(
-        Format.json if json and not format else format,
-        out,
-        handles,
-        order,
-        sequence,
-        parse_columns(columns),
-        asked_extras(each=each, several=bool(also), merged=merge is not None),
+    wish = wished(
+        Wish(
+            Format.json if json and not format else format,
+            out,
+            handles,
+            order,
+            sequence,
+            parse_columns(columns),
+            asked_extras(each=each, several=bool(also), merged=merge is not None),
+        )
     )
     check_wish(wish, as_json=json, explain=why is not None, each=each)
     if sheet or show:
@@ -293,7 +295,9 @@ def request_of(
 
 def export(
     hits: Annotated[Path, typer.Argument(help="JSON lines that query printed; - for standard input.")],
-    format: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="What to write; as the suffix of --out says if not given.")
+    ] = None,
     codes: Codes = Path("codes.h5"),
     out: Out = None,
     handles: HandlesOption = "0f",
@@ -304,11 +308,13 @@ def export(
     """Write the saved answer of a query, or what jq left of it, in another format."""
     from dhhcli.output.columns import parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver
+    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.search.query import saved_videos
 
-    wish = Wish(format, out, handles, order, sequence, parse_columns(columns))
+    wish = wished(Wish(format, out, handles, order, sequence, parse_columns(columns)))
+    if wish.format is None and wish.out is None:
+        raise UsageError("say what to write: --format edl, or --out cuts.edl")
     check_wish(wish)
     rows = read_hits(hits)
     if not rows:

@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dhhcli.base.extras import require
@@ -12,7 +12,7 @@ from dhhcli.errors import UsageError
 from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.console import print_rows, write_bytes
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
-from dhhcli.output.formats import BINARY, OTIO, ROWS, Format, Layout, Order
+from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Layout, Order
 from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
@@ -31,6 +31,15 @@ class Wish:
     extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
 
 
+def wished(wish: Wish) -> Wish:
+    """With ``-`` for standard output, and the format that a file's suffix says where none is named."""
+    if wish.out is not None and str(wish.out) == "-":
+        return replace(wish, out=None)
+    if wish.out is not None and wish.format is None:
+        return replace(wish, format=SUFFIXES.get(wish.out.suffix.lower()))
+    return wish
+
+
 def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
     """Raises UsageError for options that contradict each other, MissingExtraError for a format whose library is not
     installed: before anything is searched.
@@ -45,7 +54,7 @@ def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each
         if shaped:
             raise UsageError("--handles, --order and --sequence shape a timeline; give its --format, say edl or otio")
         if wish.out and wish.format in (None, Format.table):
-            raise UsageError("--out needs a --format, say csv or edl")
+            raise UsageError(f"--out needs a --format, say csv or edl; {wish.out.name!r} ends like none")
     elif wish.columns:
         raise UsageError(f"--columns are of a table, tsv, csv or json; --format {wish.format} has its own")
     elif each:

@@ -40,3 +40,18 @@ ROWS = (Format.table, Format.tsv, Format.json, Format.csv)  # one row a shot; th
 MARKERS = (Format.resolve, Format.avid, Format.webvtt, Format.chapters)  # along a timeline that is there already
 BINARY = (Format.otioz,)
 OTIO = (Format.otio, Format.otioz)  # need OpenTimelineIO, an extra
+# what a file's suffix says where no format is named; resolve writes .edl too, avid .txt
+SUFFIXES = {
+    ".tsv": Format.tsv,
+    ".csv": Format.csv,
+    ".json": Format.json,
+    ".jsonl": Format.json,
+    ".edl": Format.edl,
+    ".otio": Format.otio,
+    ".otioz": Format.otioz,
+    ".fcpxml": Format.fcpxml,
+    ".xml": Format.fcp7,
+    ".vtt": Format.webvtt,
+    ".ffconcat": Format.ffconcat,
+    ".ffmetadata": Format.chapters,
+}

@@ -16,7 +16,7 @@ from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.hdf5_file import ShardFile
 from dhhcli.storage.record import EncodedVideo, VideoRecord, intact, path_bytes, to_record
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE, Tables, cut, view
-from dhhcli.storage.values import check_shots, check_tracks, picture
+from dhhcli.storage.values import check_shots, check_tracks, check_unit, picture
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class Shard:
     pieces: list[Tables]
     tombstones: NDArray[np.void]  # (x,) TOMBSTONE_DTYPE: what was forgotten
     version: int  # of the codes file's format
-    where: str = "codes file"  # what errors call it
+    where: str = ""  # the file, as errors call it; "" for what never was in one
 
     def __len__(self) -> int:
         return sum(len(piece.codes) for piece in self.pieces)
@@ -84,12 +84,16 @@ class Shard:
     @cached_property
     def videos(self) -> tuple[VideoRecord, ...]:
         """Every video, by path. Raises ShardError where a record is damaged."""
-        return tuple(to_record(piece.text(row)) for piece in self.pieces for row in range(len(piece.videos)))
+        return tuple(
+            to_record(piece.text(row), checked=bool(self.where))
+            for piece in self.pieces
+            for row in range(len(piece.videos))
+        )
 
     def video(self, row: int) -> VideoRecord:
         """One video, without reading the others."""
         piece, local = self._locate("videos", row)
-        return to_record(piece.text(local))
+        return to_record(piece.text(local), checked=bool(self.where))
 
     def end_pts(self, row: int) -> int:
         """Where the last shot of the video in `row` ends (exclusive); its start when it has no shot."""
@@ -133,9 +137,12 @@ class Shard:
         unit = cut(piece, local, local + 1)
         check_tracks(unit.tracks, self.where)
         check_shots(unit.shots, self.where)
+        check_unit(unit.tracks, unit.shots, self.where)
         thumbnails = tuple(unit.thumbnail(track) for track in range(len(unit.tracks)))
         frames = tuple(unit.frames(track) for track in range(len(unit.tracks))) if self.tag.frame_codes else None
-        return EncodedVideo(to_record(unit.text(0)), unit.shots, unit.tracks, unit.codes, thumbnails, frames)
+        return EncodedVideo(
+            to_record(unit.text(0), checked=bool(self.where)), unit.shots, unit.tracks, unit.codes, thumbnails, frames
+        )
 
     def pictures(self) -> list[tuple[int, bool]]:
         """Per video, how many tracks it has, and whether any of them has a picture."""

@@ -41,6 +41,13 @@ def check_shots(shots: NDArray[np.void], where: str) -> None:
         raise ShardError(f"{where}: a shot ends before it begins: {WRONG}")
 
 
+def check_unit(tracks: NDArray[np.void], shots: NDArray[np.void], where: str) -> None:
+    """All tracks and shots of one video, counted from 0. Raises ShardError."""
+    owned = not shots["video"].any() and not tracks["video"].any() and bool((np.diff(shots["number"]) > 0).all())
+    if not owned or not ((tracks["shot"] >= 0) & (tracks["shot"] < len(shots))).all():
+        raise ShardError(f"{where}: tracks and shots of a video do not fit together: {WRONG}")
+
+
 def check_tombstones(stones: NDArray[np.void], where: str) -> None:
     """Tombstones (x,) TOMBSTONE_DTYPE. Raises ShardError."""
     if not ((stones["whole"] <= 1).all() and (np.abs(stones["box"]) <= FARTHEST).all() and (stones["at"] >= 0).all()):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.errors import DhhError, UsageError
+from dhhcli.output.places import check_place
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
 
@@ -77,6 +78,8 @@ def check_sheet(path: Path | None, *, show: bool) -> None:
     elif path.suffix.lower() not in {".html", ".htm", *PICTURES}:
         suffix = path.suffix or "without suffix"
         raise DhhError(f"{path}: a contact sheet is written as .html, .png or .jpg, not {suffix}")
+    else:
+        check_place(path)
 
 
 def write_sheet(

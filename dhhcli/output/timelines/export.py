@@ -10,6 +10,7 @@ from dhhcli.base.atomic_write import write_stream_atomically
 from dhhcli.base.text import one_line
 from dhhcli.errors import EditError
 from dhhcli.output.formats import MARKERS, Format, Layout, Order
+from dhhcli.output.places import check_place
 from dhhcli.output.timelines.captions import chapters, webvtt
 from dhhcli.output.timelines.cuts import Cut, Handles, Timeline, by_video, cuts, sequence, source_timeline
 from dhhcli.output.timelines.edl import edl
@@ -100,10 +101,13 @@ def write_files(files: Sequence[File], out: Path) -> list[str]:
     """Write them and say what was written.
 
     With several files, each has its video's name before the suffix: cut.edl becomes cut.a001.edl. Raises EditError
-    where one cannot be written.
+    where one cannot be written, DhhError where a video or a codes file would be replaced.
     """
     notes = []
-    for file, path in zip(files, _places(files, out), strict=True):
+    places = _places(files, out)
+    for path in places:  # before the first is written
+        check_place(path)
+    for file, path in zip(files, places, strict=True):
         try:
             write_stream_atomically(path, file.write)
         except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from dhhcli.base.atomic_write import write_atomically
+from dhhcli.output.places import check_place
 from dhhcli.research.calibration.held_out import Bin
 from dhhcli.research.evaluation.plots import check_picture
 
@@ -53,4 +54,5 @@ def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
     picture = BytesIO()
     figure.savefig(picture, dpi=110, format="png")
     pyplot.close(figure)
+    check_place(path)
     write_atomically(path, picture.getvalue())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.errors import UsageError
+from dhhcli.output.places import check_place
 from dhhcli.research.evaluation.tasks import Result
 
 STYLES = ("-", "--", ":", "-.")  # ten colours each
@@ -48,4 +49,5 @@ def plot_curves(path: Path, results: Sequence[Result]) -> None:
     picture = BytesIO()
     figure.savefig(picture, dpi=110, format="png")
     pyplot.close(figure)
+    check_place(path)
     write_atomically(path, picture.getvalue())
