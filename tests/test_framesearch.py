@@ -232,10 +232,10 @@ def test_every_way_of_the_command_line(ask: Run, with_frames: Path, sample: Samp
     by_way = {way: objects(ask(collins, "--search", way.value, "--rank", "bits", "--json")) for way in Way}
     assert objects(ask(collins, "--rank", "bits", "--json")) == by_way[Way.average]
     assert len({json.dumps([row["distance"] for row in rows]) for rows in by_way.values()}) == 3
-    (photo,) = [row for row in by_way[Way.average] if row["video"] == str(collins)]
-    assert (photo["rank"], photo["distance"]) == (1, 0)  # the same photo, one frame
+    assert str(collins) not in {row["video"] for row in by_way[Way.average]}  # it is no answer to itself
     with open_shard(with_frames) as shard:
-        own = shard.code_rows(np.array([photo["track"]]))
+        itself = next(row for row, video in enumerate(shard.videos) if video.path == collins)
+        own = shard.code_rows(np.flatnonzero(shard.track_rows(np.arange(len(shard)))["video"] == itself))
         for way, rows in by_way.items():
             for row in rows:
                 each = hamming(own, shard.frames(row["track"]))[0]
@@ -244,10 +244,10 @@ def test_every_way_of_the_command_line(ask: Run, with_frames: Path, sample: Samp
                 assert row["distance"] == expected[way]
                 assert type(row["distance"]) is (float if way is Way.average else int)
     # the shots of her come before those of him alone
-    hers = [Path(row["video"]).suffix == ".mp4" and row["shot"] for row in by_way[Way.average]][:4]
-    assert set(hers[1:]) == {2, 6, 7}
+    hers = [Path(row["video"]).suffix == ".mp4" and row["shot"] for row in by_way[Way.average]][:3]
+    assert set(hers) == {2, 6, 7}
     (first, *_) = rows_of(ask(collins, "--in", "*.mp4"))
-    assert first["distance"] == f"{by_way[Way.average][1]['distance']:.6f}"
+    assert first["distance"] == f"{by_way[Way.average][0]['distance']:.6f}"
 
 
 def test_confidence_is_that_of_the_codes_of_tracks(ask: Run, sample: Sample) -> None:
@@ -263,7 +263,7 @@ def test_confidence_is_that_of_the_codes_of_tracks(ask: Run, sample: Sample) -> 
     assert none.stderr.startswith(
         "nobody found above a confidence of 1 and within a false match rate of 0: the nearest"
     )
-    limit = rows[1]["distance"]
+    limit = rows[0]["distance"]
     near = objects(ask(collins, "--json", "--max-distance", int(limit) + 1))
     assert [row["track"] for row in near] == [row["track"] for row in rows if row["distance"] <= int(limit) + 1]
     none = ask(collins, "--in", "*.mp4", "--max-distance", 0)
@@ -286,7 +286,7 @@ def test_several_people_and_photos(ask: Run, sample: Sample) -> None:
     assert track[0]["shot"] != 2 or track[0]["video"] != str(sample.film)
     for fuse in ("best", "set", "both"):
         found = objects(ask(collins, sample.film, "--fuse", fuse, "--json"))
-        assert found[0]["video"] == str(collins)
+        assert str(collins) not in {row["video"] for row in found}
 
 
 def test_explain_says_what_counted(ask: Run, sample: Sample, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_explain_says_what_counted(ask: Run, sample: Sample, tmp_path: Path) -> 
         is None
     )
     assert ask(sample.photos[0], "--sheet", "hits.html", "--explain", "1").exit_code == 0
-    assert "average distance of its 1 frames" in (tmp_path / "hits.html").read_text()
+    assert "average distance of its " in (tmp_path / "hits.html").read_text()
 
 
 def test_saved_rows_are_read_back(ask: Run, dhh: Run, with_frames: Path, sample: Sample, tmp_path: Path) -> None:

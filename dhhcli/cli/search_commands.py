@@ -21,7 +21,7 @@ from dhhcli.cli.options import (
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
-from dhhcli.search.options import Device, Fuse, Rank, Way
+from dhhcli.search.options import Device, Fuse, Only, Rank, Way
 
 if TYPE_CHECKING:
     from dhhcli.search.confidence import Limits
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         "top",
         "everything",
         "globs",
+        "only",
         "after",
         "before",
         "min_confidence",
@@ -87,6 +88,7 @@ def query(
         list[str] | None,
         typer.Option("--in", help="Only videos whose path matches: a file, or a folder above it, say 'day1/*.mov'."),
     ] = None,
+    only: Annotated[Only | None, typer.Option("--only", help="Only shots of videos, or only photos.")] = None,
     after: Annotated[
         str | None, typer.Option(help="Only files recorded then or later: 2024-05-31, 2024-05-31T18:00.")
     ] = None,
@@ -200,6 +202,7 @@ def query(
         without=without or (),
         never=never or (),
         globs=globs or (),
+        only=only,
         after=after,
         before=before,
         limits=Limits(min_confidence, max_false_rate, max_distance),
@@ -244,6 +247,7 @@ def request_of(
     without: Sequence[str] = (),
     never: Sequence[str] = (),
     globs: Sequence[str] = (),
+    only: Only | None = None,
     after: str | None = None,
     before: str | None = None,
     limits: "Limits | None" = None,
@@ -271,6 +275,7 @@ def request_of(
         tuple(globs),
         None if after is None else moment(after, "--after"),
         None if before is None else moment(before, "--before"),
+        only,
     )
     return Request(
         words=read_words(words, stream, nul=nul),

@@ -76,7 +76,12 @@ def deliver(
     if wish.format is None or wish.format is Format.table:
         print_rows(rows, table=wish.format is Format.table or sys.stdout.isatty(), columns=wish.columns, extras=extras)
         return ()
-    from dhhcli.output.timelines.export import File, export, write_files  # XML and zip: what most queries do not need
+    from dhhcli.output.timelines.export import (
+        File,
+        export,
+        films,
+        write_files,
+    )  # XML and zip: what most queries do not need
 
     if wish.format in ROWS:
         if wish.out and not rows:
@@ -98,8 +103,10 @@ def deliver(
         layout=wish.layout,
         name=name,
     )
+    photos = len(rows) - len(films(rows, videos))
+    notes = [f"{photos} photo{'s' if photos > 1 else ''} left out: a timeline is of videos"] if photos else []
     if wish.out:
-        return write_files(files, wish.out)
+        return [*write_files(files, wish.out), *notes]
     if len(files) > 1:
         raise UsageError(
             f"--format {wish.format} makes {len(files)} files, one a video; name one with --out, "
@@ -109,7 +116,7 @@ def deliver(
         made = io.BytesIO()
         files[0].write(made)
         write_bytes(made.getvalue() if wish.format in BINARY else _shown(made.getvalue()))
-    return ()
+    return notes
 
 
 def _shown(data: bytes) -> bytes:

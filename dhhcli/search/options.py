@@ -11,6 +11,13 @@ class Fuse(StrEnum):
     best = "best"
 
 
+class Only(StrEnum):
+    """Of which files the answer is wanted."""
+
+    videos = "videos"
+    photos = "photos"
+
+
 class Way(StrEnum):
     """Which distance of a track counts where its frames have codes of their own; see search/frame_distances.py."""
 

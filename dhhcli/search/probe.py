@@ -16,7 +16,7 @@ them is a track's or went through that branch. On people held out, promises from
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,14 @@ from dhhcli.errors import NoFaceError, ShardError, UsageError
 from dhhcli.models.binary_codes import unpack
 from dhhcli.models.hash_layers import HashLayers, hash_tracks
 from dhhcli.models.network import Network
+from dhhcli.search.itself import NONE, same_moment, same_photo
 from dhhcli.search.options import Fuse
 from dhhcli.search.scope import shot_tracks_of, video_row
 from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.track_id import rows_called
+from dhhcli.storage.record import content_fingerprint
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
@@ -78,7 +80,7 @@ class _Look:
     name: str
     face: tuple[Path, bytes] | None
     feature: Floats | None = None  # (d,) of a photo
-    apart: int | None = None
+    apart: Ints = field(default_factory=lambda: NONE)  # shots that show the very same
     note: str | None = None
 
 
@@ -127,7 +129,7 @@ def asked(
         tuple(names),
         kind_of(len(photos), fuse) if not others else "track-track",
         tuple(look.face for look in looks if look.face is not None),
-        distinct(np.array([look.apart for look in looks if look.apart is not None], np.int64)),
+        distinct(np.concatenate([look.apart for look in looks])),
         tuple(look.note for look in looks if look.note is not None),
     )
 
@@ -141,7 +143,7 @@ def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Lo
     rows = named_rows(codes_path, shard, word.name)
     rows = rows[:: -(-len(rows) // CALLED)]
     looks = [_stored(shard, int(row)) for row in rows]
-    return [replace(look, apart=None, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
+    return [replace(look, apart=NONE, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
 
 
 def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:
@@ -155,7 +157,8 @@ def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) 
         case File(path):
             code = photo_code(path, network, number=face)
             note = _choice(code) if code.faces > 1 else None
-            return _Look(code.soft, path.name, (path, code.picture), feature=code.feature, note=note)
+            apart = same_photo(shard, path)
+            return _Look(code.soft, path.name, (path, code.picture), feature=code.feature, apart=apart, note=note)
 
 
 def _choice(code: PhotoCode) -> str:
@@ -167,8 +170,9 @@ def _choice(code: PhotoCode) -> str:
 def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
     rows = shard.track_rows(np.array([track]))[0]
     soft = unpack(shard.code_rows(np.array([track])), shard.tag.bits)[0].astype(np.float32)
-    picture = (shard.video(int(rows["video"])).path, shard.picture(track))
-    return _Look(soft, f"track {track}", picture, apart=int(rows["shot"]), note=note)
+    video = shard.video(int(rows["video"]))
+    apart = same_moment(shard, video.fingerprint, int(rows["best_pts"]))
+    return _Look(soft, f"track {track}", (video.path, shard.picture(track)), apart=apart, note=note)
 
 
 def _checked(shard: Shard, word: Track) -> int:
@@ -239,23 +243,6 @@ def _of_film(path: Path, shard: Shard, network: Network, face: int) -> _Look:
         soft,
         path.name,
         (path, thumbnail(crops[0], np.array([0, 0, 64, 64]), longest=LONGEST)),
-        apart=_same_shot(shard, path, track.best.pts),
+        apart=same_moment(shard, content_fingerprint(path), track.best.pts),
         note=note,
     )
-
-
-def _same_shot(shard: Shard, path: Path, pts: int) -> int | None:
-    """Row of the shot at ``pts`` of a video of the same content, if the codes file holds it."""
-    from dhhcli.search.scope import extents
-    from dhhcli.storage.record import content_fingerprint
-
-    fingerprint = content_fingerprint(path)
-    starts = extents(shard, "shot")
-    for row, video in enumerate(shard.videos):
-        if video.fingerprint == fingerprint:
-            shots = np.arange(starts[row], starts[row + 1])
-            table = shard.shots_rows(shots)
-            inside = np.flatnonzero((table["start_pts"] <= pts) & (pts < table["end_pts"]))
-            if len(inside):
-                return int(shots[inside[0]])
-    return None

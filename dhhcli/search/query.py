@@ -263,7 +263,7 @@ def _claims(desk: _Desk, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequen
 
 def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
     """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
-    shots, there = [wanted[0].apart], Limits(min_confidence=THERE)
+    shots, there = [one.apart for one in wanted], Limits(min_confidence=THERE)
     people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
     for number, one in enumerate(others["without"], start=len(wanted)):
         assert desk.calibration is not None
@@ -281,7 +281,7 @@ def _why_nobody(desk: _Desk, codes_path: Path, wanted: Sequence[Asked], rules: R
     if not len(shard):
         return f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)"
     if rules.allowed is not None and not len(rules.allowed):
-        return f"nobody found: no video of {codes_path} that --in, --after and --before allow has face tracks"
+        return f"nobody found: no video of {codes_path} that --in, --only, --after and --before allow has face tracks"
     free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
     nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way, desk.request.rank)
     if not nearest:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.errors import ShardError, UsageError
+from dhhcli.search.options import Only
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import path_bytes
 
@@ -27,6 +28,7 @@ class Where:
     # seconds since 1970; a video is of the time at which it was recorded, where it says so, else last written
     after: float | None = None  # then or later
     before: float | None = None  # earlier
+    only: Only | None = None  # None: videos and photos
 
     def __post_init__(self) -> None:
         """Raises UsageError for a glob of nothing, which would match everything."""
@@ -36,7 +38,7 @@ class Where:
     @property
     def everywhere(self) -> bool:
         """Nothing is asked."""
-        return not self.globs and self.after is None and self.before is None
+        return self == EVERYWHERE
 
 
 EVERYWHERE: Final = Where()
@@ -96,6 +98,9 @@ def tracks_where(shard: Shard, where: Where) -> Ints:
     chosen = np.array([any(matches(path, glob) for glob in globs) for path in paths_of(shard)], np.bool_)
     if not where.globs:
         chosen[:] = True
+    if where.only is not None:
+        for row in np.flatnonzero(chosen):
+            chosen[row] = shard.video(int(row)).still == (where.only is Only.photos)
     if where.after is not None or where.before is not None:
         for row in np.flatnonzero(chosen):
             video = shard.video(int(row))

@@ -64,6 +64,11 @@ def timelines(found: list[Cut], wanted: Format, layout: Layout | None, name: str
     return [sequence(group[0].media.path.name, group) for group in groups]
 
 
+def films(rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]]) -> list[Row]:
+    """The rows that a timeline can hold: photos have no frames to count."""
+    return [row for row in rows if not videos[row.video][0].still]
+
+
 def export(
     rows: Sequence[Row],
     videos: Mapping[Path, tuple[VideoRecord, int]],
@@ -78,10 +83,14 @@ def export(
 
     layout: None takes what suits the format. name: of a timeline that holds everything.
 
-    Raises EditError where the format cannot hold what was found.
+    Photos among the rows are left out. Raises EditError where there is nothing else, or the format cannot hold what was
+    found.
     """
     if not rows:
         return []
+    rows = films(rows, videos)
+    if not rows:
+        raise EditError(f"every shot found is a photo, and {wanted} is of videos; leave --format out to see them")
     media = {row.video: media_of(*videos[row.video]) for row in rows}
     lines = timelines(cuts(rows, media, handles=handles, order=order), wanted, layout, name)
     if wanted in MANY:
