@@ -103,9 +103,7 @@ def give_name(
         return [what if total == len(places) else f"{what}, {total} tracks have this name"]
 
 
-def _tracks(
-    codes_path: Path, shard: Shard, tracks: Sequence[int | str], seen: tuple[Path, int] | None = None
-) -> Rows:
+def _tracks(codes_path: Path, shard: Shard, tracks: Sequence[int | str], seen: tuple[Path, int] | None = None) -> Rows:
     try:
         rows = rows_meant(shard, tracks, str(codes_path))
     except ShardError as error:

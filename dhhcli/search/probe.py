@@ -33,8 +33,8 @@ from dhhcli.search.scope import shot_tracks_of, video_row
 from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
-from dhhcli.storage.track_id import rows_called
 from dhhcli.storage.record import content_fingerprint
+from dhhcli.storage.track_id import rows_called
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
