@@ -1,27 +1,27 @@
 """probe: words (search/terms.py) that name one person -> Asked: soft bits (r, K) and what they are of.
 
 Several photos of a person are asked with in one of three ways; a track is as near as the nearest row. Mean average
-precision of 128 bits with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol (shots are
-imitated from single photos), and on film (29 shots, mean of five actors, also 12 photos):
+precision of 128 bits, by soft bits, with 1, 2, 3, 6 photos that are in nothing that is searched, on the val protocol
+(shots are imitated from single photos):
 
-====  ===================================  ====================  ====================  =========================
-way   rows that are searched               photos -> sets        photos -> shots       press photos -> film
-====  ===================================  ====================  ====================  =========================
-best  one a photo, by the still branch     .896 .942 .957 .970   .624 .692 .723 .755   .575 .638 .679 .743 .790
-set   one: photos are frames of a track    .896 .950 .962 .985   .624 .701 .737 .780   .575 .593 .609 .679 .656
-both  those of best and of set             .896 .953 .973 .989   .624 .712 .741 .775   .575 .630 .676 .736 .777
-====  ===================================  ====================  ====================  =========================
+====  ===================================  ====================  ====================
+way   rows that are searched               photos -> sets        photos -> shots
+====  ===================================  ====================  ====================
+best  one a photo, by the still branch     .926 .968 .969 .980   .663 .721 .751 .786
+set   one: photos are frames of a track    .926 .971 .983 .994   .663 .743 .778 .814
+both  those of best and of set             .926 .974 .983 .993   .663 .740 .771 .810
+====  ===================================  ====================  ====================
 
-``both`` is the default: ahead of both others or within 0.005 of the better one on val people, within 0.013 on film,
-where ``set`` is far behind (``python tests/fusion.py``; with 48 and 64 bits ``set`` is ahead by up to 0.007 on sets and
-0.016 on shots). A single photo goes through the branch of stills. Frames of the set are each photo's feature, the mean
+``both`` is the default: ahead of both others or within 0.007 of the better one (``python tests/fusion.py``). By Hamming
+distance ``set`` was far behind on film (29 shots, five actors: .609 with three photos, where ``both`` had .676 and
+``best`` .679). A single photo goes through the branch of stills. Frames of the set are each photo's feature, the mean
 over both sides; taking both sides as two frames is no better. What is stored of tracks are bits, so a stored track
 joins as a row of its own.
 
 Confidence of several rows is that of the nearest of so many (calibration.py), by the curve of tracks as soon as one of
 them is a track's or went through that branch. On people held out, promises from 0.1 up were then off on average by
-0.035, 0.023 and 0.061 for 2, 3 and 6 photos (``best``, by the curve of stills: 0.018, 0.021, 0.085), by 0.028 for a
-stored track, by 0.021 for one photo (128 bits; the same script).
+0.051, 0.040 and 0.054 for 2, 3 and 6 photos (``best``, by the curve of stills: 0.029, 0.029, 0.094), by 0.028 for a
+stored track, by 0.039 for one photo (128 bits; the same script).
 """
 
 from collections.abc import Sequence
