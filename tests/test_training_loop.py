@@ -17,6 +17,11 @@ ONE = Devices(torch.device("cpu"))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def weight_of(module: nn.Module) -> float:
+    (weight,) = module.parameters()
+    return float(weight.detach())
+
+
 class Down:
     """The loss is minus one weight, whose gradient is -1 (times ``steep``): it goes up by the rate, 1, every step."""
 
@@ -41,7 +46,7 @@ class Down:
         return loss, {"loss": loss, "step": torch.tensor(float(step))}
 
     def weight(self) -> float:
-        return float(self.module.weight.detach())
+        return weight_of(self.module)
 
 
 def trained(task: Down, steps: int, checkpoint: Path | None = None, **words: Any) -> list[Report]:
@@ -74,7 +79,7 @@ def test_the_average_follows_and_is_kept(tmp_path: Path) -> None:
     task = Down()
     average = moving_average(task.module, 0.5)
     trained(task, 3, tmp_path / "checkpoint.safetensors", average=average)
-    assert float(average.module.weight.detach()) == 2.25  # 1 (the first is taken whole), 1.5, 2.25
+    assert weight_of(average.module) == 2.25  # 1 (the first is taken whole), 1.5, 2.25
     assert float(read_averaged(tmp_path / "checkpoint.safetensors")["weight"]) == 2.25
 
 
@@ -88,7 +93,7 @@ def test_going_on_is_as_never_having_stopped(tmp_path: Path) -> None:
             for report in train_task(task, task.module, 6, path, {"seed": 0}, ONE, average=average, every=2):
                 if report.step == stop:
                     break
-        found.append((task.weight(), float(average.module.weight.detach())))
+        found.append((task.weight(), weight_of(average.module)))
     assert found[0] == found[1]
     assert found[0][0] == 6.0
     assert trained(task, 6, tmp_path / "0.safetensors", average=average) == [Report("first", 6, 6, {})]
@@ -123,7 +128,7 @@ def test_a_stop_brings_the_best_weights_back(tmp_path: Path, averaged: bool, bes
             if report.losses:
                 stop.note(figures[report.step], kept)
         assert steps == ([(1, True), (2, True), (3, True), (4, True), (4, False)] if time == 0 else [(4, False)])
-        assert float(kept.weight.detach()) == best  # type: ignore[operator, union-attr]
+        assert weight_of(kept) == best
 
 
 def test_a_loss_that_is_no_number_is_said() -> None:
