@@ -48,11 +48,12 @@ class Task(Protocol):
 
 
 def train_task(
-    task: Task, steps: int, checkpoint: Path, settings: dict[str, Any], devices: Devices
+    task: Task, steps: int, checkpoint: Path, settings: dict[str, Any], devices: Devices, *, clip: float = 0.0
 ) -> Iterator[Report]:
     """Train a task (which is a module) in place, yielding every 250 steps, where a stage ends and at the end.
 
     Resumes from ``checkpoint``; a run that was complete yields one report without losses. No steps: nothing happens.
+    ``clip``: largest norm of the gradient; 0: any.
 
     Raises:
         TrainingError: the checkpoint is damaged or was made with other settings, processes found different ones, or
@@ -80,6 +81,8 @@ def train_task(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(task, devices)
+        if clip:
+            torch.nn.utils.clip_grad_norm_(task.parameters(), clip)
         optimiser.step()
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
