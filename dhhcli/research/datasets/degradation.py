@@ -76,7 +76,7 @@ def _light(image: Picture, rng: np.random.Generator) -> Picture:
     if rng.random() < 0.3:  # from one side
         ramp = np.linspace(-1, 1, 64, dtype=np.float32) * rng.normal(0, 0.3)
         values = values * (1 + (ramp[:, None, None] if rng.random() < 0.5 else ramp[None, :, None]))
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def _cover(image: Picture, rng: np.random.Generator) -> Picture:
