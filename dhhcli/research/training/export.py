@@ -63,7 +63,20 @@ def crops_to_onnx(network: nn.Module) -> bytes:
             output_names=["features"],
             dynamic_axes={"crops": {0: "n"}, "features": {0: "n"}},
         )
-    return buffer.getvalue()
+    return _with_size(buffer.getvalue(), network)
+
+
+def _with_size(onnx: bytes, network: nn.Module) -> bytes:
+    """The same, saying how many features come out, where the exporter did not see it."""
+    import onnx as form
+
+    model = form.load_from_string(onnx)
+    size = model.graph.output[0].type.tensor_type.shape.dim[1]
+    if size.HasField("dim_value"):
+        return onnx
+    with torch.no_grad():
+        size.dim_value = network(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape[1]
+    return bytes(model.SerializeToString())
 
 
 def in_halves(onnx: bytes) -> bytes:
