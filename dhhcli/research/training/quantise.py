@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.research.datasets.augmentation import centre
