@@ -193,7 +193,13 @@ def less_those_nearer_to_another(pairs: Pairs, rng: np.random.Generator) -> Pair
 def held_out(network: Network) -> None:
     """Curves of half of the people, as a query uses them, on questions of the other half, both ways."""
     bits, layers = network.tag.bits, network.layers
-    found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
+    found = material(
+        read_pack(DATA / "faces-val.h5"),
+        network.extract,
+        np.random.default_rng(0),
+        film=network.film_extract,
+        mirror=network.mirror,
+    )
     kinds, plain = all_pairs(found, layers, weighed=True), all_pairs(found, layers)
     single = kinds["still-track"]
     asked: list[tuple[str, Pairs, str, int, bool]] = [
@@ -238,7 +244,13 @@ def held_out(network: Network) -> None:
 def taken_for_another(network: Network) -> None:
     """How often a track of one person is nearer to another, by how many photos name either; 400 draws each."""
     layers = network.layers
-    found = material(read_pack(DATA / "faces-val.h5"), network.extract, np.random.default_rng(0), mirror=network.mirror)
+    found = material(
+        read_pack(DATA / "faces-val.h5"),
+        network.extract,
+        np.random.default_rng(0),
+        film=network.film_extract,
+        mirror=network.mirror,
+    )
     bits = binarise(hash_tracks(layers, found.tracks))
     people = [person for person in np.unique(found.still_people) if (found.still_people == person).sum() >= 7]
 

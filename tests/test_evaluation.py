@@ -146,7 +146,7 @@ def test_a_pack_of_real_tracks_gives_the_table_over_frames(dhh: Run, tmp_path: P
 def test_features_are_computed_once_a_backbone(other_weights: Path) -> None:
     weights, backbones, calls = load_weights(other_weights), Backbones(threads=1), []
     for what in ("a", "a", "b"):
-        backbones.once(weights, what, lambda extract: calls.append(extract))
+        backbones.once(weights, what, lambda extract, _film: calls.append(extract))
     assert len(calls) == 2
     assert calls[0] is calls[1]
     assert len(load_all([str(other_weights), str(other_weights)])) == 1

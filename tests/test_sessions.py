@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from dhhcli.errors import PackError
@@ -47,9 +48,11 @@ def test_a_track_is_one_person_in_one_session_in_the_order_of_its_frames(tmp_pat
     assert sessions.stills.tolist() == [0, 4]
     assert [rows.tolist() for rows in sessions.tracks] == [[7, 2, 1], [6], [5, 3]]
     assert sessions.track_people.tolist() == [0, 0, 1]
-    features = session_features(
-        read_pack(path), sessions, lambda crops: crops.reshape(len(crops), -1)[:, :4].astype(np.float32), mirror=False
-    )
+
+    def extract(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return crops.reshape(len(crops), -1)[:, :4].astype(np.float32)
+
+    features = session_features(read_pack(path), sessions, extract, extract, mirror=False)
     assert [track.shape for track in features.tracks] == [(3, 4), (1, 4), (2, 4)]
     assert features.stills.shape == (2, 4)
 

@@ -56,13 +56,20 @@ def _bound_memory() -> None:
 
 
 def start_session(
-    model: bytes | Path, *, threads: int = 1, severity: int = 3, bounded: bool = False, as_it_is: bool = False
+    model: bytes | Path,
+    *,
+    threads: int = 1,
+    severity: int = 3,
+    bounded: bool = False,
+    as_it_is: bool = False,
+    integers: bool = True,
 ) -> Any:
     """An InferenceSession. A GPU that does not start (no driver, no memory) is passed over, as if it were not there.
 
     threads: cores used for one run. severity: onnxruntime's own words on stderr from this level on, 4: none but fatal.
     bounded: all such sessions together take at most MOST_MEMORY of the processor's. as_it_is: on the processor, nothing
     is computed before the first run (optimising a graph computes what is constant, in memory that has no bounds).
+    integers: whether what a quantised network does is computed in integers, or the same in floats (slower).
     Raises what onnxruntime raises for a model that the processor cannot run either.
     """
     options = onnxruntime.SessionOptions()
@@ -76,6 +83,8 @@ def start_session(
         options.add_session_config_entry("session.use_env_allocators", "1")
     if as_it_is:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not integers:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     source = model if isinstance(model, bytes) else str(model)
     wanted = [CPU] if as_it_is else wanted_providers()
     for first in range(len(wanted) - 1):

@@ -77,6 +77,7 @@ class Recipe(StrEnum):
     """How to train: ours, or as the paper does (research/training/paper.py)."""
 
     dhh = "dhh"
+    sface = "sface"
     paper = "paper"
 
 

@@ -23,7 +23,8 @@ def train(
     validate: Annotated[Path | None, typer.Option(help="Face pack of other people, for figures.")] = None,
     protocol: Annotated[Path | None, typer.Option(help="Retrieval protocol (JSON) on --validate.")] = None,
     recipe: Annotated[
-        Recipe, typer.Option(help="dhh: ours. paper: as published, to compare with; a network for each length.")
+        Recipe,
+        typer.Option(help="dhh: ours. sface: from SFace, faces without names. paper: as published, to compare with."),
     ] = Recipe.dhh,
     method: Annotated[
         Method, typer.Option(help="dhh, or a rival of it (docs/research/baselines.md); --recipe is dhh's alone.")
@@ -35,7 +36,7 @@ def train(
         int, typer.Option(min=0, help="Keep ten pictures of so many people out of a rival's training.")
     ] = 0,
     backbone_from: Annotated[
-        Path | None, typer.Option(help="pretrain.safetensors of another run: the backbone starts there.")
+        Path | None, typer.Option(help="Where the backbone starts: pretrain.safetensors of another run, or SFace.")
     ] = None,
     backbone_steps: Annotated[
         int | None, typer.Option(min=0, help="Steps of pre-training the backbone, other than the recipe's.")

@@ -10,7 +10,7 @@ from dhhcli.errors import WeightsError
 from dhhcli.models.weights import shipped_folder
 
 MOST_FEATURES = 8192  # as many as any layer behind it could take
-BATCH = 64  # crops a call: bounds memory (30 MB of activations) without costing speed
+BATCH = 32  # crops a call: bounds memory (200 MB of activations of SFace) without costing speed
 Extract = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]  # (n, 64, 64, 3) -> (n, d)
 
 
@@ -32,12 +32,13 @@ class FeatureExtractor:
     Args:
         onnx_path: the backbone; its input is (n, 64, 64, 3) uint8, normalisation is part of the graph.
         threads: onnxruntime's own threads.
+        integers: whether a quantised network may compute in integers (base/onnx_session.py).
 
     Raises:
         WeightsError: the file does not load as a network of that form.
     """
 
-    def __init__(self, onnx_path: Path, threads: int = 1) -> None:
+    def __init__(self, onnx_path: Path, threads: int = 1, *, integers: bool = True) -> None:
         from dhhcli.base.onnx_session import start_session
 
         self._path = onnx_path
@@ -49,7 +50,7 @@ class FeatureExtractor:
         if foreign:
             self._try(data)
         try:
-            self._session = start_session(data, threads=threads, severity=4, bounded=foreign)
+            self._session = start_session(data, threads=threads, severity=4, bounded=foreign, integers=integers)
         except Exception as error:  # noqa: BLE001 - onnxruntime's own classes differ from release to release
             raise self._unfit(error) from None
         self._input = self._session.get_inputs()[0].name

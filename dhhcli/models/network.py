@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from dhhcli.errors import WeightsError
 from dhhcli.faces.detector import FaceDetector, photo_detector
@@ -63,16 +64,34 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
 
 
 def quick_extractor(weights: Weights, exact: FeatureExtractor, threads: int = 1) -> FeatureExtractor:
-    """The backbone in integers, which takes a third of the time on a processor; ``exact`` where it will not do.
+    """What looks at film: the backbone in integers, which takes a third of the time on a processor.
 
-    That is: some weights have none, a GPU gains nothing by it, and processors without VNNI may clip sums of 16 bits, so
-    both are compared on some pictures first (onnxruntime, "Quantize ONNX models", on U8S8).
+    Processors without VNNI may clip sums of 16 bits (onnxruntime, "Quantize ONNX models", on U8S8), so what it makes of
+    some pictures is compared first. Where it will not do, or gains nothing (on a GPU), film is looked at by ``exact``.
+    Weights may bring a network of its own for film (``Weights.film_check``): then it is always that one, in floats
+    where integers will not do.
     """
-    if weights.int8_path is None or exact.on_gpu:
+    if weights.int8_path is None:
+        return exact
+    expected = weights.film_check
+    if expected is None and exact.on_gpu:
         return exact
     quick = FeatureExtractor(weights.int8_path, threads=threads)
+    found = quick(check_pictures())
+    if expected is not None and expected.shape != found.shape:
+        raise WeightsError(f"{weights.record_path}: film_check {expected.shape}, its network gives {found.shape}")
+    if alike(exact(check_pictures()) if expected is None else expected, found):
+        return quick
+    return exact if expected is None else FeatureExtractor(weights.int8_path, threads=threads, integers=False)
+
+
+def check_pictures() -> npt.NDArray[np.uint8]:
+    """Smooth random pictures (4, 64, 64, 3), always the same."""
     coarse = np.random.default_rng(0).integers(0, 256, (CHECKED, 4, 4, 3), dtype=np.uint8)
-    pictures = np.ascontiguousarray(coarse.repeat(16, axis=1).repeat(16, axis=2))
-    a, b = exact(pictures), quick(pictures)
+    return np.ascontiguousarray(coarse.repeat(16, axis=1).repeat(16, axis=2))
+
+
+def alike(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> bool:
+    """Whether features (n, d) of the same pictures point the same way."""
     likeness = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
-    return quick if float(likeness.min()) >= ALIKE else exact
+    return float(likeness.min()) >= ALIKE

@@ -57,6 +57,26 @@ class Weights:
         model = self.record.get("model")
         return isinstance(model, dict) and bool(model.get("mirror", False))
 
+    @property
+    def film_check(self) -> npt.NDArray[np.float32] | None:
+        """What the network in integers makes of some pictures (models/network.py) on a processor that computes right.
+
+        Of weights whose film is looked at by another network than photos are; None: it is the same one, rounded.
+
+        Raises:
+            WeightsError: it is no table of numbers.
+        """
+        model = self.record.get("model")
+        if not isinstance(model, dict) or "film_check" not in model:
+            return None
+        try:
+            found = np.array(model["film_check"], np.float32)
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"{self.record_path}: film_check is no table ({error}); reinstall it") from None
+        if found.ndim != 2 or not np.isfinite(found).all():
+            raise WeightsError(f"{self.record_path}: film_check has shape {found.shape}, expected (n, d); reinstall it")
+        return found
+
 
 def shipped_folder() -> Path:
     """Where the weights lie: inside the installed package, or in the checkout of an editable install."""

@@ -1,6 +1,7 @@
 """train: face packs + the name of a recipe + changes to its settings -> weights (K bits), a line for every report."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from dhhcli.errors import UsageError
 from dhhcli.research.baselines.deep.train import run_method, settings_of
 from dhhcli.research.training.dhh import Plan, run
 from dhhcli.research.training.engine.settings import change
+from dhhcli.research.training.from_sface.distil import DistilSettings
+from dhhcli.research.training.from_sface.run import SfaceSettings, run_sface
 from dhhcli.research.training.paper import PaperSettings, run_paper
 
 
@@ -30,7 +33,7 @@ def train_by(
     patience: int = 0,
     **rest: Any,
 ) -> Iterator[str]:
-    """Train by the recipe of that name, "dhh" or "paper", or a rival ``method`` (research/baselines/deep/train.py).
+    """Train by the recipe "dhh", "sface" or "paper", or a rival ``method`` (research/baselines/deep/train.py).
 
     None: as long as the recipe says. ``rest``: see ``run``.
 
@@ -55,6 +58,21 @@ def train_by(
     if features_of is not None or hold_out:
         raise UsageError(f"{'--features-of' if features_of else '--hold-out'}: for the rivals (--method); leave it out")
     rest["name"] = name or "dhh"
+    if recipe == "sface":
+        for option, given in {
+            "--hash-steps": hash_steps is not None,
+            "--joint-steps": joint_steps is not None,
+            "--patience": bool(patience),
+            "a second --data": len(data) > 1,
+        }.items():
+            if given:
+                raise UsageError(f"{option}: the recipe sface has no such thing; leave it out")
+        if start_from is None:
+            raise UsageError("--recipe sface starts from SFace: give --backbone-from, made by tools/make_sface.py")
+        wanted = SfaceSettings(seed=seed, lengths=tuple(sorted(set(lengths))), distil=DistilSettings(seed=seed))
+        if backbone_steps is not None:
+            wanted = replace(wanted, distil=replace(wanted.distil, steps=backbone_steps))
+        return run_sface(data[0], start_from, out, change(wanted, changes), **rest)
     if recipe == "paper":
         for option, given in {
             "--hash-steps": hash_steps is not None,
@@ -69,6 +87,6 @@ def train_by(
         ]
         return run_paper(data, out, every, **rest)
     if recipe != "dhh":
-        raise UsageError(f"--recipe {recipe}: no such recipe; there are dhh, paper")
+        raise UsageError(f"--recipe {recipe}: no such recipe; there are dhh, sface, paper")
     plan = Plan.of(lengths, seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
     return run(data, out, change(plan, changes), start_from=start_from, patience=patience, **rest)

@@ -15,6 +15,7 @@ from dhhcli.errors import PackError
 from dhhcli.models.calibration import PRIOR, Calibration, from_record, to_record
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import HashLayers
+from dhhcli.models.network import quick_extractor
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 from dhhcli.research.calibration.curve_fit import fit_curve, how_alike
 from dhhcli.research.calibration.held_out import PHOTOS, Bin, HeldOut, held_out
@@ -91,7 +92,8 @@ def calibrate_weights(
         backbone = (str(weights.record["files"]["onnx"]["sha256"]), weights.mirror)
         if backbone not in known:
             extract = FeatureExtractor(weights.onnx_path, threads=os.cpu_count() or 1)
-            known[backbone] = material(faces, extract, np.random.default_rng(seed), mirror=weights.mirror)
+            film = quick_extractor(weights, extract, os.cpu_count() or 1)
+            known[backbone] = material(faces, extract, np.random.default_rng(seed), film=film, mirror=weights.mirror)
         done = calibrate(known[backbone], own, np.random.default_rng(seed), prior=prior, name=weights.name)
         part = done.record(pack_path.name, len(np.unique(faces.identity)))
         from_record({"calibration": part}, weights.bits, weights.record_path)  # what cannot be read is not written

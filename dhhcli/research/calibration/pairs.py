@@ -42,12 +42,22 @@ class Material:
     track_rows: Ints  # (t, 6); of film the first frame's stands for all
 
 
-def material(faces: FacePack, extract: Extract, rng: np.random.Generator, *, mirror: bool = False) -> Material:
-    """Stills and imitated tracks of everybody in a pack; ``mirror``: stills are looked at from both sides.
+def material(
+    faces: FacePack,
+    extract: Extract,
+    rng: np.random.Generator,
+    *,
+    film: Extract | None = None,
+    mirror: bool = False,
+) -> Material:
+    """Stills and imitated tracks of everybody in a pack.
+
+    ``extract`` looks at stills, from both sides where ``mirror``; ``film`` at tracks, default ``extract``.
 
     Raises:
         PackError: fewer than 20 people have two photos.
     """
+    look = film or extract
     still_rows: list[int] = []
     track_rows: list[tuple[int, ...]] = []
     tracks: list[npt.NDArray[np.float32]] = []
@@ -55,7 +65,7 @@ def material(faces: FacePack, extract: Extract, rng: np.random.Generator, *, mir
 
     def add(rows: Sequence[int], crops: npt.NDArray[np.uint8]) -> None:
         track_rows.append(tuple(rows))
-        tracks.append(extract(crops))
+        tracks.append(look(crops))
 
     for person in np.unique(faces.identity):
         own = faces.identity == person
@@ -68,8 +78,8 @@ def material(faces: FacePack, extract: Extract, rng: np.random.Generator, *, mir
         if len(rows) >= PHOTOS_A_SET:
             photos = rows[-PHOTOS_A_SET:]
             add(photos, imitate_shot(faces.pictures[photos], rng, side=_side(rng)))
-        for film in rng.permutation(films)[:TRACKS]:
-            frames = np.flatnonzero(own & (faces.track == film))
+        for one in rng.permutation(films)[:TRACKS]:
+            frames = np.flatnonzero(own & (faces.track == one))
             kept = frames[np.linspace(0, len(frames) - 1, min(len(frames), FRAMES[-1])).round().astype(int)]
             add([int(kept[0])], np.stack([centre(picture) for picture in faces.pictures[kept]]))
     if several < LEAST_PEOPLE:

@@ -106,6 +106,22 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
     return FacePack(path, pictures, identity[index], names, face_px[index], teacher[index], track[index])
 
 
+def read_column(path: Path, name: str) -> npt.NDArray[np.float32] | None:
+    """Another column of a pack (n, e), such as a second teacher's features; None where it has none.
+
+    Raises:
+        PackError: it is not a row of finite numbers for each crop.
+    """
+    with h5py.File(path, "r") as file:
+        if name not in file:
+            return None
+        found = np.asarray(file[name][:], np.float32)
+        crops = len(file["identity"])
+    if found.ndim != 2 or len(found) != crops or not np.isfinite(found).all():
+        raise PackError(f"{path}: {name} is {found.shape}; expected finite numbers ({crops}, e)")
+    return found
+
+
 def _text(name: Any) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 

@@ -89,8 +89,8 @@ def _by_protocol(
     for one in loaded:
         mirror = one.weights.mirror
 
-        def named(extract: Extract, mirror: bool = mirror) -> ProtocolFeatures:
-            return protocol_features(faces, people, extract, mirror=mirror)
+        def named(extract: Extract, film: Extract, mirror: bool = mirror) -> ProtocolFeatures:
+            return protocol_features(faces, people, extract, film=film, mirror=mirror)
 
         features = backbones.once(one.weights, "protocol", named)
         stills = backbones.once(one.weights, "stills", _still_rows(faces, rows, mirror=mirror))
@@ -135,8 +135,8 @@ def _stills(faces: FacePack, loaded: Sequence[Loaded], backbones: Backbones, ran
     return Evaluation(tuple(found), tuple(pairs))
 
 
-def _still_rows(faces: FacePack, rows: npt.NDArray[np.int64], *, mirror: bool) -> Callable[[Extract], Floats]:
-    def compute(extract: Extract) -> Floats:
+def _still_rows(faces: FacePack, rows: npt.NDArray[np.int64], *, mirror: bool) -> Callable[[Extract, Extract], Floats]:
+    def compute(extract: Extract, _film: Extract) -> Floats:
         return still_features(extract, np.stack([centre(faces.pictures[row]) for row in rows]), mirror=mirror)
 
     return compute

@@ -1,7 +1,7 @@
 """protocol: weights + face pack + protocol -> retrieval figures of codes, of the features behind them, of chance.
 
 Per person the protocol names stills (queries), sets (several photos: a hard video) and shots (one photo each, expanded
-to 20 frames by augmentation.py with the row number as seed). Everything runs on the network and the numpy layers that
+to 20 frames by augmentation.py with the row number as seed). Everything runs on the networks and the numpy layers that
 ``encode`` and ``query`` run, so the figures are those of what ships.
 """
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dhhcli.models.binary_codes import hamming, pack
 from dhhcli.models.extractor import Extract, FeatureExtractor, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
+from dhhcli.models.network import quick_extractor
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, read_pack
@@ -61,19 +62,33 @@ class Score:
 
 
 def protocol_features(
-    faces: FacePack, people: tuple[Person, ...], extract: Extract, *, mirror: bool = False
+    faces: FacePack,
+    people: tuple[Person, ...],
+    extract: Extract,
+    *,
+    film: Extract | None = None,
+    mirror: bool = False,
 ) -> ProtocolFeatures:
-    """Run the network over a protocol; ``mirror``: stills are looked at from both sides (models/extractor.py)."""
+    """Run the networks over a protocol.
+
+    Args:
+        faces: what ``people`` name rows of.
+        people: of the protocol.
+        extract: the network that looks at photos.
+        film: the one that looks at film, sets and shots; default ``extract``.
+        mirror: stills are looked at from both sides (models/extractor.py).
+    """
+    film = film or extract
     still_rows = [row for person in people for row in person.queries]
     sets = [(person.identity, photos) for person in people for photos in person.sets]
     shots = [(person.identity, row) for person in people for row in person.shots]
     return ProtocolFeatures(
         stills=still_features(extract, np.stack([centre(faces.pictures[row]) for row in still_rows]), mirror=mirror),
         still_people=np.array([person.identity for person in people for _ in person.queries]),
-        sets=tuple(extract(np.stack([centre(faces.pictures[row]) for row in photos])) for _, photos in sets),
+        sets=tuple(film(np.stack([centre(faces.pictures[row]) for row in photos])) for _, photos in sets),
         set_people=np.array([identity for identity, _ in sets]),
         shots=tuple(
-            extract(imitate_frames(faces.pictures[row], SHOT_FRAMES, np.random.default_rng(row))) for _, row in shots
+            film(imitate_frames(faces.pictures[row], SHOT_FRAMES, np.random.default_rng(row))) for _, row in shots
         ),
         shot_people=np.array([identity for identity, _ in shots]),
     )
@@ -167,7 +182,8 @@ def evaluate(pack_path: Path, protocol_path: Path, weights_name: str | None = No
     weights = load_weights(resolve_weights(weights_name))
     extract = FeatureExtractor(weights.onnx_path, threads=os.cpu_count() or 1)
     layers = load_hash_layers(weights)
-    features = protocol_features(faces, people, extract, mirror=weights.mirror)
+    film = quick_extractor(weights, extract, os.cpu_count() or 1)
+    features = protocol_features(faces, people, extract, film=film, mirror=weights.mirror)
     return all_scores(features, layers, homogeneous=is_homogeneous(weights), seed=seed)
 
 

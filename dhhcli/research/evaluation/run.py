@@ -133,7 +133,7 @@ def evaluate_folder(folder: Path, names: Sequence[str] = (), rank: Rank = Rank.s
         stills = backbones.once(one.weights, "stills", partial(stills_of, faces.stills, one.weights.mirror))
         tracks: tuple[Floats, ...] = ()
         if faces.tracks:
-            frames = backbones.once(one.weights, "tracks", lambda extract: extract(np.concatenate(faces.tracks)))
+            frames = backbones.once(one.weights, "tracks", lambda _photo, film: film(np.concatenate(faces.tracks)))
             tracks = tuple(np.split(frames, ends))
         kinds = {
             "codes": (hash_stills(one.layers, stills), hash_tracks(one.layers, tracks)),

@@ -104,8 +104,10 @@ class SessionFeatures:
     track_people: npt.NDArray[np.int64]
 
 
-def session_features(faces: FacePack, sessions: Sessions, extract: Extract, *, mirror: bool) -> SessionFeatures:
-    """Run the network over all of it."""
+def session_features(
+    faces: FacePack, sessions: Sessions, extract: Extract, film: Extract, *, mirror: bool
+) -> SessionFeatures:
+    """Run the networks over all of it: ``extract`` looks at photos, ``film`` at frames."""
 
     def crops(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         return np.stack([centre(faces.pictures[row]) for row in rows])
@@ -113,7 +115,7 @@ def session_features(faces: FacePack, sessions: Sessions, extract: Extract, *, m
     return SessionFeatures(
         still_features(extract, crops(sessions.stills), mirror=mirror),
         sessions.still_people,
-        tuple(extract(crops(rows)) for rows in sessions.tracks),
+        tuple(film(crops(rows)) for rows in sessions.tracks),
         sessions.track_people,
     )
 

@@ -18,6 +18,7 @@ from dhhcli.base.atomic_write import write_atomically
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.extractor import Extract, FeatureExtractor, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills
+from dhhcli.models.network import quick_extractor
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.protocol import is_homogeneous
@@ -86,17 +87,19 @@ class Backbones:
     """Networks by the SHA-256 of their files, and what was computed with each."""
 
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    _networks: dict[str, Extract] = field(default_factory=dict)
+    _networks: dict[str, tuple[Extract, Extract]] = field(default_factory=dict)
     _computed: dict[tuple[str, bool, str], Any] = field(default_factory=dict)
 
-    def once(self, weights: Weights, what: str, compute: Callable[[Extract], T]) -> T:
-        """``compute`` with the backbone of some weights, or what it returned for the same backbone before."""
-        digest = str(weights.record["files"]["onnx"]["sha256"])
+    def once(self, weights: Weights, what: str, compute: Callable[[Extract, Extract], T]) -> T:
+        """``compute`` with what looks at photos and at film, or what it returned for the same networks before."""
+        files = weights.record["files"]
+        digest = " ".join(str(files[part]["sha256"]) for part in ("onnx", "int8") if part in files)
         key = digest, weights.mirror, what
         if key not in self._computed:
             if digest not in self._networks:
-                self._networks[digest] = FeatureExtractor(weights.onnx_path, threads=self.threads)
-            self._computed[key] = compute(self._networks[digest])
+                exact = FeatureExtractor(weights.onnx_path, threads=self.threads)
+                self._networks[digest] = exact, quick_extractor(weights, exact, self.threads)
+            self._computed[key] = compute(*self._networks[digest])
         found: T = self._computed[key]
         return found
 
@@ -126,7 +129,7 @@ def pairs_lines(one: Loaded, features: Floats, people: npt.NDArray[np.integer]) 
     return [PairsLine(one.name, name, **asdict(figures)) for name, figures in both if figures]
 
 
-def stills_of(crops: npt.NDArray[np.uint8], mirror: bool, extract: Extract) -> Floats:
+def stills_of(crops: npt.NDArray[np.uint8], mirror: bool, extract: Extract, _film: Extract) -> Floats:
     return still_features(extract, crops, mirror=mirror)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import hash_stills, hash_tracks
+from dhhcli.models.network import quick_extractor
 from dhhcli.models.weights import Weights
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack, read_pack
@@ -82,4 +83,5 @@ class Validation:
     def features(self, weights: Weights) -> ProtocolFeatures:
         """Features of the whole protocol by the network as it ships."""
         extract = FeatureExtractor(weights.onnx_path, threads=torch.get_num_threads())
-        return protocol_features(self.faces, self.people, extract, mirror=weights.mirror)
+        film = quick_extractor(weights, extract, torch.get_num_threads())
+        return protocol_features(self.faces, self.people, extract, film=film, mirror=weights.mirror)

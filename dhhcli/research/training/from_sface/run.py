@@ -1,0 +1,202 @@
+"""run: SFace + faces that everybody may use (one picture a person will do) -> weights, in stages that leave files.
+
+1. ``teachers.safetensors``: what SFace makes of the clean pictures (distil.py);
+2. ``start.safetensors``: SFace without its PReLUs (networks/relu.py);
+3. ``distil.safetensors``: the network for film, trained (distil.py);
+
+then the hash layers of every length in closed form (hash_start.py) and the weights (publish.py): photos are looked at
+by SFace itself (NAME.onnx), film by the trained network in integers (NAME-int8.onnx).
+"""
+
+import hashlib
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from dhhcli.base.onnx_session import start_session
+from dhhcli.base.version import __version__
+from dhhcli.errors import TrainingError, UsageError
+from dhhcli.models.network import check_pictures
+from dhhcli.research.datasets.augmentation import centre, imitate_frames
+from dhhcli.research.datasets.degradation import degrade
+from dhhcli.research.datasets.pack import FacePack, fingerprint, read_column, read_pack
+from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
+from dhhcli.research.training.engine.log import Log
+from dhhcli.research.training.engine.plot import plot_log
+from dhhcli.research.training.export import crops_to_onnx, in_halves
+from dhhcli.research.training.from_sface.distil import DistilSettings, Teachers, ask_teachers, distil, look
+from dhhcli.research.training.from_sface.hash_start import start_layers
+from dhhcli.research.training.networks.laid_out import LaidOut
+from dhhcli.research.training.networks.mobile_face import NATIVE, MobileFace
+from dhhcli.research.training.networks.relu import equalise, without_slopes
+from dhhcli.research.training.publish import dhh_record, write_layers
+from dhhcli.research.training.quantise import film_to_int8
+from dhhcli.research.training.validation import Validation
+
+SECOND = "retail"  # column of a pack: another network's features of the pictures
+
+
+@dataclass(frozen=True)
+class SfaceSettings:
+    """Of all stages; written into the record of the weights."""
+
+    seed: int = 0
+    fitted_on: int = 384  # crops that the ReLUs are fitted on
+    shots: int = 512  # imitated, that the track layer is scaled on
+    frames: int = 4  # of each
+    ranged_on: int = 512  # crops that set the ranges of integers
+    eps: float = 0.3  # of the log-covariance
+    lengths: tuple[int, ...] = (128,)  # of the codes, bits
+    distil: DistilSettings = field(default_factory=DistilSettings)
+
+
+def read_sface(path: Path) -> MobileFace:
+    """SFace as ``tools/make_sface.py`` writes it.
+
+    Raises:
+        TrainingError: the file is missing, or holds something else.
+    """
+    net = MobileFace(NATIVE)
+    try:
+        net.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise TrainingError(f"{path}: not SFace as tools/make_sface.py writes it ({words}); make it anew") from None
+    return net.eval()
+
+
+def teachers_of(
+    net: MobileFace, faces: FacePack, second: np.ndarray[Any, Any] | None, path: Path, stamp: dict[str, Any]
+) -> Teachers:
+    """What is asked for of every face; computed once, then read."""
+    stored = read_tensors(path, stamp)
+    if stored is None:
+        found = ask_teachers(net, faces.pictures, second, bf16=False)
+        stored = {"sface": found.sface, "length": found.length, "scale": torch.tensor(found.scale)}
+        if found.second is not None:
+            stored["second"] = found.second
+        save_stage(path, stored, stamp)
+    return Teachers(stored["sface"], stored["length"], float(stored["scale"]), stored.get("second"))
+
+
+def started(net: MobileFace, faces: FacePack, settings: SfaceSettings, path: Path, stamp: dict[str, Any]) -> MobileFace:
+    """SFace without its PReLUs, fitted on mildly degraded faces; computed once, then read."""
+    stored = read_tensors(path, stamp)
+    if stored is None:
+        rng = np.random.default_rng([settings.seed, 21])
+        rows = rng.choice(len(faces), min(len(faces), settings.fitted_on), replace=False)
+        crops = np.stack([degrade(faces.pictures[row], rng, 0.5) for row in rows])
+        made = without_slopes(net, torch.from_numpy(crops), torch.Generator().manual_seed(settings.seed))
+        stored = made.state_dict()
+        save_stage(path, stored, stamp)
+    made = MobileFace(net.side)
+    made.load_state_dict(stored)
+    made.set_keep(0.0)
+    return made
+
+
+def run_sface(
+    data: Path,
+    start_from: Path,
+    out: Path,
+    settings: SfaceSettings,
+    *,
+    name: str = "dhh",
+    validate: Path | None = None,
+    protocol: Path | None = None,
+    terms: str = "not stated",
+    threads: int | None = None,
+) -> Iterator[str]:
+    """Train, or go on training, in folder ``out``; yields a line for every report.
+
+    Raises:
+        PackError: the pack or the protocol cannot be read.
+        TrainingError: ``start_from`` is not SFace, or ``out`` holds a run with other settings or data.
+        UsageError: ``validate`` without ``protocol``, or the other way round.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if bool(validate) != bool(protocol):
+        raise UsageError("--validate and --protocol go together: people to measure on, and how")
+    validation = Validation.read(validate, protocol) if validate and protocol else None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
+    net, faces = read_sface(start_from), read_pack(data)
+    second = read_column(data, SECOND)
+    stamp: dict[str, Any] = {
+        "data": fingerprint(faces),
+        "start_from": hashlib.sha256(start_from.read_bytes()).hexdigest(),
+        "seed": settings.seed,
+        "fitted_on": settings.fitted_on,
+    }
+    log = Log(out / "log.jsonl", kept=True)
+    yield f"{len(faces)} faces, {'one teacher' if second is None else 'two teachers'}"
+    teachers = teachers_of(net, faces, second, out / "teachers.safetensors", stamp)
+    student = started(net, faces, settings, out / "start.safetensors", stamp)
+    stamp |= {"distil": asdict(settings.distil)}
+    for report in distil(student, net, faces, teachers, settings.distil, out, stamp=stamp):
+        if report.losses:
+            yield log.write(report.stage, report.step, report.steps, report.losses)
+    if log.path.is_file():
+        plot_log(log.path, out / "training.png")
+    training = {
+        "data": [{"file": data.name, "crops": len(faces)}],
+        "crops": len(faces),
+        "terms": terms,
+        "settings": stamp | {"sface": asdict(settings)},
+        "start": "SFace (face_recognition_sface_2021dec of OpenCV Zoo, Apache-2.0) by tools/make_sface.py; its authors "
+        "have not said what it was trained on",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "dhh": __version__,
+        "torch": str(torch.__version__),
+        "machine": platform.machine(),
+    }
+    yield from publish(net, student.eval(), faces, teachers, settings, out, name, training, validation)
+
+
+def publish(
+    net: MobileFace,
+    student: MobileFace,
+    faces: FacePack,
+    teachers: Teachers,
+    settings: SfaceSettings,
+    out: Path,
+    name: str,
+    training: dict[str, Any],
+    validation: Validation | None,
+) -> Iterator[str]:
+    """Both networks and the hash layers -> weights; yields a line for every figure."""
+    rng = np.random.default_rng([settings.seed, 22])
+    rows = rng.choice(len(faces), min(len(faces), settings.ranged_on), replace=False)
+    poor = np.stack([degrade(faces.pictures[row], rng, 0.8) for row in rows])
+    equalise(student, torch.from_numpy(poor[:64]))
+    clean = np.stack([centre(faces.pictures[row]) for row in rows])
+    film = LaidOut(student, float(look(student, clean, bf16=False).norm(dim=1).mean()))
+    onnx = in_halves(crops_to_onnx(LaidOut(net, teachers.scale)))
+    int8 = film_to_int8(crops_to_onnx(film), poor)
+    rows = rng.choice(len(faces), min(len(faces), settings.shots), replace=False)
+    frames = np.concatenate([imitate_frames(faces.pictures[row], settings.frames, rng) for row in rows])
+    shots = film.lay_out(look(student, frames, bf16=False)).reshape(len(rows), settings.frames, -1)
+    layers = start_layers(
+        teachers.sface, teachers.second, shots, settings.lengths, eps=settings.eps, seed=settings.seed
+    )
+    record = dhh_record(layers[settings.lengths[0]], training, homogeneous=True, mirror=True)
+    record["model"] |= {"backbone": "sface", "film_check": check_of(int8)}
+    yield from write_layers(out, name, layers, onnx, record, validation, int8=int8)
+
+
+def check_of(int8: bytes) -> list[list[float]]:
+    """What the network in integers gives for ``check_pictures``, computed in floats, rounded."""
+    session = start_session(int8, severity=4, integers=False)
+    found = session.run(None, {session.get_inputs()[0].name: check_pictures()})[0]
+    return [[round(float(value), 3) for value in row] for row in found]
