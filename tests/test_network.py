@@ -8,11 +8,12 @@ import numpy.typing as npt
 import pytest
 from synthetic import astronaut, grace_hopper
 
+from dhhcli.errors import WeightsError
 from dhhcli.faces.alignment import align
 from dhhcli.faces.detector import FaceDetector
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.network import load_network, quick_extractor
-from dhhcli.models.weights import load_weights, resolve_weights
+from dhhcli.models.weights import Weights, load_weights, resolve_weights
 
 WEIGHTS = load_weights(resolve_weights("dhh-48"))
 
@@ -27,14 +28,18 @@ def likeness(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDAr
 
 
 def test_integers_see_the_faces_that_float32_sees(exact: FeatureExtractor) -> None:
+    """The network for film, in integers and in floats, and SFace, which looks at photos: one space."""
     quick = quick_extractor(WEIGHTS, exact)
     assert quick is not exact
     assert quick.size == exact.size
+    assert WEIGHTS.int8_path is not None
+    floats = FeatureExtractor(WEIGHTS.int8_path, integers=False)
     crops = np.stack([align(p, FaceDetector().detect(p)[0].landmarks) for p in (astronaut(), grace_hopper())])
-    a, b = exact(crops), quick(crops)
-    assert not np.array_equal(a, b)
-    assert likeness(a, b).min() > 0.99
-    assert likeness(a, b[::-1]).max() < 0.9
+    a, b, c = (extract(crops)[:, :-1] for extract in (exact, quick, floats))
+    assert not np.array_equal(b, c)
+    assert likeness(b, c).min() > 0.97
+    assert likeness(a, b).min() > 0.85
+    assert likeness(a, b[::-1]).max() < 0.4
 
 
 def test_film_gets_the_quick_one_and_photos_the_exact_one() -> None:
@@ -47,9 +52,16 @@ def test_older_weights_have_none(exact: FeatureExtractor) -> None:
     assert quick_extractor(replace(WEIGHTS, int8_path=None), exact) is exact
 
 
+def one_network() -> Weights:
+    """The same weights as if film were looked at by the network for photos, rounded."""
+    model = {key: value for key, value in WEIGHTS.record["model"].items() if key != "film_check"}
+    return replace(WEIGHTS, record=WEIGHTS.record | {"model": model})
+
+
 def test_a_gpu_gains_nothing_by_it(exact: FeatureExtractor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FeatureExtractor, "on_gpu", True)
-    assert quick_extractor(WEIGHTS, exact) is exact
+    assert quick_extractor(one_network(), exact) is exact
+    assert quick_extractor(WEIGHTS, exact) is not exact  # another network: its codes are the same everywhere
 
 
 def test_integers_that_come_out_otherwise_are_not_used(
@@ -62,12 +74,33 @@ def test_integers_that_come_out_otherwise_are_not_used(
 
     called = FeatureExtractor.__call__
     monkeypatch.setattr(FeatureExtractor, "__call__", clipped)
-    assert quick_extractor(WEIGHTS, exact) is exact
+    assert quick_extractor(one_network(), exact) is exact
+    made: list[bool] = []
+    plain = FeatureExtractor.__init__
+
+    def noted(self: FeatureExtractor, path: Path, threads: int = 1, *, integers: bool = True) -> None:
+        made.append(integers)
+        plain(self, path, threads, integers=integers)
+
+    monkeypatch.setattr(FeatureExtractor, "__init__", noted)
+    assert quick_extractor(WEIGHTS, exact) is not exact
+    assert made == [True, False]  # the network for film, computed in floats
+
+
+@pytest.mark.parametrize("check", ["much", [[1.0, float("nan")]], [1.0, 2.0]])
+def test_a_check_that_is_no_table_is_refused(exact: FeatureExtractor, check: object) -> None:
+    record = WEIGHTS.record | {"model": WEIGHTS.record["model"] | {"film_check": check}}
+    with pytest.raises(WeightsError, match="film_check"):
+        quick_extractor(replace(WEIGHTS, record=record), exact)
+
+
+def test_a_check_of_another_network_is_refused(exact: FeatureExtractor) -> None:
+    record = WEIGHTS.record | {"model": WEIGHTS.record["model"] | {"film_check": [[1.0, 2.0]]}}
+    with pytest.raises(WeightsError, match=r"film_check \(1, 2\), its network gives \(4, 129\)"):
+        quick_extractor(replace(WEIGHTS, record=record), exact)
 
 
 def test_the_file_must_be_a_network(exact: FeatureExtractor, tmp_path: Path) -> None:
-    from dhhcli.errors import WeightsError
-
     (tmp_path / "x.onnx").write_bytes(b"no network")
     with pytest.raises(WeightsError, match=r"x\.onnx: not a network"):
         quick_extractor(replace(WEIGHTS, int8_path=tmp_path / "x.onnx"), exact)
