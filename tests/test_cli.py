@@ -81,7 +81,8 @@ def test_the_right_person_comes_first(encoded: Path, sample: Sample, dhh: Run, w
     assert set(found) == right | wrong  # a shot with faces, once each; shots of nobody not at all
     assert set(found[: len(right)]) == right
     assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
-    assert [int(row["distance"]) for row in rows] == sorted(int(row["distance"]) for row in rows)
+    sure = [float(row["confidence"]) for row in rows]
+    assert sure == sorted(sure, reverse=True)
 
 
 def test_rows_carry_exact_times(encoded: Path, sample: Sample, dhh: Run) -> None:
@@ -126,7 +127,9 @@ def test_confidence_falls_down_the_list_and_limits_cut_its_end(encoded: Path, sa
         ("--max-false-rate", "0.01", sum(rate <= 0.01 for rate in false_rate)),
         ("--max-false-rate", "1", len(rows)),
     ):
-        assert rows_of(dhh("query", sample.photos[0], "--codes", encoded, option, limit)) == rows[:kept]
+        found = rows_of(dhh("query", sample.photos[0], "--codes", encoded, option, limit))
+        # tracks: those no farther than the last row, which is nearer here
+        assert [row | {"tracks": ""} for row in found] == [row | {"tracks": ""} for row in rows[:kept]]
 
 
 def test_nobody_within_the_limits_is_said(encoded: Path, sample: Sample, dhh: Run) -> None:

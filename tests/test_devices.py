@@ -148,7 +148,7 @@ main()
 
 
 @pytest.mark.parametrize("method", ["ddah", "dsh", "cvh"])
-def test_torchrun_trains_rivals(method: str, tmp_path: Path, dhh: Callable[..., Result]) -> None:
+def test_torchrun_trains_rivals(method: str, tmp_path: Path, dhh: Callable[..., Result], full_weights: Path) -> None:
     """A network of its own; a layer, then with its backbone; a method that only one process has work with."""
     from safetensors.torch import load_file
     from synthetic import write_pack
@@ -164,7 +164,7 @@ def test_torchrun_trains_rivals(method: str, tmp_path: Path, dhh: Callable[..., 
         "cvh": [],
     }[method]
     if method != "ddah":
-        words += ["--features-of", "dhh-12"]
+        words += ["--features-of", str(full_weights) if method == "dsh" else "dhh-12"]  # one with a backbone to train
 
     launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

@@ -191,7 +191,7 @@ def test_nothing_hidden_holds_codes(rng: np.random.Generator, path: Path, monkey
     code = videos["a"].codes[1].tobytes()
     for killed in ("build", "forget"):
         with monkeypatch.context() as patch:
-            dies_at(patch, 1)
+            dies_at(patch, 2)
             with pytest.raises(Killed):
                 build(path, "flat", np.random.default_rng(0))
         left = {file.name for file in path.parent.iterdir()} - {"codes.h5", "codes.h5.lock"}

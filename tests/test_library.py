@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime
@@ -139,7 +139,8 @@ def test_encoding_that_is_given_up_keeps_what_is_finished(sample: Sample, tmp_pa
 
 def test_encode_with_weights_of_ones_own(sample: Sample, other_weights: Path, tmp_path: Path) -> None:
     library = Library(tmp_path / "other.h5", weights=other_weights)
-    assert [type(event) for event in library.encode(sample.photos[0])] == [Encoded]
+    cv2.imwrite(str(tmp_path / "p.png"), cv2.imread(str(sample.photos[0])))  # no copy: other bytes
+    assert [type(event) for event in library.encode(tmp_path / "p.png")] == [Encoded]
     (hit,) = library.search(sample.photos[0])
     assert (hit.bits, hit.distance, hit.confidence) == (32, 0, None)
     with pytest.raises(WeightsError, match="not shipped"):
@@ -180,7 +181,7 @@ def test_search_finds_what_the_command_line_finds(library: Library, sample: Samp
     names = {"start": "start_timecode", "end": "end_timecode", "face_at": "face_timecode"}
     for hit, row in zip(hits, said, strict=True):
         assert isinstance(hit, dhhcli.Hit)
-        for column in set(row) - {"start_seconds", "end_seconds"}:
+        for column in set(row) - {"start_seconds", "end_seconds", "track_id"}:
             found = getattr(hit, names.get(column, column))
             assert (str(found) if column == "video" else list(found) if column == "box" else found) == row[column]
         assert (float(hit.start or 0), float(hit.end or 0)) == (row["start_seconds"], row["end_seconds"])
@@ -215,9 +216,11 @@ def test_times_are_exact(tmp_path: Path) -> None:
 
 def test_a_photo_has_no_time(sample: Sample, tmp_path: Path) -> None:
     library = Library(tmp_path / "codes.h5")
-    list(library.encode([sample.film, *sample.photos]))
+    cv2.imwrite(str(tmp_path / "p.png"), cv2.imread(str(sample.photos[0])))  # no copy: other bytes
+    list(library.encode([sample.film, *sample.photos, tmp_path / "p.png"]))
+    assert sample.photos[0] not in {hit.video for hit in library.search(sample.photos[0])}  # it asks
     best, *rest = library.search(sample.photos[0], thumbnails=True)
-    assert (best.video, best.distance) == (sample.photos[0], 0)
+    assert (best.video, best.distance) == (tmp_path / "p.png", 0)
     assert (best.confidence or 0) > 0.9
     assert (best.start, best.end, best.face_at, best.start_pts, best.end_pts, best.face_pts) == (None,) * 6
     assert (best.start_timecode, best.end_timecode, best.face_timecode) == ("", "", "")
@@ -249,7 +252,12 @@ def test_who_is_asked_for_in_every_way(library: Library, sample: Sample) -> None
 def test_where_and_how_many(library: Library, sample: Sample) -> None:
     photo = sample.photos[0]
     every = library.search(photo, top=None)
-    assert library.search(photo, top=2) == library.search(photo, per_video=2) == every[:2]
+
+    def but_tracks(hits: Sequence[dhhcli.Hit]) -> list[dhhcli.Hit]:  # these depend on the last hit
+        return [replace(hit, tracks=0) for hit in hits]
+
+    two = but_tracks(every[:2])
+    assert but_tracks(library.search(photo, top=2)) == but_tracks(library.search(photo, per_video=2)) == two
     assert library.search(photo, within="film.mp4") == every
     assert library.search(photo, within=["*.mov", sample.film]) == every
     assert library.search(photo, within="day1/*.mov") == []
@@ -408,7 +416,7 @@ def test_errors_of_people_and_names(library: Library) -> None:
 
 
 def test_forget_erases_for_good(library: Library, sample: Sample, dhh: Run) -> None:
-    best = library.search(sample.photos[0])[0]
+    best = next(hit for hit in library.search(sample.photos[0]) if hit.shot == 2)  # she alone
     (would,) = library.forget(track=best.track, dry_run=True)
     (removed,) = library.forget(track=np.int64(best.track))  # type: ignore[arg-type]
     assert would == removed

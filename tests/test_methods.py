@@ -172,7 +172,7 @@ def test_fitted_methods_say_what_they_lack(dhh: Callable[..., Result], data: Pat
         (["her", "--data", "one.h5"], "one.h5: photos of two people or more are needed; give another pack with --data"),
         (["cvh", "--data", data / "train.h5", "--bits", "64"], "cvh: 64 bits of "),
         (["plmh", "--data", data / "train.h5", "--bits", "64"], "plmh: 64 bits of "),
-        (["ssh", "--data", data / "train.h5", "--bits", "128"], "ssh: 128 bits of 127 features"),
+        (["ssh", "--data", data / "train.h5", "--bits", "256"], "ssh: 256 bits of 128 features"),
         (["sh", "--data", data / "train.h5", "--recipe", "paper"], "--recipe paper: sh has no such thing"),
     ):
         result = dhh("train", "--out", "run", "--threads", "1", "--method", *words)

@@ -60,8 +60,9 @@ def test_the_wheel_holds_the_weights(tmp_path: Path) -> None:
 def test_shipped_weights_carry_terms_and_figures(record: Path) -> None:
     weights = load_weights(record)
     training = weights.record["training"]
-    assert "research" in training["terms"]
-    assert training["crops"] > 10_000
+    assert "public domain" in training["terms"]
+    assert "Apache-2.0" in training["start"]
+    assert training["crops"] > 5_000
     figures = {
         (f["representation"], f["query"], f["database"]): f["mean_ap"] for f in weights.record["metrics"]["figures"]
     }
@@ -72,4 +73,4 @@ def test_shipped_weights_carry_terms_and_figures(record: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     features = FeatureExtractor(weights.onnx_path)(crops)
     assert features.shape == (2, weights.record["model"]["features"])
-    np.testing.assert_allclose(features[:, -1], 1.0, atol=1e-5)
+    assert ((features[:, -1] > 0.1) & (features[:, -1] < 3)).all()  # how clear a picture is, where 1 is usual

@@ -358,11 +358,11 @@ def test_merge_joins_neighbours(ask: Run, collins: Path) -> None:
     sure = (collins, "--min-confidence", "0.5", "--in", "a.mp4")
     columns = ("--columns", "rank,shot,start,end,start_seconds,end_seconds,start_frame,end_frame,tracks,shots")
     assert ask(*sure, "--merge", "0", *columns).stdout.splitlines()[1:] == [
-        "1\t2\t00:00:01:15\t00:00:04:00\t1.600000\t4.000000\t40\t100\t1\t1",
-        "2\t6\t00:00:10:00\t00:00:15:05\t10.000000\t15.200000\t250\t380\t2\t2",
+        "1\t6\t00:00:10:00\t00:00:15:05\t10.000000\t15.200000\t250\t380\t2\t2",
+        "2\t2\t00:00:01:15\t00:00:04:00\t1.600000\t4.000000\t40\t100\t1\t1",
     ]
     assert ask(*sure, "--merge", "6", *columns).stdout.splitlines()[1:] == [
-        "1\t2\t00:00:01:15\t00:00:15:05\t1.600000\t15.200000\t40\t380\t3\t3",
+        "1\t6\t00:00:01:15\t00:00:15:05\t1.600000\t15.200000\t40\t380\t3\t3",
     ]
     assert ask(*sure, "--merge", "5.9", *columns).stdout == ask(*sure, "--merge", "0", *columns).stdout
     assert ask(*sure, "--merge", "-1").exit_code == 2
@@ -391,11 +391,11 @@ def test_a_joined_row_comes_back(ask: Run, collins: Path, dhh: Run, archive: Pat
 def test_columns_are_chosen_and_ordered(ask: Run, archive: Path, collins: Path) -> None:
     video = archive.parent / "may" / "a.mp4"
     words = (collins, "--in", "may", "-n", "1", "--columns", "start,rank,video")
-    assert ask(*words).stdout == f"start\trank\tvideo\n00:00:01:15\t1\t{video}\n"
-    assert ask(*words, "--json").stdout == f'{{"start": "00:00:01:15", "rank": 1, "video": "{video}"}}\n'
-    assert ask(*words, "-f", "csv").stdout_bytes == f"start,rank,video\r\n00:00:01:15,1,{video}\r\n".encode()
+    assert ask(*words).stdout == f"start\trank\tvideo\n00:00:10:00\t1\t{video}\n"
+    assert ask(*words, "--json").stdout == f'{{"start": "00:00:10:00", "rank": 1, "video": "{video}"}}\n'
+    assert ask(*words, "-f", "csv").stdout_bytes == f"start,rank,video\r\n00:00:10:00,1,{video}\r\n".encode()
     table = ask(*words, "-f", "table").stdout.split()
-    assert table[:5] == ["start", "rank", "video", "00:00:01:15", "1"]
+    assert table[:5] == ["start", "rank", "video", "00:00:10:00", "1"]
     assert ask(collins, "-n", "1", "-f", "table", "--columns", "distance,face_at").stdout.splitlines()[0] == (
         "distance  face at    "
     )

@@ -175,7 +175,7 @@ def test_whatever_a_reader_raises_is_that_files_line(
     folder = tmp_path / "films"
     films(folder, 3)
 
-    def encode_video(path: Path, _: object, *, fingerprint: str, **_rest: object) -> Any:
+    def encode_video(path: Path, *_: object, fingerprint: str, **_rest: object) -> Any:
         if path.stem == "01":
             raise error
         return encoded_video(np.random.default_rng(0), path.resolve(), fingerprint=fingerprint)

@@ -26,6 +26,7 @@ import numpy.typing as npt
 import onnx
 import onnx.version_converter
 
+import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.media.sample import portraits
 from dhhcli.research.training.quantise import quiet, to_int8

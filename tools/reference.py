@@ -35,7 +35,16 @@ STAGES = (
     ("Under all of it", ("base", "")),
     ("People to learn from", ("research/datasets",)),
     ("Figures", ("research/evaluation", "research/calibration")),
-    ("Training", ("research", "research/training", "research/training/engine", "research/training/networks")),
+    (
+        "Training",
+        (
+            "research",
+            "research/training",
+            "research/training/engine",
+            "research/training/networks",
+            "research/training/from_sface",
+        ),
+    ),
     (
         "Rivals",
         (

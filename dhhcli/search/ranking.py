@@ -202,8 +202,9 @@ class _Found:
 def _within(shard: Shard, measure: Measure, wanted: int, radius: float, rules: Rules, rank: Rank) -> _Found:
     ids = measure.candidates(radius)
     shots = shard.track_rows(ids)["shot"].astype(np.int64)
-    if rules.apart is not None:
-        kept = ~np.isin(shots, rules.apart)
+    if rules.apart is not None and len(rules.apart):
+        apart = np.sort(rules.apart)  # not np.isin, which brings numpy.ma, 6 ms
+        kept = apart[np.searchsorted(apart, shots).clip(max=len(apart) - 1)] != shots
         ids, shots = ids[kept], shots[kept]
     distances, scores = measure.measured(ids)  # (p, c)
     first, second = keys(rank, distances, scores)

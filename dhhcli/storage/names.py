@@ -135,7 +135,7 @@ def checked_name(text: str) -> str:
 def places_of(shard: Shard, rows: Rows) -> list[Place]:
     """Where some tracks (k,) of a shard are."""
     tracks = shard.track_rows(rows)
-    contents = {int(video): shard.video(int(video)).fingerprint for video in np.unique(tracks["video"])}
+    contents = {int(video): shard.video(int(video)).fingerprint for video in sorted(set(tracks["video"].tolist()))}
     return [
         Place(
             contents[int(track["video"])],

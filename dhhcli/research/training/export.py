@@ -74,6 +74,7 @@ def _with_size(onnx: bytes, network: nn.Module) -> bytes:
     size = model.graph.output[0].type.tensor_type.shape.dim[1]
     if size.HasField("dim_value"):
         return onnx
+    network.eval()  # the exporter has left it as it was
     with torch.no_grad():
         size.dim_value = network(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape[1]
     return bytes(model.SerializeToString())
