@@ -210,7 +210,7 @@ def check_model(shard: Shard, tag: ModelTag) -> None:
     Whether codes of frames are kept is of no account.
     """
     if not shard.tag.compares(tag):
-        raise ShardError(other_model("the codes file", shard.tag, tag))
+        raise ShardError(other_model(shard.where or "the codes file", shard.tag, tag))
 
 
 def merged(files: Sequence[ShardFile]) -> list[Tables]:
