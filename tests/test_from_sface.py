@@ -1,5 +1,6 @@
 """From SFace: poor frames, ReLUs in closed form, distillation that resumes, hash layers, a network for film."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -9,15 +10,19 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
+from synthetic import write_pack
+from typer.testing import Result
 
 from dhhcli.base.onnx_session import start_session
 from dhhcli.errors import TrainingError, UsageError
+from dhhcli.media.sample import Sample
 from dhhcli.models.hash_layers import hash_stills, hash_tracks
 from dhhcli.models.log_covariance import log_covariance
 from dhhcli.research.datasets.degradation import degrade, morph
 from dhhcli.research.datasets.pack import FacePack
 from dhhcli.research.train import train_by
 from dhhcli.research.training.engine import loop
+from dhhcli.research.training.engine.distributed import Devices
 from dhhcli.research.training.export import crops_to_onnx, in_halves
 from dhhcli.research.training.from_sface.agreement import agreement
 from dhhcli.research.training.from_sface.distil import (
@@ -34,6 +39,7 @@ from dhhcli.research.training.networks.mobile_face import MobileFace, Slope
 from dhhcli.research.training.networks.relu import equalise, without_slopes
 
 SIDE = 16  # pixels: the smallest network there is
+CPU = Devices(torch.device("cpu"))
 FEW = DistilSettings(steps=4, batch=6, bank=5, bf16=False)
 
 
@@ -134,7 +140,7 @@ def test_a_distillation_goes_on_as_if_it_had_never_stopped(tmp_path: Path, monke
         folder.mkdir(exist_ok=True)
         net = small_net(1, slope=0.0)
         net.set_keep(0.0)
-        for report in islice(distil(net, guide, pack, teachers, FEW, folder, stamp=asdict(FEW)), reports):
+        for report in islice(distil(net, guide, pack, teachers, FEW, folder, stamp=asdict(FEW), devices=CPU), reports):
             assert set(report.losses) == {"apart", "turned", "square", "cosine", "relations"}
         return net
 
@@ -185,6 +191,8 @@ def test_a_track_of_one_still_has_the_still_s_bits() -> None:
         vector = log_covariance(shots[0].numpy(), eps=0.3, divide=True)
         assert own.track_weight.shape == (bits, len(vector))
     assert still_weights(clean, None, 16, np.random.default_rng(1)).shape == (16, 12)
+    with pytest.raises(TrainingError, match="all alike"):
+        still_weights(clean[:1].expand(9, 12), None, 96, np.random.default_rng(1))
 
 
 def test_features_are_laid_out_by_their_length() -> None:
@@ -206,6 +214,36 @@ def test_weights_in_halves_compute_nearly_the_same() -> None:
     one, two = (start_session(model).run(None, {"crops": crops})[0] for model in (whole, halves))
     assert one.shape == (8, 129)
     assert np.abs(one - two).max() < 5e-3 * np.abs(one).max()
+
+
+def test_the_recipe_makes_weights_that_index_film(dhh: Callable[..., Result], sample: Sample, tmp_path: Path) -> None:
+    """From one command to an answer; SFace's place is taken by a network of its form that knows nothing."""
+    torch.manual_seed(0)
+    net = MobileFace(112)
+    for layer in (*net.layers, net.last):
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)  # else nothing is left after 27 layers
+    save_file(net.state_dict(), tmp_path / "s.safetensors")
+    write_pack(tmp_path / "free.h5", 6, 1, seed=0)
+    few = [word for name in ("fitted_on", "ranged_on", "shots") for word in ("--set", f"{name}=6")]
+    few += ["--set", "distil.batch=4", "--backbone-steps", "1", "--bits", "16", "--bits", "96", "--threads", "2"]
+    words = ["train", "--recipe", "sface", "--data", "free.h5", "--backbone-from", "s.safetensors", "--out", "run"]
+    words += few
+    result = dhh(*words)
+    assert result.exit_code == 0, result.stderr
+    assert "distil 1/1: " in result.stderr
+    assert {path.name for path in (tmp_path / "run").glob("dhh*")} == {
+        "dhh.onnx", "dhh-int8.onnx", "dhh-16.json", "dhh-16.safetensors", "dhh-96.json", "dhh-96.safetensors",
+    }  # fmt: skip
+    again = dhh(*words)
+    assert again.exit_code == 0, again.stderr
+    assert "distil" not in again.stderr  # done already
+    done = dhh("encode", sample.film, "--weights", "run/dhh-96.json", "--out", "codes.h5")
+    assert done.exit_code == 0, done.stderr
+    found = dhh("query", sample.photos[0], "--codes", "codes.h5", "--weights", "run/dhh-96.json")
+    assert found.exit_code == 0, found.stderr
+    other = dhh(*words, "--seed", "1")
+    assert (other.exit_code, "was made with other settings" in other.stderr) == (1, True)
 
 
 def test_what_the_recipe_cannot_do_is_said(tmp_path: Path) -> None:

@@ -63,7 +63,6 @@ def train_by(
             "--hash-steps": hash_steps is not None,
             "--joint-steps": joint_steps is not None,
             "--patience": bool(patience),
-            "a second --data": len(data) > 1,
         }.items():
             if given:
                 raise UsageError(f"{option}: the recipe sface has no such thing; leave it out")
@@ -72,7 +71,7 @@ def train_by(
         wanted = SfaceSettings(seed=seed, lengths=tuple(sorted(set(lengths))), distil=DistilSettings(seed=seed))
         if backbone_steps is not None:
             wanted = replace(wanted, distil=replace(wanted.distil, steps=backbone_steps))
-        return run_sface(data[0], start_from, out, change(wanted, changes), **rest)
+        return run_sface(data, start_from, out, change(wanted, changes), **rest)
     if recipe == "paper":
         for option, given in {
             "--hash-steps": hash_steps is not None,

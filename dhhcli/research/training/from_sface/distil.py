@@ -197,13 +197,13 @@ def distil(
     out: Path,
     *,
     stamp: dict[str, Any],
+    devices: Devices,
 ) -> Iterator[Report]:
-    """Train ``net`` in place, one process, on the CPU; resumes from ``out``/distil.safetensors.
+    """Train ``net`` in place, on the CPU, every process alike; resumes from ``out``/distil.safetensors.
 
     Raises:
         TrainingError: the checkpoint is damaged or was made with other settings, or the loss is no longer a number.
     """
     task = FilmStudent(net, guide, faces, teachers, settings)
-    devices = Devices(torch.device("cpu"))
     checkpoint = out / "distil.safetensors"
     yield from train_task(task, task, settings.steps, checkpoint, stamp, devices, clip=settings.clip)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dhhcli.errors import TrainingError
 from dhhcli.models.hash_layers import HashLayers
 from dhhcli.models.log_covariance import triangle
 from dhhcli.research.training.from_sface.agreement import agreement
@@ -21,11 +22,16 @@ from dhhcli.research.training.networks.log_covariance import log_covariance
 
 AGREED: Final = 64  # longest codes of the directions that two networks agree on
 POWER: Final = 0.25  # of their ratio of variance to residual
+LEAST: Final = 1e-3  # deviation of features of unit length along any direction, in the mean
 SPREAD: Final = 0.8  # deviation of what goes into the sigmoid: soft bits are then nearly linear in the feature
 
 
 def still_weights(features: Tensor, second: Tensor | None, bits: int, rng: np.random.Generator) -> Tensor:
-    """Weights (bits, d) of features (n, d) of unit length."""
+    """Weights (bits, d) of features (n, d) of unit length.
+
+    Raises:
+        TrainingError: they are all alike.
+    """
     d = features.shape[1]
     basis = torch.eye(d)
     if bits <= AGREED:
@@ -35,6 +41,11 @@ def still_weights(features: Tensor, second: Tensor | None, bits: int, rng: np.ra
     turns = [np.linalg.qr(rng.normal(size=(size, size)))[0] for _ in range(-(-bits // size))]
     weights = torch.from_numpy(np.concatenate(turns)[:bits]).float() @ basis.T
     spread = (features @ weights.T).std(0).mean()
+    if not spread > LEAST:
+        raise TrainingError(
+            f"the features of {len(features)} faces are all alike ({float(spread):.2g}); start from a network that "
+            "tells faces apart, and give more of them"
+        )
     return weights * (SPREAD / spread)
 
 

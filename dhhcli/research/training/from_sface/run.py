@@ -9,9 +9,7 @@ by SFace itself (NAME.onnx), film by the trained network in integers (NAME-int8.
 """
 
 import hashlib
-import platform
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,15 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dhhcli.base.onnx_session import start_session
-from dhhcli.base.version import __version__
-from dhhcli.errors import TrainingError, UsageError
+from dhhcli.errors import TrainingError
 from dhhcli.models.network import check_pictures
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.degradation import degrade
-from dhhcli.research.datasets.pack import FacePack, fingerprint, read_column, read_pack
+from dhhcli.research.datasets.pack import FacePack, fingerprint, read_column
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
-from dhhcli.research.training.engine.log import Log
-from dhhcli.research.training.engine.plot import plot_log
+from dhhcli.research.training.engine.run import TrainingRun, open_run
 from dhhcli.research.training.export import crops_to_onnx, in_halves
 from dhhcli.research.training.from_sface.distil import DistilSettings, Teachers, ask_teachers, distil, look
 from dhhcli.research.training.from_sface.hash_start import start_layers
@@ -41,6 +37,10 @@ from dhhcli.research.training.publish import dhh_record, write_layers
 from dhhcli.research.training.quantise import film_to_int8
 from dhhcli.research.training.validation import Validation
 
+START = (
+    "SFace (face_recognition_sface_2021dec of OpenCV Zoo, Apache-2.0) by tools/make_sface.py; its authors have not "
+    "said what it was trained on"
+)
 SECOND = "retail"  # column of a pack: another network's features of the pictures
 
 
@@ -104,7 +104,7 @@ def started(net: MobileFace, faces: FacePack, settings: SfaceSettings, path: Pat
 
 
 def run_sface(
-    data: Path,
+    data: Sequence[Path],
     start_from: Path,
     out: Path,
     settings: SfaceSettings,
@@ -117,51 +117,39 @@ def run_sface(
 ) -> Iterator[str]:
     """Train, or go on training, in folder ``out``; yields a line for every report.
 
+    The second teacher is a column of the pack; several packs have none together.
+
     Raises:
-        PackError: the pack or the protocol cannot be read.
+        PackError: a pack or the protocol cannot be read.
         TrainingError: ``start_from`` is not SFace, or ``out`` holds a run with other settings or data.
         UsageError: ``validate`` without ``protocol``, or the other way round.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    if bool(validate) != bool(protocol):
-        raise UsageError("--validate and --protocol go together: people to measure on, and how")
-    validation = Validation.read(validate, protocol) if validate and protocol else None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be made ({error.strerror}); name another folder with --out") from None
-    net, faces = read_sface(start_from), read_pack(data)
-    second = read_column(data, SECOND)
+    with open_run(data, out, validate=validate, protocol=protocol, terms=terms, threads=threads) as training:
+        yield from training.lines(_train(training, start_from, settings, name, alone=len(data) == 1))
+
+
+def _train(
+    training: TrainingRun, start_from: Path, settings: SfaceSettings, name: str, *, alone: bool
+) -> Iterator[str]:
+    net, faces, out = read_sface(start_from), training.faces, training.folder
+    second = read_column(faces.path, SECOND) if alone else None
     stamp: dict[str, Any] = {
         "data": fingerprint(faces),
         "start_from": hashlib.sha256(start_from.read_bytes()).hexdigest(),
         "seed": settings.seed,
         "fitted_on": settings.fitted_on,
     }
-    log = Log(out / "log.jsonl", kept=True)
-    yield f"{len(faces)} faces, {'one teacher' if second is None else 'two teachers'}"
+    yield "one teacher" if second is None else "two teachers"
     teachers = teachers_of(net, faces, second, out / "teachers.safetensors", stamp)
     student = started(net, faces, settings, out / "start.safetensors", stamp)
     stamp |= {"distil": asdict(settings.distil)}
-    for report in distil(student, net, faces, teachers, settings.distil, out, stamp=stamp):
+    reports = distil(student, net, faces, teachers, settings.distil, out, stamp=stamp, devices=training.devices)
+    for report in reports:
         if report.losses:
-            yield log.write(report.stage, report.step, report.steps, report.losses)
-    if log.path.is_file():
-        plot_log(log.path, out / "training.png")
-    training = {
-        "data": [{"file": data.name, "crops": len(faces)}],
-        "crops": len(faces),
-        "terms": terms,
-        "settings": stamp | {"sface": asdict(settings)},
-        "start": "SFace (face_recognition_sface_2021dec of OpenCV Zoo, Apache-2.0) by tools/make_sface.py; its authors "
-        "have not said what it was trained on",
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "dhh": __version__,
-        "torch": str(torch.__version__),
-        "machine": platform.machine(),
-    }
-    yield from publish(net, student.eval(), faces, teachers, settings, out, name, training, validation)
+            yield training.log.write(report.stage, report.step, report.steps, report.losses)
+    if training.devices.first:
+        record = training.record(stamp | {"sface": asdict(settings)}, start=START)
+        yield from publish(net, student.eval(), faces, teachers, settings, out, name, record, training.validation)
 
 
 def publish(
