@@ -14,6 +14,8 @@ from hypothesis import settings
 from typer.testing import CliRunner, Result
 
 from dhhcli.media.sample import Sample, write_sample
+from dhhcli.models.calibration import Calibration, from_record
+from dhhcli.models.weights import load_weights, resolve_weights
 
 # a machine that does something else for a moment says nothing about a property
 settings.register_profile("dhh", deadline=None)
@@ -55,9 +57,9 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from dhhcli.models.weights import write_weights
-    from dhhcli.research.training.export import hash_safetensors, to_onnx
     from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm
     from dhhcli.research.training.networks.hash_model import HashModel
+    from dhhcli.research.training.publishing.export import hash_safetensors, to_onnx
 
     torch.manual_seed(0)
     backbone, model = fold_batch_norm(Backbone().eval()), HashModel(32)
@@ -78,9 +80,9 @@ def full_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from dhhcli.models.weights import write_weights
-    from dhhcli.research.training.export import backbone_safetensors, hash_safetensors, to_onnx
     from dhhcli.research.training.networks.backbone import Backbone, append_linear, fold_batch_norm
     from dhhcli.research.training.networks.hash_model import HashModel
+    from dhhcli.research.training.publishing.export import backbone_safetensors, hash_safetensors, to_onnx
 
     torch.manual_seed(0)
     matrix, offset = torch.randn(128, 320) / 18, torch.zeros(128)
@@ -105,7 +107,7 @@ def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dataclasses import replace
 
     from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights, write_weights
-    from dhhcli.research.training.export import hash_safetensors
+    from dhhcli.research.training.publishing.export import hash_safetensors
 
     weights = load_weights(resolve_weights("dhh-48"))
     layers = replace(load_hash_layers(weights), track_weight=np.empty((48, 0), np.float32), framewise=True)
@@ -122,6 +124,15 @@ def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "calibration": weights.record["calibration"],  # learnt on other tracks: numbers to compute with
         },
     )
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Calibration:
+    """Of the usual weights."""
+    weights = load_weights(resolve_weights("dhh-128"))
+    found = from_record(weights.record, weights.bits, weights.record_path)
+    assert found is not None
+    return found
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack, read_pack
 from dhhcli.research.evaluation.metrics import mean_average_precision
 from dhhcli.research.training.engine.distributed import Devices
-from dhhcli.research.training.export import read_backbone
 from dhhcli.research.training.feature_bank import extract
 from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm, to_input
+from dhhcli.research.training.publishing.export import read_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,7 +23,6 @@ from dhhcli.research.datasets.pack import FacePack
 from dhhcli.research.train import train_by
 from dhhcli.research.training.engine import loop
 from dhhcli.research.training.engine.distributed import Devices
-from dhhcli.research.training.export import crops_to_onnx, in_halves
 from dhhcli.research.training.from_sface.agreement import agreement
 from dhhcli.research.training.from_sface.distil import (
     DistilSettings,
@@ -37,6 +36,7 @@ from dhhcli.research.training.from_sface.run import read_sface
 from dhhcli.research.training.networks.laid_out import LaidOut
 from dhhcli.research.training.networks.mobile_face import MobileFace, Slope
 from dhhcli.research.training.networks.relu import equalise, without_slopes
+from dhhcli.research.training.publishing.export import crops_to_onnx, in_halves
 
 SIDE = 16  # pixels: the smallest network there is
 CPU = Devices(torch.device("cpu"))

@@ -16,7 +16,6 @@ import pytest
 from test_docs import ROOT, ids
 from typer.testing import CliRunner
 
-import dhhcli
 from dhhcli.cli.app import app
 from dhhcli.media.sample import Sample
 
@@ -115,7 +114,6 @@ def test_a_command_that_fails_would_be_seen(desk: Path, bin_folder: Path) -> Non
     assert run("dhh query --beautify", desk, bin_folder)[0] == 2
 
 
-@pytest.mark.skipif(not hasattr(dhhcli, "Library"), reason="dhhcli.Library is not in this version")
 @pytest.mark.usefixtures("desk")
 def test_lines_of_python_run(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.models.calibration import Calibration, from_record
+from dhhcli.models.calibration import Calibration
 from dhhcli.models.hash_layers import hash_tracks
 from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
 from dhhcli.search.confidence import Limits, Worth, nobody
@@ -17,14 +17,6 @@ from dhhcli.search.ranking import Claim, Hit
 from dhhcli.search.result import Chance
 
 K = 128
-
-
-@pytest.fixture(scope="module")
-def calibration() -> Calibration:
-    weights = load_weights(resolve_weights("dhh-128"))
-    found = from_record(weights.record, K, weights.record_path)
-    assert found is not None
-    return found
 
 
 def person(rows: int, kind: str) -> Asked:

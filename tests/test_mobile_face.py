@@ -12,8 +12,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from dhhcli.research.training.export import crops_to_onnx
 from dhhcli.research.training.networks.mobile_face import FEATURES, NATIVE, MobileFace, resized_state
+from dhhcli.research.training.publishing.export import crops_to_onnx
 
 TOOL = Path(__file__).parent.parent / "tools" / "make_sface.py"
 

@@ -88,7 +88,11 @@ def test_nothing_is_sent_and_nothing_written_but_the_codes(sample: Sample, tmp_p
 def test_every_way_to_onnxruntime_turns_telemetry_off(tmp_path: Path) -> None:
     """A program of somebody else's that imports a module of ours; the network's in training too."""
     variables = environment(tmp_path)
-    for module in ("dhhcli.models.extractor", "dhhcli.research.training.quantise", "dhhcli.encoding.workers"):
+    for module in (
+        "dhhcli.models.extractor",
+        "dhhcli.research.training.publishing.quantise",
+        "dhhcli.encoding.workers",
+    ):
         code = f"import sys, {module}; from dhhcli.base.onnx_session import start_session; import onnxruntime"
         subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=variables, check=True, timeout=120)
     assert not list((tmp_path / "home").rglob("*"))

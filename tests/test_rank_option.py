@@ -15,8 +15,8 @@ from typer.testing import Result
 
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import UNIT, soft_codes, unpack
-from dhhcli.models.calibration import Calibration, from_record
-from dhhcli.models.weights import load_weights, resolve_weights
+from dhhcli.models.calibration import Calibration
+from dhhcli.models.weights import resolve_weights
 from dhhcli.search.confidence import Limits, Worth
 from dhhcli.search.options import Rank
 from dhhcli.search.probe import Asked
@@ -27,14 +27,6 @@ from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]
 K = 128
-
-
-@pytest.fixture(scope="module")
-def calibration() -> Calibration:
-    weights = load_weights(resolve_weights("dhh-128"))
-    found = from_record(weights.record, K, weights.record_path)
-    assert found is not None
-    return found
 
 
 def person(kind: str, rows: int, unsure: bool) -> Asked:

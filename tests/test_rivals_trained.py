@@ -23,8 +23,8 @@ from dhhcli.research.baselines.registry import method
 from dhhcli.research.baselines.split import protocol_split
 from dhhcli.research.datasets.protocol import Person
 from dhhcli.research.evaluation.tables import Loaded, load_all
-from dhhcli.research.training.export import hash_safetensors, to_onnx
 from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm
+from dhhcli.research.training.publishing.export import hash_safetensors, to_onnx
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

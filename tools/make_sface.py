@@ -21,8 +21,8 @@ from safetensors.torch import save
 
 import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.base.atomic_write import write_atomically
-from dhhcli.research.training.export import crops_to_onnx
 from dhhcli.research.training.networks.mobile_face import NATIVE, PAIRS, MobileFace
+from dhhcli.research.training.publishing.export import crops_to_onnx
 
 MEMBER: Final = "face_recognition_sface_2021dec_int8bq.onnx"
 SHA256: Final = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"

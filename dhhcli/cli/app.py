@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dhhcli.base.text import one_line, take_any_text
-from dhhcli.cli import codes_commands, research_commands, search_commands
+from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
 from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.errors import DhhError
 
@@ -96,7 +96,7 @@ def root(
 for panel, commands in {
     "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
     "Edit": (search_commands.export,),
-    "People": (search_commands.people, search_commands.name),
+    "People": (people_commands.people, people_commands.name),
     "Keep": (codes_commands.info, codes_commands.index, codes_commands.merge, codes_commands.forget),
     "Research": (
         research_commands.pack,

@@ -44,7 +44,7 @@ class Weights:
     onnx_path: Path
     safetensors_path: Path
     record: dict[str, Any]
-    int8_path: Path | None = None  # the backbone in integers (research/training/quantise.py)
+    int8_path: Path | None = None  # the backbone in integers (research/training/publishing/quantise.py)
 
     @property
     def name(self) -> str:

@@ -26,15 +26,15 @@ from dhhcli.research.datasets.pack import FacePack, fingerprint, take
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
 from dhhcli.research.training.engine.early_stopping import EarlyStop
 from dhhcli.research.training.engine.run import TrainingRun, open_run
-from dhhcli.research.training.export import backbone_safetensors, to_onnx
 from dhhcli.research.training.feature_bank import FeatureBank, empty_bank, extract, fill_bank
 from dhhcli.research.training.feature_layout import Conditioned, layout
 from dhhcli.research.training.hash_stage import HashSettings, train_hash
 from dhhcli.research.training.joint_stage import Whole, train_joint
 from dhhcli.research.training.networks.hash_model import HashModel
 from dhhcli.research.training.pretrain import PretrainSettings, pretrain, size_at
-from dhhcli.research.training.publish import dhh_record, write_layers
-from dhhcli.research.training.quantise import backbone_to_int8
+from dhhcli.research.training.publishing.export import backbone_safetensors, to_onnx
+from dhhcli.research.training.publishing.publish import dhh_record, write_layers
+from dhhcli.research.training.publishing.quantise import backbone_to_int8
 from dhhcli.research.training.sampler import rows_by_person
 
 

@@ -37,12 +37,12 @@ from dhhcli.research.datasets.pack import FacePack, fingerprint
 from dhhcli.research.training.engine.distributed import Devices, gather, halves_pay
 from dhhcli.research.training.engine.loop import Report, train_task
 from dhhcli.research.training.engine.run import TrainingRun, open_run
-from dhhcli.research.training.export import backbone_safetensors, to_onnx
 from dhhcli.research.training.hash_stage import HashSettings, torch_generator
 from dhhcli.research.training.networks.backbone import FEATURES, Backbone, to_input
 from dhhcli.research.training.networks.hash_model import HashModel
 from dhhcli.research.training.networks.losses import heterogeneous_triplets
-from dhhcli.research.training.publish import dhh_record, write_layers
+from dhhcli.research.training.publishing.export import backbone_safetensors, to_onnx
+from dhhcli.research.training.publishing.publish import dhh_record, write_layers
 from dhhcli.research.training.sampler import Pair, draw_frames, draw_pairs, rows_by_person
 
 ALPHAS = {12: 2.0, 24: 6.0, 48: 6.0}  # the paper's, on YouTube Celebrities

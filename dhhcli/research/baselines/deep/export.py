@@ -9,8 +9,8 @@ from torch import nn
 
 from dhhcli.models.hash_layers import HashLayers
 from dhhcli.research.baselines.deep.image_networks import PAPERS, StillSettings
-from dhhcli.research.training.export import to_onnx
-from dhhcli.research.training.publish import INPUT, write_layers
+from dhhcli.research.training.publishing.export import to_onnx
+from dhhcli.research.training.publishing.publish import INPUT, write_layers
 from dhhcli.research.training.validation import Validation
 
 

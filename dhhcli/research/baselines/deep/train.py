@@ -39,10 +39,10 @@ from dhhcli.research.datasets.pack import FacePack, fingerprint, take
 from dhhcli.research.datasets.splits import closed_set
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
 from dhhcli.research.training.engine.run import TrainingRun, open_run
-from dhhcli.research.training.export import read_backbone, to_onnx
 from dhhcli.research.training.feature_bank import LOOKS, few_of_each, look_twice
 from dhhcli.research.training.networks.backbone import Backbone
-from dhhcli.research.training.publish import layer_record, write_layers
+from dhhcli.research.training.publishing.export import read_backbone, to_onnx
+from dhhcli.research.training.publishing.publish import layer_record, write_layers
 
 METHODS = ("ddah", "dcbh", "dmh", "dnnh", "dsh", "hashnet", *FITTED)
 Settings = StillSettings | FeatureSettings | FittedSettings

@@ -27,14 +27,14 @@ from dhhcli.research.datasets.degradation import degrade
 from dhhcli.research.datasets.pack import FacePack, fingerprint, read_column
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
 from dhhcli.research.training.engine.run import TrainingRun, open_run
-from dhhcli.research.training.export import crops_to_onnx, in_halves
 from dhhcli.research.training.from_sface.distil import DistilSettings, Teachers, ask_teachers, distil, look
 from dhhcli.research.training.from_sface.hash_start import start_layers
 from dhhcli.research.training.networks.laid_out import LaidOut
 from dhhcli.research.training.networks.mobile_face import NATIVE, MobileFace
 from dhhcli.research.training.networks.relu import equalise, without_slopes
-from dhhcli.research.training.publish import dhh_record, write_layers
-from dhhcli.research.training.quantise import film_to_int8
+from dhhcli.research.training.publishing.export import crops_to_onnx, in_halves
+from dhhcli.research.training.publishing.publish import dhh_record, write_layers
+from dhhcli.research.training.publishing.quantise import film_to_int8
 from dhhcli.research.training.validation import Validation
 
 START = (

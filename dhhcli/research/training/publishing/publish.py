@@ -13,7 +13,7 @@ from dhhcli.models.hash_layers import HashLayers
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, write_weights
 from dhhcli.research.calibration.fit import calibrated_if_enough
 from dhhcli.research.evaluation.protocol import ProtocolFeatures, all_scores
-from dhhcli.research.training.export import hash_safetensors
+from dhhcli.research.training.publishing.export import hash_safetensors
 from dhhcli.research.training.validation import Validation
 
 INPUT = {"size": 64, "order": "BGR", "mean": [127.5] * 3, "std": [127.5] * 3, "dtype": "uint8"}
