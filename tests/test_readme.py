@@ -65,7 +65,7 @@ def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
         "sys",
         "pathlib",
     }
-    light |= {"types", "typing", "typer"}
+    light |= {"signal", "types", "typing", "typer"}
     assert imports(path, everywhere=False) <= light
 
 

@@ -1,17 +1,23 @@
-"""start: the ``dhh`` program -> the command line, imported without looking for garbage.
+"""start: the ``dhh`` program -> the command line, imported without looking for garbage, and without a word if stopped.
 
 Nothing that is imported goes away again. Python would look through all of it several times for what might, which is a
-tenth of a short command's time; it is told to look only at what comes after.
+tenth of a short command's time; it is told to look only at what comes after. Nothing is lost either where the import is
+interrupted, so Ctrl-C ends the program there as the system does, not with a traceback.
 """
 
 import gc
+import signal
 
 
 def main() -> None:
     """Entry point of the ``dhh`` command."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # else it is ignored, or a program's own: left alone
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()
     from dhhcli.cli import app
 
     gc.freeze()
     gc.enable()
+    signal.signal(signal.SIGINT, before)
     app.main()
