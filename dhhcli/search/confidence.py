@@ -4,7 +4,7 @@ A row of several people (``--with``) claims that all of them are there: its conf
 what makes one of them mistaken had nothing to do with the others, and its false match rate is the worst of theirs.
 People whom a row must not be near to (``--not``, ``--without``) change neither: what is left of somebody's tracks when
 those nearer to another person are gone is theirs at least as often as before. On people held out, promises from 0.1 up
-were off by 0.039 and 0.038 on average without and with the photo of somebody else (tests/fusion.py).
+were off by 0.039 and 0.038 on average without and with the photo of somebody else (tests/bench/accuracy/fusion.py).
 
 Confidence goes by what the answer is ranked by, so that it never rises down a list: by `Rank.soft` by the weighed
 distance, with the curves that were learnt on such. Rows of stored tracks alone are sure of all their bits: these are

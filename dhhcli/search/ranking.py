@@ -12,7 +12,7 @@ Where a question names several people, **a track is taken for the one it is near
 equals, for the one named first, in the order of `Rules`. So the tracks of who is not wanted fall away, and
 two people are two tracks. Who is named by more photos has the advantage: of 400 tracks of val people, 4 % were
 taken for somebody else where each of the two was named by one photo, 1 % by six, 9 % where the other had six and they
-had one, 1 % the other way round (tests/fusion.py, 128 bits).
+had one, 1 % the other way round (tests/bench/accuracy/fusion.py, 128 bits).
 
 What a track's distance is, a `Measure` says: that of its code (`ByCode`), or where its frames have codes of their own
 their average or minimum (frame_distances.py). Confidence is learnt on codes of tracks, so `Rules.keep` is always asked
