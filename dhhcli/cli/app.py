@@ -97,7 +97,13 @@ for panel, commands in {
     "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
     "Edit": (search_commands.export,),
     "People": (people_commands.people, people_commands.name),
-    "Keep": (codes_commands.info, codes_commands.index, codes_commands.merge, codes_commands.forget),
+    "Keep": (
+        codes_commands.info,
+        codes_commands.index,
+        codes_commands.merge,
+        codes_commands.migrate,
+        codes_commands.forget,
+    ),
     "Research": (
         research_commands.pack,
         research_commands.train,

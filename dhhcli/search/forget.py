@@ -27,6 +27,7 @@ from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.network import load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import compact, lock, open_shard, remove_unfinished, replace_all
+from dhhcli.storage.migration import discard
 from dhhcli.storage.names import Place, forget_names, known_name, places_of, read_names, rows_of
 from dhhcli.storage.record import VideoRecord, to_tables
 from dhhcli.storage.schema import Tables
@@ -125,6 +126,8 @@ def forget(
             return (removed if dry_run else []), notes
         write_atomically(_journal(codes_path), f"{content}\n".encode())
         if removed:
+            if discard(codes_path):  # it holds codes of who is forgotten
+                notes.append(f"{codes_path}: what dhh migrate had done so far is removed too; it begins anew")
             remove_index(codes_path)
             compact(codes_path, tag)
             with open_shard(codes_path) as shard:

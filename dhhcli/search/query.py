@@ -15,7 +15,7 @@ from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
-from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody
+from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody, probably_nobody, somebody
 from dhhcli.search.distances import Soft
 from dhhcli.search.exact import Hit as ExactHit
 from dhhcli.search.exact import exact_hits
@@ -79,10 +79,10 @@ class Answer:
 
     @property
     def exit_code(self) -> int:
-        """0: something was found; 3: nobody was; 4: some questions were skipped, 1: all."""
+        """0: somebody was found; 3: nobody was, or probably nobody; 4: some questions were skipped, 1: all."""
         if self.skipped:
             return 4 if self.asked else 1
-        return 0 if self.rows else 3
+        return 0 if somebody(self.rows) else 3
 
 
 def find_person(
@@ -251,6 +251,8 @@ def _one(
     chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
     rows = result_rows(shard, hits, chances)
+    if rows and not somebody(rows):
+        notes.append(probably_nobody(rows))
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
 
 
