@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_parts import SHIPPED, film
+from shipped_film import SHIPPED, film
 from test_terminals import on_pty
 from typer.testing import Result
 

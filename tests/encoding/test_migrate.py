@@ -17,7 +17,7 @@ import pytest
 from footage import TAG
 from synthetic import astronaut, moving_face, write_video
 from test_terminals import PROGRAM
-from test_upkeep import Work, films, run, work  # noqa: F401  (a fixture)
+from test_sync import Work, films, run, work  # noqa: F401  (a fixture)
 from typer.testing import CliRunner, Result
 
 from dhhcli.cli.app import app
