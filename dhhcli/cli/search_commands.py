@@ -164,6 +164,9 @@ def query(
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights)  # needs a core for a tenth of a second, and the least of dhh
     from dhhcli.encoding.query_photo import look_ahead
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long

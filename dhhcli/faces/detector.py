@@ -10,7 +10,7 @@ Notable:
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,7 +142,7 @@ def _session(threads: int, quick: bool) -> Any:
 
 
 def _shipped(name: str) -> bytes:
-    return resources.files("dhhcli.models").joinpath("shipped", name).read_bytes()
+    return (Path(__file__).parents[1] / "models" / "shipped" / name).read_bytes()
 
 
 def decode(

@@ -103,8 +103,16 @@ def shipped_as(fingerprint: str) -> str | None:
     return None
 
 
-def load_weights(record_path: Path) -> Weights:
-    """Read a record and verify its files against it.
+def network_of(record_path: Path) -> Path | None:
+    """The network that a record names, unverified; None where that cannot be told."""
+    try:
+        return record_path.parent / _plain_name(_read_record(record_path)["files"]["onnx"]["name"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def load_weights(record_path: Path, *, film: bool = True) -> Weights:
+    """Read a record and verify its files against it; ``film=False`` leaves out the network that looks at film only.
 
     Raises:
         WeightsError: a file is missing, of an unknown version, or not the one that the record describes.
@@ -131,7 +139,7 @@ def load_weights(record_path: Path) -> Weights:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise WeightsError(f"{record_path}: not a weights record ({_reason(error)}); train anew or reinstall") from None
     integers = files.get("int8")
-    for name, expected in filter(None, (tensors, network, integers)):
+    for name, expected in filter(None, (tensors, network, integers if film else None)):
         path = record_path.parent / Path(name).name
         found = _sha256(path)
         if found != expected:

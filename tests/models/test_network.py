@@ -11,8 +11,9 @@ from synthetic import astronaut, grace_hopper
 from dhhcli.errors import WeightsError
 from dhhcli.faces.alignment import align
 from dhhcli.faces.detector import FaceDetector
-from dhhcli.models.extractor import FeatureExtractor
-from dhhcli.models.network import load_network, quick_extractor
+from dhhcli.models import network_ahead
+from dhhcli.models.extractor import FeatureExtractor, still_features
+from dhhcli.models.network import check_pictures, load_network, quick_extractor
 from dhhcli.models.weights import Weights, load_weights, resolve_weights
 
 WEIGHTS = load_weights(resolve_weights("dhh-48"))
@@ -46,6 +47,34 @@ def test_film_gets_the_quick_one_and_photos_the_exact_one() -> None:
     both, plain = load_network("dhh-48", film=True), load_network("dhh-48")
     assert both.film_extract is not both.extract
     assert plain.film_extract is plain.extract
+
+
+def test_an_encoding_loads_the_exact_one_when_it_meets_a_photo() -> None:
+    """A hundred megabytes that film needs not; what it gives then is what a query gets."""
+    late, query = load_network("dhh-48", film=True).extract, load_network("dhh-48").extract
+    assert "_session" not in vars(late)
+    assert "_session" in vars(query)
+    crops = check_pictures()
+    np.testing.assert_array_equal(late(crops), query(crops))
+    assert "_session" in vars(late)
+
+
+def test_what_is_loaded_ahead_is_what_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also of other lengths, which have the same network; nothing is begun of weights that are to be tried first."""
+    monkeypatch.setattr(network_ahead, "_begun", {})
+    network_ahead.look_for_network("dhh-128")
+    (begun,) = (wait() for wait in network_ahead._begun.values())
+    assert load_network("dhh-48").extract is begun
+    assert network_ahead._begun == {}
+    network_ahead.look_for_network(str(tmp_path / "own.json"))
+    network_ahead.look_for_network("dhh-13")
+    assert network_ahead._begun == {}
+
+
+def test_a_still_and_its_mirror_image_go_through_together(exact: FeatureExtractor) -> None:
+    crops = check_pictures()
+    apart = (exact(crops) + exact(np.ascontiguousarray(crops[:, :, ::-1]))) / 2
+    np.testing.assert_array_equal(still_features(exact, crops, mirror=True), apart)
 
 
 def test_older_weights_have_none(exact: FeatureExtractor) -> None:

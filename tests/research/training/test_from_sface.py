@@ -37,6 +37,7 @@ from dhhcli.research.training.networks.laid_out import LaidOut
 from dhhcli.research.training.networks.mobile_face import MobileFace, Slope
 from dhhcli.research.training.networks.relu import equalise, without_slopes
 from dhhcli.research.training.publishing.export import crops_to_onnx, in_halves
+from dhhcli.research.training.publishing.split_prelu import split_prelus
 
 SIDE = 16  # pixels: the smallest network there is
 CPU = Devices(torch.device("cpu"))
@@ -256,3 +257,28 @@ def test_what_the_recipe_cannot_do_is_said(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(TrainingError, match="not SFace"):
         read_sface(tmp_path / "other.safetensors")
+
+
+def test_prelus_are_taken_apart_without_changing_a_bit() -> None:
+    """Slopes below zero and above one too; in both ways in which networks are laid out."""
+    net = small_net()
+    torch.manual_seed(1)
+    for layer in net.layers:
+        if isinstance(layer, Slope):
+            torch.nn.init.normal_(layer.slope, 0.1, 0.6)
+    whole = crops_to_onnx(LaidOut(net, 1.0))
+    apart = split_prelus(whole)
+    kinds = [node.op_type for node in onnx.load_from_string(apart).graph.node]
+    prelus = [node.op_type for node in onnx.load_from_string(whole).graph.node].count("PRelu")
+    assert prelus > 0
+    assert kinds.count("PRelu") == 0
+    assert kinds.count("Clip") >= prelus
+    onnx.checker.check_model(onnx.load_from_string(apart))
+    crops = faces(4).pictures[:, 8:-8, 8:-8]
+    for plain in (False, True):
+        before, after = (
+            start_session(data, plain=plain).run(None, {"crops": np.ascontiguousarray(crops)})[0]
+            for data in (whole, apart)
+        )
+        np.testing.assert_array_equal(before, after)
+    assert split_prelus(apart) == apart

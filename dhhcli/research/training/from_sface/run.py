@@ -35,6 +35,7 @@ from dhhcli.research.training.networks.relu import equalise, without_slopes
 from dhhcli.research.training.publishing.export import crops_to_onnx, in_halves
 from dhhcli.research.training.publishing.publish import dhh_record, write_layers
 from dhhcli.research.training.publishing.quantise import film_to_int8
+from dhhcli.research.training.publishing.split_prelu import split_prelus
 from dhhcli.research.training.validation import Validation
 
 START = (
@@ -170,7 +171,7 @@ def publish(
     equalise(student, torch.from_numpy(poor[:64]))
     clean = np.stack([centre(faces.pictures[row]) for row in rows])
     film = LaidOut(student, float(look(student, clean, bf16=False).norm(dim=1).mean()))
-    onnx = in_halves(crops_to_onnx(LaidOut(net, teachers.scale)))
+    onnx = in_halves(split_prelus(crops_to_onnx(LaidOut(net, teachers.scale))))
     int8 = film_to_int8(crops_to_onnx(film), poor)
     rows = rng.choice(len(faces), min(len(faces), settings.shots), replace=False)
     frames = np.concatenate([imitate_frames(faces.pictures[row], settings.frames, rng) for row in rows])
