@@ -276,3 +276,23 @@ def _numbered(group: Labels) -> Labels:
     order = np.empty(len(first), np.int64)
     order[np.argsort(first)] = np.arange(len(first))
     return np.asarray(order[inverse], np.int64)
+
+
+def halves(codes: NDArray[np.uint8], bits: int) -> NDArray[np.bool_] | None:
+    """Codes (n, B) in two -> the smaller half (n,); None where all are alike. Two means, from the codes farthest apart
+    of those farthest from the middle.
+    """
+    x = unpack(codes, bits).astype(np.float32)
+    first = int(np.square(x - x.mean(axis=0)).sum(axis=1).argmax()) if len(x) else 0
+    if len(x) < 2 or (x == x[0]).all():
+        return None
+    means = np.stack([x[first], x[int(np.abs(x - x[first]).sum(axis=1).argmax())]])
+    half = np.zeros(len(x), np.bool_)
+    for _ in range(50):
+        away = np.stack([np.square(x - mean).sum(axis=1) for mean in means])
+        now = away[1] < away[0]
+        if (now == half).all() or now.all() or not now.any():
+            break
+        half = now
+        means = np.stack([x[~half].mean(axis=0), x[half].mean(axis=0)])
+    return half if half.sum() * 2 <= len(x) else ~half

@@ -34,7 +34,7 @@ from dhhcli.models.calibration import Curve, Spread, from_record
 from dhhcli.models.hash_layers import hash_tracks
 from dhhcli.models.network import Network, load_network
 from dhhcli.people.clustering import EXACT, FAR, group_tracks, limit_of, usual_distances
-from dhhcli.people.identities import at_once
+from dhhcli.people.moments import at_once
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, read_pack
 from dhhcli.research.datasets.protocol import read_protocol
