@@ -39,7 +39,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "codes.h5"
 
 
-def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int = 0) -> None:
+def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int = 0, seed: int = 0) -> None:
     """Commit a film of 25 frames a second: "A12 B" is A from second 1 to 2 in shot 1, B all the time in shot 2.
 
     Everybody's codes differ from others' in half of the bits, from their own in `fresh`.
@@ -48,6 +48,7 @@ def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int
     shots = seen.split()
     people = {letter: rng.random(K) < 0.5 for letter in "ABCDEFG"}
     film = encoded_video(rng, f"/films/{name}", shots=len(shots), tracks=0)
+    noise = np.random.default_rng(seed) if seed else rng
     rows, codes = [], []
     for shot, words in enumerate(shots):
         for place, word in enumerate(words.split("+")):
@@ -56,7 +57,7 @@ def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int
             box = (50 * place, 0, 50 * place + 40, 40)
             rows.append((0, shot, at, until + 1, at, until, at, at, box, 0.9, 40 + place, 1.0, 5))
             bits = people[word[0]].copy()
-            flipped = rng.choice(K, fresh, replace=False)
+            flipped = noise.choice(K, fresh, replace=False)
             bits[flipped] = ~bits[flipped]
             codes.append(bits)
     video = replace(

@@ -149,7 +149,7 @@ def replayed(entries: Sequence[Entry], undone: Collection[int] | None = None) ->
     undone = undone_in(entries) if undone is None else undone
     cast = Cast()
     for entry in entries:
-        if entry["step"] not in undone:
+        if entry["op"] == "base" or entry["step"] not in undone:  # a base has the number of the last step in it
             apply(cast, entry)
         cast.next = max(cast.next, _number(entry["next"] - 1) + 1)
     return cast
