@@ -136,11 +136,11 @@ def asked(
 
 def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Look]:
     """The tracks of a name, at most CALLED of them; their shots are answers too."""
-    from dhhcli.storage.names import named_rows
+    from dhhcli.storage.people import known_rows
 
     if face > 1:
         raise UsageError("--face says which face of one photo; a name has its own tracks")
-    rows = named_rows(codes_path, shard, word.name)
+    rows = known_rows(codes_path, shard, word.name).yes
     rows = rows[:: -(-len(rows) // CALLED)]
     looks = [_stored(shard, int(row)) for row in rows]
     return [replace(look, apart=NONE, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]

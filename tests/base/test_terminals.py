@@ -2,10 +2,8 @@
 
 import io
 import os
-import pty
 import subprocess
 import sys
-import threading
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from commands import PROGRAM, on_pty
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -29,7 +28,6 @@ from dhhcli.storage.codes_file import commit, compact
 
 Run = Callable[..., Result]
 EVIL = "a\x1b]0;owned\x07\x1b[2J\u202egpj.\u2066x\x9b31m\u2028z"
-PROGRAM = "from dhhcli.cli.app import main; main()"
 
 
 def harmless(text: str) -> bool:
@@ -99,30 +97,6 @@ def test_no_command_hands_a_name_on_as_it_is(words: list[str], dhh: Run) -> None
     assert "Traceback" not in result.output
     assert harmless(result.stdout), result.stdout
     assert harmless(result.stderr), result.stderr
-
-
-def on_pty(words: list[str], folder: Path, **variables: str) -> str:
-    """What a command shows on a terminal."""
-    ours, theirs = pty.openpty()
-    said: list[bytes] = []
-
-    def read() -> None:
-        try:
-            while data := os.read(ours, 65536):
-                said.append(data)
-        except OSError:  # the other end is closed
-            pass
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", **variables}
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words], cwd=folder, env=environment, stdout=theirs, stderr=theirs, timeout=120
-    )
-    os.close(theirs)
-    reader.join()
-    os.close(ours)
-    return b"".join(said).decode(errors="surrogateescape")
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import PROGRAM
 from footage import TAG
 from synthetic import astronaut, moving_face, write_video
-from test_terminals import PROGRAM
 from test_sync import Work, films, run, work  # noqa: F401  (a fixture)
 from typer.testing import CliRunner, Result
+from whos_who import named, write_names
 
 from dhhcli.cli.app import app
 from dhhcli.encoding import video
@@ -34,7 +35,9 @@ from dhhcli.search.forget import Request, forget
 from dhhcli.storage import migration
 from dhhcli.storage.codes_file import TRACK_DTYPE, lock, open_shard, replace_all
 from dhhcli.storage.migration import new_codes, same_tracks
-from dhhcli.storage.names import names_path, places_of, read_names, rows_of, write_names
+from dhhcli.storage.names import names_path, places_of
+from dhhcli.storage.people import open_book
+from dhhcli.storage.people_file import people_path
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.skipped import read_skipped
 from dhhcli.storage.tombstones import of_video
@@ -104,7 +107,7 @@ def places(codes: Path) -> list[Any]:
 
 def test_films_by_other_weights(desk: Path, made: Path, dhh: Run) -> None:
     codes = desk / "codes.h5"
-    before, names = places(codes), read_names(codes)
+    before, names = places(codes), named(codes)
     with open_shard(codes) as shard:
         pictured = shard.pictures()
     refused = dhh("query", made / "collins.jpg", "--weights", "dhh-24")
@@ -120,8 +123,8 @@ def test_films_by_other_weights(desk: Path, made: Path, dhh: Run) -> None:
         assert shard.tag.bits == 24
         assert len(shard.tombstones) == 1
         assert shard.pictures() == pictured
-    assert (places(codes), read_names(codes)) == (before, names)  # the encoder is the same, so is where tracks are
-    assert beside(codes) == {"codes.h5", "codes.h5.lock", "codes.h5.names"}  # the index is of the old codes
+    assert (places(codes), named(codes)) == (before, names)  # the encoder is the same, so is where tracks are
+    assert beside(codes) == {"codes.h5", "codes.h5.lock", "codes.h5.people"}  # the index is of the old codes
     assert dhh("query", "name:Ada").exit_code in (0, 3)
     again = dhh("migrate", "codes.h5", "--weights", "dhh-24")
     assert (again.exit_code, again.stderr) == (0, "codes.h5: is of dhh-24 already; nothing to do\n")
@@ -149,7 +152,7 @@ def test_a_kill_in_the_middle_and_the_same_line_again(desk: Path, made: Path, dh
     assert done.exit_code == 0, done.stderr
     assert "unchanged, encoded before" in done.stderr
     shutil.copy2(codes, desk / "resumed.h5")
-    for path in (codes, names_path(codes)):
+    for path in (codes, people_path(codes)):
         path.unlink()
     codes.write_bytes(old)
     assert dhh(*words).exit_code == 0
@@ -298,10 +301,8 @@ def test_names_go_along_where_tracks_begin_elsewhere(
     later = 7
     done = changed(codes)
     assert (done.named_before, done.named) == (3, 3)
-    with open_shard(codes) as shard:
-        found = rows_of(shard, read_names(codes))
-    assert {name: rows.tolist() for name, rows in found.items()} == {"Ada": [0, 6], "Bob": [1]}
-    assert sum(map(len, read_names(codes).values())) == 3  # the old places are gone
+    assert named(codes) == {"Ada": [0, 6], "Bob": [1]}
+    assert len(open_book(codes).cast) == 3  # the old places are gone
 
 
 def test_killed_at_any_step_of_the_change(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +312,7 @@ def test_killed_at_any_step_of_the_change(codes: Path, monkeypatch: pytest.Monke
     write_names(codes, names)
     index_paths(codes)[0].write_bytes(b"old")
     old = codes.read_bytes()
-    steps = ("carried_names", "write_names", "compact", "sync_folder", "_forget_old_places", "discard")
+    steps = ("carried_people", "write_people", "compact", "sync_folder", "_forget_old_places", "discard")
     for step in steps:
         for path in codes.parent.glob(f"{codes.name}*"):
             if path.is_file():
@@ -325,13 +326,12 @@ def test_killed_at_any_step_of_the_change(codes: Path, monkeypatch: pytest.Monke
             patch.setattr(migration, step, _killed)
             with pytest.raises(KeyboardInterrupt):
                 list(events)
-        with open_shard(codes) as shard:
-            assert rows_of(shard, read_names(codes))["Ada"].tolist() == [0, 6], step
+        assert named(codes) == {"Ada": [0, 6]}, step
         changed(codes)
         with open_shard(codes) as shard:
             assert shard.tag == OTHER.tag
-            assert rows_of(shard, read_names(codes))["Ada"].tolist() == [0, 6]
-        assert beside(codes) == {"codes.h5", "codes.h5.lock", "codes.h5.names"}, step
+        assert named(codes) == {"Ada": [0, 6]}
+        assert beside(codes) == {"codes.h5", "codes.h5.lock", "codes.h5.people"}, step
 
 
 def _killed(*_: object) -> None:

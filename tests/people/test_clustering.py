@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dhhcli.models.binary_codes import hamming, pack
 from dhhcli.models.calibration import Curve, Spread
-from dhhcli.people.clustering import condensed, group_tracks, limit_of, linked, usual_distances
+from dhhcli.people.clustering import group_tracks, limit_of, linked, mean_distances, summed, usual_distances
 
 K = 48
 
@@ -62,7 +62,10 @@ def test_linkage_is_what_a_slow_loop_does(seed: int, n: int, limit: float, apart
     square = rng.random((n, n))  # all different, so no ties
     square = np.triu(square, 1) + np.triu(square, 1).T
     pairs = rng.integers(0, n, (apart, 2))
-    labels = linked(square[np.triu_indices(n, 1)], n, pairs, limit)
+    kept = square.copy()
+    np.fill_diagonal(kept, np.inf)
+    kept[pairs[:, 0], pairs[:, 1]] = kept[pairs[:, 1], pairs[:, 0]] = np.inf
+    labels = linked(kept, np.ones(n), limit)
     assert sets(labels) == slow_groups(square, [(a, b) for a, b in pairs.tolist() if a != b], limit)
 
 
@@ -73,9 +76,8 @@ def test_distances_of_groups_are_means_over_their_tracks(seed: int, n: int, grou
     bits, weights = rng.random((n, K)) < 0.5, rng.uniform(0.5, 2, n)
     label = np.arange(n) % groups
     count = min(n, groups)
-    weighted = weights[:, None] * bits
-    means = np.stack([weighted[label == g].mean(axis=0) for g in range(count)])
-    found = condensed(means, np.array([weights[label == g].mean() for g in range(count)]))
+    groups_of = summed(pack(bits), weights, K, label, np.full(n, -1))
+    found = mean_distances(groups_of)[np.triu_indices(count, 1)]
     single = np.outer(weights, weights) * hamming(pack(bits), pack(bits))
     expected = [single[np.ix_(label == a, label == b)].mean() for a, b in combinations(range(count), 2)]
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -15,6 +15,7 @@ from answers import Elements
 from commands import one_line, read
 from footage import TAG, encoded_video
 from typer.testing import Result
+from whos_who import contents, named, write_names
 
 from dhhcli.errors import NamesError, WeightsError
 from dhhcli.media.sample import Sample
@@ -24,7 +25,9 @@ from dhhcli.people.naming import give_name, list_names, take_name
 from dhhcli.search.forget import Request, forget
 from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard, remove_videos
 from dhhcli.storage.merge import merge
-from dhhcli.storage.names import named_codes, named_rows, names_path, places_of, read_names, write_names
+from dhhcli.storage.names import names_path, places_of, read_names
+from dhhcli.storage.people import known_rows, names_beside
+from dhhcli.storage.people_file import people_path
 
 Run = Callable[..., Result]
 K = TAG.bits
@@ -36,7 +39,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "codes.h5"
 
 
-def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int = 0) -> None:
+def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int = 0, seed: int = 0) -> None:
     """Commit a film of 25 frames a second: "A12 B" is A from second 1 to 2 in shot 1, B all the time in shot 2.
 
     Everybody's codes differ from others' in half of the bits, from their own in `fresh`.
@@ -45,6 +48,7 @@ def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int
     shots = seen.split()
     people = {letter: rng.random(K) < 0.5 for letter in "ABCDEFG"}
     film = encoded_video(rng, f"/films/{name}", shots=len(shots), tracks=0)
+    noise = np.random.default_rng(seed) if seed else rng
     rows, codes = [], []
     for shot, words in enumerate(shots):
         for place, word in enumerate(words.split("+")):
@@ -53,7 +57,7 @@ def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int
             box = (50 * place, 0, 50 * place + 40, 40)
             rows.append((0, shot, at, until + 1, at, until, at, at, box, 0.9, 40 + place, 1.0, 5))
             bits = people[word[0]].copy()
-            flipped = rng.choice(K, fresh, replace=False)
+            flipped = noise.choice(K, fresh, replace=False)
             bits[flipped] = ~bits[flipped]
             codes.append(bits)
     video = replace(
@@ -130,8 +134,7 @@ def test_names_follow_their_tracks(path: Path) -> None:
     assert give_name(path, "1", "  Ada   Lovelace ", within=8) == ["Ada Lovelace: 2 tracks"]
     write_film(path, "a.mov", "C A", content="cd")  # before the other: rows move
     with open_shard(path) as shard:
-        assert named_rows(path, shard, "ada lovelace").tolist() == [2, 4]
-        assert named_codes(path, shard, "Ada Lovelace").tobytes() == shard.codes[[2, 4]].tobytes()
+        assert known_rows(path, shard, "ada lovelace").yes.tolist() == [2, 4]
     assert described(path)[0][:4] == (1, "Ada Lovelace", 12.0, 3)
     assert [(n.name, n.tracks, n.videos, n.missing) for n in list_names(path)] == [("Ada Lovelace", 2, 1, 0)]
     assert give_name(path, "1", "Ada Lovelace", within=8) == ["Ada Lovelace: 3 tracks"]
@@ -141,9 +144,9 @@ def test_names_follow_their_tracks(path: Path) -> None:
     remove_videos(path, [Path("/films/m.mov")])
     assert [(n.tracks, n.missing) for n in list_names(path)] == [(0, 2)]
     with open_shard(path) as shard, pytest.raises(NamesError, match="holds none of the 2 tracks"):
-        named_rows(path, shard, "Ada King")
+        known_rows(path, shard, "Ada King")
     assert take_name(path, "Ada King") == ["Ada King: 2 tracks have no name now"]
-    assert not names_path(path).exists()
+    assert list_names(path) == []
 
 
 def test_names_hold_people_together_and_apart(path: Path) -> None:
@@ -158,7 +161,7 @@ def test_names_hold_people_together_and_apart(path: Path) -> None:
 def test_who_cannot_be_named(path: Path) -> None:
     write_film(path, "a.mov", "A+B A B")
     give_name(path, "1", "Ann", within=8)
-    before = names_path(path).read_bytes()
+    before = people_path(path).read_bytes()
     for arguments, tracks, words in (
         (("2", "Ann"), (), "'Ann' cannot be one person: tracks 0 and 1 are seen at once in shot 1 of /films/a.mov"),
         (("1", "Bob"), (), "person 1 is 'Ann' already; to rename: dhh name"),
@@ -177,7 +180,7 @@ def test_who_cannot_be_named(path: Path) -> None:
             give_name(path, *arguments, tracks=tracks, within=8)
     with pytest.raises(NamesError, match="track 1 is not called 'Ann'"):
         take_name(path, "Ann", tracks=[1])
-    assert names_path(path).read_bytes() == before
+    assert people_path(path).read_bytes() == before
 
 
 def test_forgotten_tracks_lose_their_names(path: Path) -> None:
@@ -185,19 +188,17 @@ def test_forgotten_tracks_lose_their_names(path: Path) -> None:
     write_film(path, "b.mov", "A B", content="cd")
     give_name(path, "1", "Ann", within=8)
     give_name(path, "2", "Bob", within=8)
-    left = path.parent / ".codes.h5.names.1.tmp"  # of a killed writer
-    left.write_bytes(names_path(path).read_bytes())
-    with open_shard(path) as shard:
-        gone = places_of(shard, np.array([2]))[0]
+    left = [path.parent / ".codes.h5.names.1.tmp", path.parent / "codes.h5.people.1.tmp"]  # of killed writers
+    for file in left:
+        file.write_bytes(people_path(path).read_bytes())
     forget(path, Request(tracks=(2,)))
-    assert not left.exists()
-    names = read_names(path)
-    assert [(name, len(places)) for name, places in names.items()] == [("Ann", 2), ("Bob", 2)]
-    assert gone not in names["Ann"]
+    assert not any(file.exists() for file in left)
+    assert named(path) == {"Ann": [0, 2], "Bob": [1, 3]}
+    assert names_beside(path) == {"Ann": 2, "Bob": 2}
     forget(path, Request(videos=(Path("/films/a.mov"),)))
-    assert {place.content for places in read_names(path).values() for place in places} == {"cd" * 32}
+    assert contents(path) == {"cd" * 32}
     forget(path, Request(videos=(Path("/films/b.mov"),)))
-    assert not names_path(path).exists()
+    assert (names_beside(path), contents(path)) == ({}, set())
 
 
 def test_who_has_a_name_is_forgotten_by_it(path: Path) -> None:
@@ -209,14 +210,14 @@ def test_who_has_a_name_is_forgotten_by_it(path: Path) -> None:
     asked = Request(names=("ann", "Bob"))
     removed, _ = forget(path, asked, dry_run=True)
     assert [line.track for line in removed] == [0, 1]
-    assert len(read_names(path)["Ann"]) == 2
+    assert names_beside(path)["Ann"] == 2
     assert forget(path, Request(names=("ann",)))[0] == removed[:1]
-    assert list(read_names(path)) == ["Bob"]  # also what is in a video that is not there now
+    assert names_beside(path) == {"Bob": 1}  # also what is in a video that is not there now
     with pytest.raises(NamesError, match="nobody is called 'ann'"):
         forget(path, asked)
     remove_videos(path, [Path("/films/a.mov")])
     assert forget(path, Request(names=("Bob",)))[0] == []
-    assert read_names(path) == {}
+    assert names_beside(path) == {}
 
 
 def test_merged_files_keep_their_names(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_merged_files_keep_their_names(tmp_path: Path) -> None:
     ]
     assert [(n.name, n.tracks, n.missing) for n in list_names(out)] == [("Ann", 1, 0), ("Anna", 1, 0), ("Cleo", 1, 0)]
     out.unlink()
-    with pytest.raises(Exception, match=r"out.h5.names: is there already"):
+    with pytest.raises(Exception, match=r"out.h5.people: is there already"):
         merge([one, other], out)
 
 
@@ -260,7 +261,8 @@ def damage(text: str) -> list[tuple[str, str]]:
 
 def test_damaged_names_are_refused(path: Path) -> None:
     write_film(path, "a.mov", "A B")
-    give_name(path, None, "Ann", tracks=[0])
+    with open_shard(path) as shard:
+        write_names(path, {"Ann": places_of(shard, np.array([0]))})
     good = names_path(path).read_text()
     for bad, words in damage(good):
         names_path(path).write_text(bad)
@@ -291,6 +293,10 @@ def test_entries_are_checked_behind_a_right_checksum(path: Path) -> None:
             read_names(path)
     write_names(path, {"Ann": (one,), "Eve": (two,), "nobody": ()})
     assert read_names(path) == {"Ann": (one,), "Eve": (two,)}
+    assert named(path) == {"Ann": [0], "Eve": [1]}
+    give_name(path, None, "Eva", tracks=[1])  # takes the old file over
+    assert named(path) == {"Ann": [0], "Eva": [1]} == named(path)
+    assert not names_path(path).exists()
 
 
 def test_weights_that_are_not_known(path: Path, other_weights: Path) -> None:

@@ -402,11 +402,11 @@ def test_errors_of_people_and_names(library: Library) -> None:
     library.name(person, "Ada")
     with pytest.raises(NamesError, match="is 'Ada' already"):
         library.name(person, "Bob")
-    gone = replace(other, shot=other.shot + 1)  # as if the file had been encoded anew
+    gone = replace(other, track_id="0000ffff-0000ffff")  # as if the person had been in another file
     with pytest.raises(NamesError, match=f"has changed since person {other.person} was listed"):
         library.name(gone, "Bob")
     with pytest.raises(NamesError, match="has changed"):
-        library.name(replace(other, track=99), "Bob")
+        library.name(replace(other, track_id=person.track_id), "Bob")
     hit = library.search("name:Ada")[0]
     with pytest.raises(NamesError, match=f"has changed since track {hit.track} was found; search again"):
         library.name(replace(hit, shot=hit.shot + 1), "Bob")

@@ -80,7 +80,7 @@ def test_nothing_is_sent_and_nothing_written_but_the_codes(sample: Sample, tmp_p
         subprocess.run(command, cwd=work, env=variables, check=True, capture_output=True, timeout=300)
     assert not list((tmp_path / "home").rglob("*"))
     assert not (tmp_path / "sockets").exists(), (tmp_path / "sockets").read_text()
-    written = {"codes.h5", "codes.h5.lock", "codes.h5.faiss", "codes.h5.faiss.json", "codes.h5.names", "people.html"}
+    written = {"codes.h5", "codes.h5.lock", "codes.h5.faiss", "codes.h5.faiss.json", "codes.h5.people", "people.html"}
     assert {path.name for path in work.rglob("*")} == written
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import on_pty
 from shipped_film import SHIPPED, film
-from test_terminals import on_pty
 from typer.testing import Result
 
 from dhhcli.library import Library

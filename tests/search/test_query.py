@@ -233,10 +233,10 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
     one_line(ask("--name", eileen, "--face", "2"), 2, "--face says which face of one photo; a name has its own tracks")
     one_line(ask("--name", " "), 2, "expected name:NAME")
     one_line(ask(), 2, "nobody is asked for: name a photo")
-    names = archive.with_name("codes.h5.names")
+    names = archive.with_name("codes.h5.people")
     good = names.read_bytes()
     names.write_bytes(good.replace(b"Eileen", b"Ellen"))
-    one_line(ask("--name", eileen), 1, "codes.h5.names: damaged")
+    one_line(ask("--name", eileen), 1, "codes.h5.people: damaged")
     names.write_bytes(good)
 
 
@@ -244,10 +244,10 @@ def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest
     from dhhcli.search import probe
     from dhhcli.search.probe import asked
     from dhhcli.search.terms import Called
-    from dhhcli.storage import names
+    from dhhcli.storage import people
     from dhhcli.storage.codes_file import open_shard
 
-    monkeypatch.setattr(names, "named_rows", lambda *_: np.arange(12))
+    monkeypatch.setattr(people, "known_rows", lambda *_: people.Known(np.arange(12), np.arange(0)))
     monkeypatch.setattr(probe, "CALLED", 5)
     with open_shard(archive) as shard:
         found = asked([Called("x")], shard, object(), archive)  # type: ignore[arg-type]

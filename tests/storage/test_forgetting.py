@@ -23,7 +23,7 @@ from dhhcli.index.lookup import index_paths
 from dhhcli.people.naming import give_name
 from dhhcli.search.forget import Removed, Request, forget
 from dhhcli.storage.codes_file import commit, compact, lock, open_shard
-from dhhcli.storage.names import names_path, read_names
+from dhhcli.storage.people import names_beside
 from dhhcli.storage.track_id import track_ids
 
 Run = Callable[..., Result]
@@ -55,12 +55,12 @@ def test_codes_go_before_names_and_the_same_line_does_the_rest(rng: np.random.Ge
         except Killed:
             complete = False
     there = [code in bytes_beside(path) for code in codes]
-    assert complete or any(there) <= ("Ada" in read_names(path))  # who has codes can be asked for
-    if not complete and names_path(path).exists():
+    assert complete or any(there) <= ("Ada" in names_beside(path))  # who has codes can be asked for
+    if not complete and names_beside(path):
         forget(path, Request(names=("Ada",)))
     left = bytes_beside(path)
     assert not any(code in left for code in codes)
-    assert "Ada" not in read_names(path)
+    assert "Ada" not in names_beside(path)
     assert not list(path.parent.glob("*tmp"))
     with open_shard(path) as shard:
         assert (len(shard), len(shard.tombstones)) == (13, 2)
@@ -254,7 +254,7 @@ def test_the_command_line_shows_and_takes_lasting_words(path: Path, dhh: Run, tm
         == dhh("query", "track:0", "-c", path, "--all").stdout
     )
     assert dhh("name", path, "--track", every[3].upper(), "Ada").exit_code == 0
-    assert read_names(path)["Ada"]
+    assert names_beside(path)["Ada"]
     one_line(dhh("name", path, "--track", "0000ffff-0000ffff", "Ada"), 1, "holds no track 0000ffff-0000ffff")
     people = dhh("people", path, "--within", "3")
     assert "track_id" in people.stdout.splitlines()[0]
@@ -267,7 +267,7 @@ def test_the_command_line_shows_and_takes_lasting_words(path: Path, dhh: Run, tm
     result = dhh("forget", path, "--track", every[3], "--yes")
     assert result.exit_code == 0
     assert every[3] in result.stdout
-    assert not names_path(path).exists()
+    assert not names_beside(path)
     again = dhh("forget", path, "--track", every[3], "--yes")
     one_line(again, 1, f"holds no track {every[3]} (any more)")
     assert len(open_shard(path)) == 7

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from footage import TAG, encoded_video, make
 from killed import Killed, dies_at
+from whos_who import named
 
 from dhhcli.errors import ShardError
 from dhhcli.people.naming import give_name
 from dhhcli.storage.codes_file import commit, open_shard
 from dhhcli.storage.merge import merge
-from dhhcli.storage.names import names_path, read_names, rows_of
+from dhhcli.storage.people_file import people_path
 
 
 @pytest.fixture
@@ -35,10 +36,7 @@ def two(rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def whole(out: Path) -> None:
     with open_shard(out) as shard:
         assert len(shard) == 15
-        assert {name: rows.tolist() for name, rows in rows_of(shard, read_names(out)).items()} == {
-            "Ada": [1, 7],
-            "Ben": [12],
-        }
+        assert named(out) == {"Ada": [1, 7], "Ben": [12]}
 
 
 @pytest.mark.parametrize("at", range(6))
@@ -58,7 +56,7 @@ def test_killed_anywhere_the_next_merge_goes_through(two: list[Path], tmp_path: 
         return
     merge(two, out)
     whole(out)
-    assert {file.name for file in out.parent.iterdir()} == {"all.h5", "all.h5.lock", "all.h5.names"}
+    assert {file.name for file in out.parent.iterdir()} == {"all.h5", "all.h5.lock", "all.h5.people"}
 
 
 @pytest.mark.parametrize("at", range(8))
@@ -86,12 +84,12 @@ def test_a_full_disk_leaves_nothing(two: list[Path], tmp_path: Path, name: str, 
 
 def test_names_of_somebody_else_are_left_alone(two: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "all.h5"
-    names_path(out).write_bytes(names_path(two[0]).read_bytes())
-    with pytest.raises(ShardError, match=r"names: is there already"):
+    people_path(out).write_bytes(people_path(two[0]).read_bytes())
+    with pytest.raises(ShardError, match=r"people: is there already"):
         merge(two, out)
-    assert names_path(out).read_bytes() == names_path(two[0]).read_bytes()
+    assert people_path(out).read_bytes() == people_path(two[0]).read_bytes()
     assert not out.exists()
-    names_path(out).unlink()
+    people_path(out).unlink()
     out.symlink_to(tmp_path / "elsewhere.h5")
     with pytest.raises(ShardError, match="is there already"):
         merge(two, out)

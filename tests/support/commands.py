@@ -1,7 +1,9 @@
 """What tests of the command line share: columns, rows, the one line of an error, a fresh process."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from typer.testing import Result
 
+PROGRAM = "from dhhcli.cli.app import main; main()"
 COLUMNS = [
     "rank",
     "distance",
@@ -67,3 +70,29 @@ def python(code: str, *arguments: str | Path) -> str:
 INTERRUPTIBLE = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dhhcli.cli.app import main; main()"
 )
+
+
+def on_pty(words: list[str], folder: Path, **variables: str) -> str:
+    """What a command shows on a terminal."""
+    import pty  # Windows has none
+
+    ours, theirs = pty.openpty()
+    said: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while data := os.read(ours, 65536):
+                said.append(data)
+        except OSError:  # the other end is closed
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", **variables}
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], cwd=folder, env=environment, stdout=theirs, stderr=theirs, timeout=120
+    )
+    os.close(theirs)
+    reader.join()
+    os.close(ours)
+    return b"".join(said).decode(errors="surrogateescape")

@@ -34,8 +34,8 @@ from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.calibration import Curve, Spread, from_record
 from dhhcli.models.hash_layers import hash_tracks
 from dhhcli.models.network import Network, load_network
-from dhhcli.people.clustering import EXACT, FAR, group_tracks, limit_of, usual_distances
-from dhhcli.people.identities import at_once
+from dhhcli.people.clustering import EXACT, group_tracks, limit_of, usual_distances
+from dhhcli.people.moments import at_once
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, read_pack
 from dhhcli.research.datasets.protocol import read_protocol
@@ -43,6 +43,7 @@ from dhhcli.research.evaluation.sessions import read_sessions
 from dhhcli.storage.codes_file import open_shard
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
+FAR = 1e12
 FRAMES = (1, 2, 3, 5, 8, 13, 20, 30)
 Array = npt.NDArray[Any]
 
