@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.text import counted
 from dhhcli.errors import NamesError, ShardError, UsageError
 from dhhcli.people.identities import Person, at_once, people_numbers
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.names import (
     Place,
-    Rows,
     checked_name,
     known_name,
     places_of,

@@ -13,11 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.atomic_write import sync_folder
 from dhhcli.errors import MissingPathError, ShardError
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.codes_file import Shard, compact, open_shard, parts_of, remove_videos, replace_all
-from dhhcli.storage.names import Place, Rows, places_of, read_names, united_names, write_names
+from dhhcli.storage.names import Place, places_of, read_names, united_names, write_names
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.skipped import skipped_path
 from dhhcli.storage.tombstones import forgotten, overlap, without_forgotten
