@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Picture
 from dhhcli.base.onnx_session import on_gpu, start_session
 from dhhcli.base.prefetch import ahead
 from dhhcli.media.photo import shrink
 
-Picture = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 THRESHOLD = 0.35  # least score of a face
 SURE = 0.6  # below this best score, look again
 SMALL = 320  # longer side of the second look, pixels

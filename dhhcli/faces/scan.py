@@ -14,7 +14,7 @@ from fractions import Fraction
 from dhhcli.base.prefetch import prefetch
 from dhhcli.faces.alignment import SIZE, align, sharpness
 from dhhcli.faces.detector import FaceDetector
-from dhhcli.faces.schedule import LONGEST, Looks
+from dhhcli.faces.schedule import LONGEST, LookSchedule
 from dhhcli.faces.thumbnail import surroundings
 from dhhcli.faces.tracker import PATIENCE, FaceTrack, FaceTracker, Observation
 from dhhcli.media.frame import Frame
@@ -50,7 +50,7 @@ def scan(
     shots, tracker, looks = (
         ShotDetector(rate),
         FaceTracker(patience=PATIENCE if rate is None else min(PATIENCE, int(UNSEEN * rate))),
-        Looks(max(video.info.width, video.info.height), longest),
+        LookSchedule(max(video.info.width, video.info.height), longest),
     )
     waiting: deque[tuple[int, list[Observation]]] = deque()
     last_look, origin = -1, None

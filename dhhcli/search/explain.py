@@ -18,8 +18,8 @@ from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
 from dhhcli.models.calibration import STEPS_A_BIT, WORDS, Calibration, whole_bits
 from dhhcli.models.network import Network
-from dhhcli.search.confidence import Worth
-from dhhcli.search.options import Rank, Way
+from dhhcli.search.confidence import ConfidenceModel
+from dhhcli.search.options import FrameDistance, Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
 from dhhcli.storage.codes_file import Shard
@@ -36,7 +36,7 @@ ENOUGH = 30  # tracks, to speak of a distribution
 class ByFrames:
     """How a hit was ranked by the codes of its frames."""
 
-    way: Way
+    way: FrameDistance
     distance: float  # average or minimum, to the nearest row
     frames: int
     least: int  # of their distances to that row
@@ -92,7 +92,7 @@ def explain(
     person: Asked,
     network: Network,
     calibration: Calibration | None = None,
-    way: Way = Way.majority,
+    way: FrameDistance = FrameDistance.majority,
     by: Rank = Rank.soft,
 ) -> Explanation:
     """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
@@ -131,7 +131,7 @@ def explain(
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
-        limits=word_limits(Worth(calibration, (person,), by), K) if calibration else (),
+        limits=word_limits(ConfidenceModel(calibration, (person,), by), K) if calibration else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -142,19 +142,19 @@ def explain(
         crops=crops,
         changed=changed,
         why_no_crops=reason,
-        by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
+        by_frames=None if way is FrameDistance.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
         by_soft=BySoftBits(float(weights[photo]) / UNIT, lighter) if by is Rank.soft and person.unsure else None,
     )
 
 
-def ranked_by(distances: NDArray[np.int32], way: Way) -> ByFrames:
+def ranked_by(distances: NDArray[np.int32], way: FrameDistance) -> ByFrames:
     """Distances (r, m) of the rows of a question to the frames of a track -> what counted; of equal rows the first."""
-    each = distances.mean(axis=1) if way is Way.average else distances.min(axis=1)
+    each = distances.mean(axis=1) if way is FrameDistance.average else distances.min(axis=1)
     row = distances[int(each.argmin())]
     return ByFrames(way, float(each.min()), len(row), int(row.min()), int(row.max()))
 
 
-def word_limits(worth: Worth, K: int) -> tuple[tuple[str, float], ...]:
+def word_limits(worth: ConfidenceModel, K: int) -> tuple[tuple[str, float], ...]:
     """Up to which distance a track is very likely, likely, unsure to be one person.
 
     By soft bits to a quarter of a bit; by bits with a soft score in the middle of what is usual.

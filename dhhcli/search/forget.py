@@ -55,7 +55,7 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Request:
+class Erasure:
     """What to forget; everything that any of these name."""
 
     videos: tuple[Path, ...] = ()  # as the codes file names them, or where they lie
@@ -72,7 +72,7 @@ Tell = Callable[[Sequence[Removed], Sequence[str]], None]  # the record and note
 
 def forget(
     codes_path: Path,
-    request: Request,
+    request: Erasure,
     *,
     weights: str | None = None,
     dry_run: bool = False,
@@ -152,7 +152,7 @@ def _journal(codes_path: Path) -> Path:
     return home.with_name(f"{home.name}.forgetting")
 
 
-def _finish_earlier(codes_path: Path, request: Request) -> set[str]:
+def _finish_earlier(codes_path: Path, request: Erasure) -> set[str]:
     """Do what a run that was cut off left to do; the names that nobody has any more then. The lock is held.
 
     Raises ShardError where the request names rows that this run has changed.
@@ -230,7 +230,7 @@ def _called(codes_path: Path, shard: Shard, wanted: Sequence[str], done: set[str
     return set(np.flatnonzero(np.isin(person, list(people))).tolist()), people
 
 
-def _near(shard: Shard, request: Request, weights: str | None) -> tuple[dict[int, int], list[str]]:
+def _near(shard: Shard, request: Erasure, weights: str | None) -> tuple[dict[int, int], list[str]]:
     """Track -> bits from the nearest of the photos, of those within the distance; and which faces were taken."""
     if not request.photos or request.within is None:
         return {}, []

@@ -13,10 +13,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.atomic_write import sync_folder
 from dhhcli.errors import MissingPathError, ShardError
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.storage.cast import Cast, Rows, Tracks
+from dhhcli.storage.cast import Cast, Tracks
 from dhhcli.storage.codes_file import Shard, compact, open_shard, parts_of, remove_videos, replace_all
 from dhhcli.storage.names import names_path
 from dhhcli.storage.people import open_book, tracks_in, without, write_people

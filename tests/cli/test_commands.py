@@ -14,10 +14,10 @@ from dhhcli.cli.search_commands import request_of
 from dhhcli.errors import NobodyError, UsageError
 from dhhcli.research.baselines.names import METHODS
 from dhhcli.search.confidence import NO_LIMITS, Limits
-from dhhcli.search.options import Device, Fuse, Way
-from dhhcli.search.query import Request
+from dhhcli.search.options import Device, FrameDistance, Fuse
+from dhhcli.search.query import Query
 from dhhcli.search.scope import EVERYWHERE, Where, moment
-from dhhcli.search.terms import File, Track
+from dhhcli.search.terms import FileTerm, TrackTerm
 
 EMPTY = io.BytesIO()
 
@@ -55,7 +55,7 @@ def test_methods_are_those_that_there_are() -> None:
 
 
 def test_a_request_of_a_photo_alone() -> None:
-    assert request_of(["ada.jpg"], EMPTY) == Request((File(Path("ada.jpg")),))
+    assert request_of(["ada.jpg"], EMPTY) == Query((FileTerm(Path("ada.jpg")),))
 
 
 def test_a_request_of_everything() -> None:
@@ -79,16 +79,16 @@ def test_a_request_of_everything() -> None:
         thumbnails=True,
         why=1,
         device=Device.cuda,
-        way=Way.minimum,
+        way=FrameDistance.minimum,
     )
-    assert request == Request(
-        words=(File(Path("a.jpg")), File(Path("b.jpg")), Track(3)),
+    assert request == Query(
+        words=(FileTerm(Path("a.jpg")), FileTerm(Path("b.jpg")), TrackTerm(3)),
         each=True,
         face=2,
         fuse=Fuse.set,
-        also=(File(Path("bob.jpg")),),
-        without=(Track(4),),
-        never=(File(Path("sister.jpg")),),
+        also=(FileTerm(Path("bob.jpg")),),
+        without=(TrackTerm(4),),
+        never=(FileTerm(Path("sister.jpg")),),
         where=Where(("day1/*",), moment("2024-05-31", "--after"), moment("2024-06-01T18:00", "--before")),
         limits=Limits(0.5, 0.001, 30),
         top=None,
@@ -97,7 +97,7 @@ def test_a_request_of_everything() -> None:
         thumbnails=True,
         why=1,
         cuda=True,
-        way=Way.minimum,
+        way=FrameDistance.minimum,
     )
 
 

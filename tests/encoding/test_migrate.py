@@ -31,7 +31,7 @@ from dhhcli.errors import NamesError, PassingError, ShardError, UsageError
 from dhhcli.index.lookup import index_paths
 from dhhcli.media.sample import Sample
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.search.forget import Request, forget
+from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage import migration
 from dhhcli.storage.codes_file import TRACK_DTYPE, lock, open_shard, replace_all
 from dhhcli.storage.migration import new_codes, same_tracks
@@ -236,8 +236,8 @@ def test_codes_of_frames_need_weights_that_have_some(codes: Path) -> None:
 
 
 def test_what_was_forgotten_stays_forgotten(codes: Path, tmp_path: Path) -> None:
-    forget(codes, Request(videos=(tmp_path / "films" / "a.mp4",)))
-    forget(codes, Request(tracks=(0, 3)))
+    forget(codes, Erasure(videos=(tmp_path / "films" / "a.mp4",)))
+    forget(codes, Erasure(tracks=(0, 3)))
     left = places(codes)
     changed(codes)
     assert places(codes) == left
@@ -256,7 +256,7 @@ def test_what_is_forgotten_while_a_change_waits(codes: Path) -> None:
         pass
     events.close()
     assert new_codes(codes).exists()
-    _, notes = forget(codes, Request(tracks=(0,)))
+    _, notes = forget(codes, Erasure(tracks=(0,)))
     assert "what dhh migrate had done so far is removed too" in notes[-1]
     assert not any("migrating" in name for name in beside(codes))
     left = places(codes)

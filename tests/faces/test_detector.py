@@ -11,8 +11,6 @@ from synthetic import ASTRONAUT_LANDMARKS, astronaut, grace_hopper
 from dhhcli.faces.alignment import TEMPLATE, align
 from dhhcli.faces.detector import Face, FaceDetector, suppress
 
-Picture = npt.NDArray[np.uint8]
-
 
 @pytest.fixture(scope="module")
 def detector() -> FaceDetector:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dhhcli.faces.detector import Face
-from dhhcli.faces.schedule import LONGEST, SHORTEST, SMALL_WIDTH, Looks, same_faces
+from dhhcli.faces.schedule import LONGEST, SHORTEST, SMALL_WIDTH, LookSchedule, same_faces
 
 
 def face(x: float, size: float = 300, score: float = 0.9) -> Face:
@@ -16,7 +16,7 @@ def face(x: float, size: float = 300, score: float = 0.9) -> Face:
     return Face(box, np.zeros((5, 2), np.float32), score)
 
 
-def times(looks: Looks, shown: list[list[Face]], start: int = 0) -> list[int]:
+def times(looks: LookSchedule, shown: list[list[Face]], start: int = 0) -> list[int]:
     """Frames at 25 a second that are looked at; ``shown``: what frame by frame there is to see."""
     seen = []
     for i, faces in enumerate(shown, start):
@@ -27,21 +27,21 @@ def times(looks: Looks, shown: list[list[Face]], start: int = 0) -> list[int]:
 
 
 def test_pauses_grow_from_a_fifth_to_half_a_second_while_nothing_changes() -> None:
-    assert times(Looks(1280), [[face(100)]] * 60) == [0, 5, 13, 25, 37, 49]
-    assert times(Looks(1280), [[]] * 40) == [0, 5, 13, 25, 37]
+    assert times(LookSchedule(1280), [[face(100)]] * 60) == [0, 5, 13, 25, 37, 49]
+    assert times(LookSchedule(1280), [[]] * 40) == [0, 5, 13, 25, 37]
 
 
 @pytest.mark.parametrize("change", [[], [face(100), face(800)], [face(300)]], ids=["gone", "new", "moved"])
 def test_a_change_makes_looks_frequent_again(change: list[Face]) -> None:
-    assert times(Looks(1280), [[face(100)]] * 25 + [change] * 25) == [0, 5, 13, 25, 30, 38]
+    assert times(LookSchedule(1280), [[face(100)]] * 25 + [change] * 25) == [0, 5, 13, 25, 30, 38]
 
 
 def test_unsure_faces_come_and_go_without_haste() -> None:
-    assert times(Looks(1280), [[face(100)], [face(100), face(800, score=0.4)]] * 20) == [0, 5, 13, 25, 37]
+    assert times(LookSchedule(1280), [[face(100)], [face(100), face(800, score=0.4)]] * 20) == [0, 5, 13, 25, 37]
 
 
 def test_a_cut_is_looked_at_at_once_and_fully() -> None:
-    looks = Looks(1280)
+    looks = LookSchedule(1280)
     times(looks, [[face(100)]] * 22)
     looks.restart()
     assert (looks.width, looks.again) == (512, True)
@@ -50,12 +50,12 @@ def test_a_cut_is_looked_at_at_once_and_fully() -> None:
 
 @pytest.mark.parametrize(("side", "full"), [(320, 512), (1280, 512), (1920, 768), (3840, 1536), (7680, 1920)])
 def test_a_full_look_keeps_a_face_of_forty_pixels_at_sixteen(side: int, full: int) -> None:
-    assert Looks(side).width == full
+    assert LookSchedule(side).width == full
 
 
 def test_every_second_look_is_small_where_faces_are_large_and_still() -> None:
     def widths(size: float) -> list[int]:
-        looks, used = Looks(1280), []
+        looks, used = LookSchedule(1280), []
         for i in range(6):
             used.append(looks.width)
             looks.seen(Fraction(i, 2), [face(100, size)])
@@ -67,7 +67,7 @@ def test_every_second_look_is_small_where_faces_are_large_and_still() -> None:
 
 
 def test_smaller_copies_are_looked_at_after_something_sure_and_now_and_then() -> None:
-    looks, used = Looks(1280), []
+    looks, used = LookSchedule(1280), []
     for i in range(14):
         used.append(looks.again)
         looks.seen(Fraction(i), [face(100)] if i < 3 else [face(100, score=0.5)])
@@ -77,7 +77,7 @@ def test_smaller_copies_are_looked_at_after_something_sure_and_now_and_then() ->
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.floats(0, 900), max_size=3), min_size=30, max_size=80))
 def test_no_half_second_passes_without_a_look(places: list[list[float]]) -> None:
-    found = times(Looks(1280), [[face(x) for x in xs] for xs in places])
+    found = times(LookSchedule(1280), [[face(x) for x in xs] for xs in places])
     pauses = np.diff([*found])
     assert found[0] == 0
     assert (pauses >= SHORTEST * 25).all()

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from synthetic import numbered, read_number, scene, write_video
-from video_files import CASES, Picture, write_stream
+from video_files import CASES, write_stream
 
+from dhhcli.base.arrays import Picture
 from dhhcli.encoding.video import encode_video
 from dhhcli.faces.detector import FaceDetector
 from dhhcli.faces.scan import shot_tracks

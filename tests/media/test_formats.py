@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from containers import FAST, FORMATS
-from synthetic import Picture, numbered, read_number, scene
+from synthetic import numbered, read_number, scene
 
+from dhhcli.base.arrays import Picture
 from dhhcli.media.frame import HLG, PQ, hdr_table, is_combed
 from dhhcli.media.video import open_video
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import dissolve, frame_of, scene, write_video
 
+from dhhcli.base.arrays import Picture
 from dhhcli.media.shots import (
     CUT,
     Shot,
@@ -23,8 +23,6 @@ from dhhcli.media.shots import (
     is_grey_cut,
 )
 from dhhcli.media.video import open_video
-
-Picture = npt.NDArray[np.uint8]
 
 
 def split(pictures: list[Picture], frame_rate: Fraction | None = None) -> list[Shot]:

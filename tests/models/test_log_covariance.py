@@ -4,15 +4,13 @@ import math
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.models.log_covariance import EPS, log_covariance, spectral, triangle
-
-Matrix = npt.NDArray[np.float64]
 
 
 def upper(Y: Matrix) -> Matrix:

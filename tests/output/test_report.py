@@ -25,7 +25,7 @@ from dhhcli.output.inventory import print_lines, print_pairs
 from dhhcli.output.sheets.contact_sheet import CAPTION, CELL, contact_sheet, write_sheet
 from dhhcli.output.table import print_result, result_table
 from dhhcli.research.datasets.folders import Missed, Packed
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import Item, Listing
 from dhhcli.research.datasets.progress import PackProgress
 
@@ -261,7 +261,7 @@ def packing(events: list[Packed | Missed], out: Path, ignored: int = 0) -> tuple
         Item("ann", Path("s/ann/2.mp4"), is_video=True),
         *(Item("bo", Path(f"s/bo/t/{i}.jpg"), track="t", frame=i) for i in range(2)),
     )
-    listing = Listing(Path("s"), Layout.PB, items, tuple(Path(f"s/{i}.txt") for i in range(ignored)))
+    listing = Listing(Path("s"), FolderLayout.PB, items, tuple(Path(f"s/{i}.txt") for i in range(ignored)))
     stream = io.StringIO()
     progress = PackProgress([listing], Console(file=stream, width=40))
     for event in events:

@@ -43,7 +43,7 @@ from dhhcli.base.text import one_line
 from dhhcli.errors import EditError, UsageError
 from dhhcli.output.columns import COLUMNS
 from dhhcli.output.delimited import csv_lines
-from dhhcli.output.formats import Format, Layout, Order
+from dhhcli.output.formats import Format, Order, SequenceLayout
 from dhhcli.output.timelines.cuts import Handles, cuts, parse_handles
 from dhhcli.output.timelines.export import export
 from dhhcli.output.timelines.names import reels, xml_text
@@ -107,14 +107,14 @@ def test_markers_lie_at_the_source_timecode(case: Case) -> None:
 def test_markers_of_a_stringout_lie_where_its_clips_do(case: Case) -> None:
     hour = frame_of("01:00:00;00" if case.drop else "01:00:00:00", case.rate, case.drop)
     expected = placed(case.shots)
-    (data,) = exported(case, Format.resolve, layout=Layout.stringout)
+    (data,) = exported(case, Format.resolve, layout=SequenceLayout.stringout)
     assert [marker.record for marker in read_resolve(data, case, hour)] == expected
-    (data,) = exported(case, Format.avid, layout=Layout.stringout)
+    (data,) = exported(case, Format.avid, layout=SequenceLayout.stringout)
     faces = [at + shot.face - shot.start for shot, (at, _) in zip(case.shots, expected, strict=True)]
     assert [marker.face for marker in read_avid(data, case, hour)] == faces
-    (data,) = exported(case, Format.webvtt, layout=Layout.stringout)
+    (data,) = exported(case, Format.webvtt, layout=SequenceLayout.stringout)
     assert [cue.record for cue in read_webvtt(data, case.rate)] == expected
-    (data,) = exported(case, Format.chapters, layout=Layout.stringout)
+    (data,) = exported(case, Format.chapters, layout=SequenceLayout.stringout)
     assert [chapter.record for chapter in read_chapters(data, case.rate)] == expected
 
 
@@ -162,7 +162,7 @@ def test_by_time_and_by_video(case: Case) -> None:
     assert [clip.source for clip in read_otio(data, case)] == [
         (shot.start, shot.end) for shot in sorted(case.shots, key=lambda shot: (shot.path, shot.start))
     ]
-    for path, data in zip(sorted(case.videos), exported(case, Format.edl, layout=Layout.video), strict=True):
+    for path, data in zip(sorted(case.videos), exported(case, Format.edl, layout=SequenceLayout.video), strict=True):
         own = [shot for shot in case.shots if shot.path == path]
         seen = read_edl(data, case)
         assert [clip.source for clip in seen] == [(shot.start, shot.end) for shot in own]
@@ -346,7 +346,7 @@ def test_a_sequence_of_several_rates_has_the_commonest() -> None:
     assert b'offset="107999892/30000s" start="1s" duration="60060/30000s"' in data
     with pytest.raises(EditError, match=r"/a\.mov: has 25\.000 frames a second, the list 29\.970.*--sequence video"):
         exported(case, Format.edl)
-    assert len(exported(case, Format.edl, layout=Layout.video)) == 2
+    assert len(exported(case, Format.edl, layout=SequenceLayout.video)) == 2
 
 
 def test_an_edl_says_where_the_counting_changes() -> None:

@@ -22,7 +22,7 @@ from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import pack
 from dhhcli.people.identities import find_people
 from dhhcli.people.naming import give_name, list_names, take_name
-from dhhcli.search.forget import Request, forget
+from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard, remove_videos
 from dhhcli.storage.merge import merge
 from dhhcli.storage.names import names_path, places_of, read_names
@@ -191,13 +191,13 @@ def test_forgotten_tracks_lose_their_names(path: Path) -> None:
     left = [path.parent / ".codes.h5.names.1.tmp", path.parent / "codes.h5.people.1.tmp"]  # of killed writers
     for file in left:
         file.write_bytes(people_path(path).read_bytes())
-    forget(path, Request(tracks=(2,)))
+    forget(path, Erasure(tracks=(2,)))
     assert not any(file.exists() for file in left)
     assert named(path) == {"Ann": [0, 2], "Bob": [1, 3]}
     assert names_beside(path) == {"Ann": 2, "Bob": 2}
-    forget(path, Request(videos=(Path("/films/a.mov"),)))
+    forget(path, Erasure(videos=(Path("/films/a.mov"),)))
     assert contents(path) == {"cd" * 32}
-    forget(path, Request(videos=(Path("/films/b.mov"),)))
+    forget(path, Erasure(videos=(Path("/films/b.mov"),)))
     assert (names_beside(path), contents(path)) == ({}, set())
 
 
@@ -207,16 +207,16 @@ def test_who_has_a_name_is_forgotten_by_it(path: Path) -> None:
     give_name(path, None, "Ann", tracks=[0, 3])
     give_name(path, None, "Bob", tracks=[1])
     remove_videos(path, [Path("/films/b.mov")])
-    asked = Request(names=("ann", "Bob"))
+    asked = Erasure(names=("ann", "Bob"))
     removed, _ = forget(path, asked, dry_run=True)
     assert [line.track for line in removed] == [0, 1]
     assert names_beside(path)["Ann"] == 2
-    assert forget(path, Request(names=("ann",)))[0] == removed[:1]
+    assert forget(path, Erasure(names=("ann",)))[0] == removed[:1]
     assert names_beside(path) == {"Bob": 1}  # also what is in a video that is not there now
     with pytest.raises(NamesError, match="nobody is called 'ann'"):
         forget(path, asked)
     remove_videos(path, [Path("/films/a.mov")])
-    assert forget(path, Request(names=("Bob",)))[0] == []
+    assert forget(path, Erasure(names=("Bob",)))[0] == []
     assert names_beside(path) == {}
 
 
@@ -229,7 +229,7 @@ def test_merged_files_keep_their_names(tmp_path: Path) -> None:
     give_name(other, None, "Anna", tracks=[0, 2])
     give_name(other, None, "Cleo", tracks=[3])
     give_name(other, None, "Bob", tracks=[1])
-    forget(one, Request(tracks=(1,)))
+    forget(one, Erasure(tracks=(1,)))
     done = merge([one, other], out)
     assert (done.names, done.two_names) == (3, 1)
     assert done.lines(out) == [
@@ -269,7 +269,7 @@ def test_damaged_names_are_refused(path: Path) -> None:
         with pytest.raises(NamesError, match=words):
             read_names(path)
         with pytest.raises(NamesError, match=words):
-            forget(path, Request(tracks=(0,)))
+            forget(path, Erasure(tracks=(0,)))
     with names_path(path).open("wb") as file:
         file.truncate(1 << 40)  # sparse: must not be read
     with pytest.raises(NamesError, match="no names file is as large"):

@@ -17,7 +17,7 @@ from dhhcli.people.deciding import confirm_tracks, merge_people, reject_tracks, 
 from dhhcli.people.identities import find_people
 from dhhcli.people.naming import give_name, take_name
 from dhhcli.people.regrouping import group_again
-from dhhcli.search.forget import Request, forget
+from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage.cast import last_said
 from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.merge import merge
@@ -126,7 +126,7 @@ def test_what_was_forgotten_is_in_no_step_and_does_not_come_back(path: Path) -> 
     with open_shard(path) as shard:
         words = [mark.tobytes() for mark in open_book(path).cast.marks]
         assert len(words) == len(shard)
-    forget(path, Request(names=("Ada Lovelace",)))
+    forget(path, Erasure(names=("Ada Lovelace",)))
     assert b"Ada" not in people_path(path).read_bytes()
     assert len(open_book(path).cast) == 3
     with pytest.raises(NamesError, match="nothing was said"):
@@ -136,7 +136,7 @@ def test_what_was_forgotten_is_in_no_step_and_does_not_come_back(path: Path) -> 
     assert numbers(path) == [5, 2, 3, 4]
     with pytest.raises(NamesError, match="person 1 is no more"):
         give_name(path, "1", "Eve", within=WITHIN)
-    forget(path, Request(videos=(Path("/films/m.mov"), Path("/films/n.mov"), Path("/films/a.mov"))))
+    forget(path, Erasure(videos=(Path("/films/m.mov"), Path("/films/n.mov"), Path("/films/a.mov"))))
     assert len(open_book(path).cast) == 0
     write_film(path, "b.mov", "B", content="aa")
     assert numbers(path) == [6]
@@ -516,10 +516,10 @@ class World:
         if model.names and self.rng.random() < 0.5:
             number, name = next(iter(model.names.items()))
             gone = model.of(number)
-            forget(self.path, Request(names=(name,)))
+            forget(self.path, Erasure(names=(name,)))
         else:
             number, gone = 0, set(self.some([track.word for track in self.tracks], 2))
-            forget(self.path, Request(tracks=tuple(sorted(gone))))
+            forget(self.path, Erasure(tracks=tuple(sorted(gone))))
         self.look()
         kept = {word: number for word, number in model.person.items() if word not in gone}
         there = set(kept.values())

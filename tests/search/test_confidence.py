@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dhhcli.models.calibration import Calibration
 from dhhcli.models.hash_layers import hash_tracks
 from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
-from dhhcli.search.confidence import Limits, Worth, nobody
+from dhhcli.search.confidence import ConfidenceModel, Limits, nobody
 from dhhcli.search.options import Fuse
 from dhhcli.search.probe import Asked, kind_of, photo_rows
 from dhhcli.search.ranking import Claim, Hit
@@ -58,7 +58,7 @@ def test_limits_keep_what_loops_keep(
     calibration: Calibration, wanted: list[Asked], seed: int, confidence: float | None, rate: float | None
 ) -> None:
     distances, scores = rows_of(np.random.default_rng(seed), len(wanted), 30)
-    worth, limits = Worth(calibration, tuple(wanted)), Limits(confidence, rate)
+    worth, limits = ConfidenceModel(calibration, tuple(wanted)), Limits(confidence, rate)
     each = [slow_chance(calibration, wanted, distances[:, at], scores[:, at]) for at in range(30)]
     kept = worth.keep(limits, distances, scores)
     for at, (p, r) in enumerate(each):
@@ -78,7 +78,7 @@ def test_limits_keep_what_loops_keep(
 
 def test_the_radius_is_no_larger_than_it_must_be(calibration: Calibration) -> None:
     for kind, rows in (("still-track", 1), ("track-track", 3)):
-        worth = Worth(calibration, (person(rows, kind),))
+        worth = ConfidenceModel(calibration, (person(rows, kind),))
         for limits in (Limits(0.5), Limits(None, 0.001), Limits(0.1, 0.01)):
             radius = worth.reach(limits, K)
             distances = np.array([[radius, radius + 1]], np.int32)

@@ -15,15 +15,15 @@ from dhhcli.models.binary_codes import UNIT, soft_codes
 from dhhcli.output.explanation import explained
 from dhhcli.search.explain import BySoftBits, Explanation, outlying
 from dhhcli.search.options import Rank
-from dhhcli.search.query import Request, find_person
-from dhhcli.search.terms import File
+from dhhcli.search.query import Query, find_person
+from dhhcli.search.terms import FileTerm
 from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]
 
 
 def test_of_a_hit_on_real_film(encoded: Path, sample: Sample) -> None:
-    answer = find_person(Request((File(sample.photos[0]),), why=2), encoded)
+    answer = find_person(Query((FileTerm(sample.photos[0]),), why=2), encoded)
     why, row = answer.explanation, answer.rows[1]
     assert why is not None
     assert (why.rank, why.distance, why.bits, why.photo) == (2, row.distance, 128, "collins.jpg")
@@ -63,7 +63,7 @@ def test_of_a_hit_on_real_film(encoded: Path, sample: Sample) -> None:
 
 
 def test_of_a_hit_ranked_by_bits(encoded: Path, sample: Sample) -> None:
-    answer = find_person(Request((File(sample.photos[0]),), why=2, rank=Rank.bits), encoded)
+    answer = find_person(Query((FileTerm(sample.photos[0]),), why=2, rank=Rank.bits), encoded)
     why = answer.explanation
     assert why is not None
     assert (why.by_soft, why.distance) == (None, answer.rows[1].distance)

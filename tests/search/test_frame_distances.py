@@ -24,12 +24,12 @@ from dhhcli.research.evaluation.frame_distances import Frames, frame_distances
 from dhhcli.search import frame_distances as framesearch
 from dhhcli.search.explain import ByFrames, ranked_by
 from dhhcli.search.frame_distances import track_distances
-from dhhcli.search.options import Rank, Way
+from dhhcli.search.options import FrameDistance, Rank
 from dhhcli.search.ranking import NO_RULES, Rules, by_codes, search
 from dhhcli.storage.codes_file import ModelTag, Shard, commit, compact, open_shard
 
 Run = Callable[..., Result]
-WAYS = (Way.average, Way.minimum)
+WAYS = (FrameDistance.average, FrameDistance.minimum)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def slow(shard: Shard, way: Way, rank: Rank) -> Near:
+def slow(shard: Shard, way: FrameDistance, rank: Rank) -> Near:
     """What a track ranks by and what decides among equals, frame by frame, in fractions."""
     frames = [unpack(shard.frames(track), shard.tag.bits) for track in range(len(shard))]
 
@@ -45,7 +45,7 @@ def slow(shard: Shard, way: Way, rank: Rank) -> Near:
         found: list[tuple[float, float]] = []
         for row in person:
             each = [nearest_row(row[None], bits, rank) for bits in frames[track]]
-            if way is Way.minimum:
+            if way is FrameDistance.minimum:
                 found.append(min(each))
             else:
                 count = len(each)
@@ -87,7 +87,13 @@ def made(folder: Path, rng: np.random.Generator, varying: int) -> Path:
 )
 @settings(max_examples=60, deadline=None)
 def test_search_is_what_sorting_everything_gives(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, varying: int, way: Way, rank: Rank, top: int | None, words: int
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    varying: int,
+    way: FrameDistance,
+    rank: Rank,
+    top: int | None,
+    words: int,
 ) -> None:
     rng = np.random.default_rng(seed)
     with (
@@ -135,10 +141,10 @@ def test_equal_averages_of_unequal_numbers_of_frames_tie(rng: np.random.Generato
     frames = (np.concatenate([one] * 10 + [none] * 20), np.concatenate([none, one, none]))
     commit(path, FRAMES, replace(video, frame_codes=frames))
     with open_shard(path) as shard:
-        hits = search(shard, np.zeros((1, 48), np.float32), 2, way=Way.average)
+        hits = search(shard, np.zeros((1, 48), np.float32), 2, way=FrameDistance.average)
         assert [(hit.track, hit.distance, hit.tracks) for hit in hits] == [(0, 1 / 3, 1), (1, 1 / 3, 1)]
         assert hits[0].score == hits[1].score
-        hits = search(shard, np.zeros((1, 48), np.float32), 2, way=Way.minimum)
+        hits = search(shard, np.zeros((1, 48), np.float32), 2, way=FrameDistance.minimum)
         assert [(hit.track, hit.distance) for hit in hits] == [(0, 0), (1, 0)]
         assert type(hits[0].distance) is int
 
@@ -155,7 +161,7 @@ def test_confidence_is_asked_about_codes_of_tracks(rng: np.random.Generator, tmp
     soft = soft_bits(rng, 2)
     with open_shard(path) as shard:
         codes = hamming(pack(binarise(soft)), shard.codes).min(axis=0)
-        hits = search(shard, soft, None, rules=Rules(keep=keep), way=Way.average, rank=Rank.bits)
+        hits = search(shard, soft, None, rules=Rules(keep=keep), way=FrameDistance.average, rank=Rank.bits)
         assert 0 < len(hits) < 6
         assert {hit.track for hit in hits} <= set(np.flatnonzero(codes < 25).tolist())
         measured = by_codes(shard, [soft], hits, Rank.bits)
@@ -173,7 +179,7 @@ def test_nothing_to_find(tmp_path: Path) -> None:
     with open_shard(tmp_path / "codes.h5") as shard:
         for way in WAYS:
             assert search(shard, np.zeros((1, 48)), 5, way=way) == []
-    assert track_distances([], np.zeros((1, 8), np.uint8), Way.average).shape == (0,)
+    assert track_distances([], np.zeros((1, 8), np.uint8), FrameDistance.average).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -194,19 +200,19 @@ def test_damaged_ends_are_an_error(
         del h5["frame_code_ends"]
         h5.create_dataset("frame_code_ends", data=data)
     with open_shard(path) as shard, pytest.raises(ShardError, match="frames of tracks do not fit their table: damaged"):
-        search(shard, np.zeros((1, 48)), 5, way=Way.average)
+        search(shard, np.zeros((1, 48)), 5, way=FrameDistance.average)
 
 
 def test_a_track_of_too_many_frames_is_an_error() -> None:
     codes = np.zeros((40_000, 8), np.uint8)
     with pytest.raises(ShardError, match="damaged"):
-        track_distances([(codes, np.array([40_000]))], codes[:1], Way.minimum)
+        track_distances([(codes, np.array([40_000]))], codes[:1], FrameDistance.minimum)
 
 
 def test_what_explains_a_rank() -> None:
     distances = np.array([[3, 9, 6], [5, 6, 4]], np.int32)
-    assert ranked_by(distances, Way.average) == ByFrames(Way.average, 5.0, 3, 4, 6)
-    assert ranked_by(distances, Way.minimum) == ByFrames(Way.minimum, 3.0, 3, 3, 9)
+    assert ranked_by(distances, FrameDistance.average) == ByFrames(FrameDistance.average, 5.0, 3, 4, 6)
+    assert ranked_by(distances, FrameDistance.minimum) == ByFrames(FrameDistance.minimum, 3.0, 3, 3, 9)
 
 
 # ------------------------------------------------------------------------------------------------ command line
@@ -229,10 +235,10 @@ def objects(result: Result) -> list[dict[str, Any]]:
 
 def test_every_way_of_the_command_line(ask: Run, with_frames: Path, sample: Sample) -> None:
     collins = sample.photos[0]
-    by_way = {way: objects(ask(collins, "--search", way.value, "--rank", "bits", "--json")) for way in Way}
-    assert objects(ask(collins, "--rank", "bits", "--json")) == by_way[Way.average]
+    by_way = {way: objects(ask(collins, "--search", way.value, "--rank", "bits", "--json")) for way in FrameDistance}
+    assert objects(ask(collins, "--rank", "bits", "--json")) == by_way[FrameDistance.average]
     assert len({json.dumps([row["distance"] for row in rows]) for rows in by_way.values()}) == 3
-    assert str(collins) not in {row["video"] for row in by_way[Way.average]}  # it is no answer to itself
+    assert str(collins) not in {row["video"] for row in by_way[FrameDistance.average]}  # it is no answer to itself
     with open_shard(with_frames) as shard:
         itself = next(row for row, video in enumerate(shard.videos) if video.path == collins)
         own = shard.code_rows(np.flatnonzero(shard.track_rows(np.arange(len(shard)))["video"] == itself))
@@ -240,14 +246,18 @@ def test_every_way_of_the_command_line(ask: Run, with_frames: Path, sample: Samp
             for row in rows:
                 each = hamming(own, shard.frames(row["track"]))[0]
                 code = int(hamming(own, shard.code_rows(np.array([row["track"]])))[0, 0])
-                expected = {Way.average: round(float(each.mean()), 6), Way.minimum: int(each.min()), Way.majority: code}
+                expected = {
+                    FrameDistance.average: round(float(each.mean()), 6),
+                    FrameDistance.minimum: int(each.min()),
+                    FrameDistance.majority: code,
+                }
                 assert row["distance"] == expected[way]
-                assert type(row["distance"]) is (float if way is Way.average else int)
+                assert type(row["distance"]) is (float if way is FrameDistance.average else int)
     # the shots of her come before those of him alone
-    hers = [Path(row["video"]).suffix == ".mp4" and row["shot"] for row in by_way[Way.average]][:3]
+    hers = [Path(row["video"]).suffix == ".mp4" and row["shot"] for row in by_way[FrameDistance.average]][:3]
     assert set(hers) == {2, 6, 7}
     (first, *_) = rows_of(ask(collins, "--in", "*.mp4"))
-    assert first["distance"] == f"{by_way[Way.average][0]['distance']:.6f}"
+    assert first["distance"] == f"{by_way[FrameDistance.average][0]['distance']:.6f}"
 
 
 def test_confidence_is_that_of_the_codes_of_tracks(ask: Run, sample: Sample) -> None:

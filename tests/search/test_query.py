@@ -243,14 +243,13 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
 def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dhhcli.search import probe
     from dhhcli.search.probe import asked
-    from dhhcli.search.terms import Called
     from dhhcli.storage import people
     from dhhcli.storage.codes_file import open_shard
 
     monkeypatch.setattr(people, "known_rows", lambda *_: people.Known(np.arange(12), np.arange(0)))
     monkeypatch.setattr(probe, "CALLED", 5)
     with open_shard(archive) as shard:
-        found = asked([Called("x")], shard, object(), archive)  # type: ignore[arg-type]
+        found = asked([NameTerm("x")], shard, object(), archive)  # type: ignore[arg-type]
         assert found.soft.tolist() == unpack(shard.codes[::3], shard.tag.bits).astype(float).tolist()
     assert (found.names, found.kind, len(found.faces)) == (
         tuple(f"track {n}" for n in range(0, 12, 3)),

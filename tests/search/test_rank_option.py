@@ -17,12 +17,12 @@ from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import UNIT, soft_codes, unpack
 from dhhcli.models.calibration import Calibration
 from dhhcli.models.weights import resolve_weights
-from dhhcli.search.confidence import Limits, Worth
+from dhhcli.search.confidence import ConfidenceModel, Limits
 from dhhcli.search.options import Rank
 from dhhcli.search.probe import Asked
-from dhhcli.search.query import Request, find_person
+from dhhcli.search.query import Query, find_person
 from dhhcli.search.ranking import Claim, Hit
-from dhhcli.search.terms import File
+from dhhcli.search.terms import FileTerm
 from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]
@@ -48,7 +48,7 @@ def test_what_ranks_first_is_never_worth_less(
     """By weighed distances, whatever the Hamming distances beside them are."""
     scores = np.sort(np.array(weights, np.float64))[None].astype(np.float32) / np.float32(UNIT)
     distances = np.random.default_rng(rows).integers(0, K, scores.shape).astype(np.int32)
-    worth, limits = Worth(calibration, (person(kind, rows, True),)), Limits(confidence, rate)
+    worth, limits = ConfidenceModel(calibration, (person(kind, rows, True),)), Limits(confidence, rate)
     sure, false = worth.each(distances, scores)
     assert (np.diff(sure) <= 0).all()
     assert (np.diff(false) >= 0).all()
@@ -63,7 +63,7 @@ def test_stored_tracks_and_bits_have_the_curves_of_bits(calibration: Calibration
     soft = calibration.soft.confidence(distances[0], scores[0], kind="track-track")
     assert bits != soft
     for unsure, rank, expected in ((False, Rank.soft, bits), (True, Rank.bits, bits), (True, Rank.soft, soft)):
-        worth = Worth(calibration, (person("track-track", 1, unsure),), rank)
+        worth = ConfidenceModel(calibration, (person("track-track", 1, unsure),), rank)
         assert worth.each(distances, scores)[0] == np.round(expected, 6)
         (chance,) = worth.chances([Hit(1, 20, 20.0, 0, 0, 1, (Claim(0, 20, 20.0),))])
         assert chance.confidence == round(float(expected[0]), 6)
@@ -72,7 +72,7 @@ def test_stored_tracks_and_bits_have_the_curves_of_bits(calibration: Calibration
 @pytest.mark.parametrize("rank", Rank)
 def test_rows_come_in_the_order_of_what_they_are_ranked_by(encoded: Path, sample: Sample, rank: Rank) -> None:
     for photo in sample.photos:
-        answer = find_person(Request((File(photo),), rank=rank, top=None), encoded)
+        answer = find_person(Query((FileTerm(photo),), rank=rank, top=None), encoded)
         with open_shard(encoded) as shard:
             bits = unpack(shard.code_rows(np.array([row.track for row in answer.rows])), K)
         (soft,) = answer.asked[0].soft

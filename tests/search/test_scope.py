@@ -25,7 +25,7 @@ from dhhcli.search.scope import (
     tracks_where,
     video_row,
 )
-from dhhcli.search.terms import Called, File, Shot, Track, parse_word, read_words, text_of
+from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, parse_word, read_words, text_of
 from dhhcli.storage.codes_file import commit, compact, open_shard
 
 NAMES = ("/x/a.mov", "/x/b.mov", "/y/a.mov", "/y/z/c.mov", "/y/z/\udcff.mov", "/y.mov")
@@ -189,18 +189,18 @@ def test_what_is_no_moment(text: str) -> None:
 
 @given(
     st.one_of(
-        st.builds(Track, st.integers(0, 10**17)),
-        st.builds(Shot, st.text(min_size=1), st.integers(0, 10**8)),
-        st.builds(Called, st.text(min_size=1).filter(str.strip)),
+        st.builds(TrackTerm, st.integers(0, 10**17)),
+        st.builds(ShotTerm, st.text(min_size=1), st.integers(0, 10**8)),
+        st.builds(NameTerm, st.text(min_size=1).filter(str.strip)),
     )
 )
-def test_words_are_read_as_they_are_written(word: Track | Shot | Called) -> None:
+def test_words_are_read_as_they_are_written(word: TrackTerm | ShotTerm | NameTerm) -> None:
     assert parse_word(text_of(word)) == word
 
 
 @given(st.text(min_size=1).filter(lambda text: not text.startswith(("track:", "shot:", "name:"))))
 def test_any_other_word_is_a_file(text: str) -> None:
-    assert parse_word(text) == File(Path(text))
+    assert parse_word(text) == FileTerm(Path(text))
     if "\0" not in text and text != "-":
         assert read_words(["-"], BytesIO(text.encode("utf-8", "surrogatepass") + b"\0"), nul=True)
 

@@ -22,7 +22,7 @@ from dhhcli.index.lookup import index_paths
 from dhhcli.media.sample import Sample
 from dhhcli.output.inventory import print_lines, print_pairs
 from dhhcli.search import forget as forgetting
-from dhhcli.search.forget import Request, forget
+from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard
 from dhhcli.storage.inventory import list_entries, take_inventory
 from dhhcli.storage.merge import merge
@@ -103,9 +103,9 @@ def test_a_forgotten_track_is_gone_from_the_bytes(rng: np.random.Generator, path
         index.write_bytes(videos["b"].codes.tobytes())
     folder = path.with_name("codes.h5.parts")
     (folder / "x.h5.tmp").write_bytes(videos["b"].codes.tobytes())
-    assert forget(path, Request(tracks=(6, 8)), dry_run=True)[0][0].track == 6
+    assert forget(path, Erasure(tracks=(6, 8)), dry_run=True)[0][0].track == 6
     assert_holds(path, videos)
-    removed, notes = forget(path, Request(tracks=(6, 8)))
+    removed, notes = forget(path, Erasure(tracks=(6, 8)))
     assert notes == []
     assert [(line.video.stem, line.track, line.whole) for line in removed] == [("b", 6, False), ("b", 8, False)]
     assert removed[0].box == tuple(round(float(edge)) for edge in videos["b"].tracks["box"][1])
@@ -130,7 +130,7 @@ def test_a_forgotten_video_takes_its_copies_along(rng: np.random.Generator, path
     for name, content in (("a", "11"), ("b", "22"), ("copy", "22"), ("empty", "33")):
         tracks = 0 if name == "empty" else 2
         commit(path, TAG, encoded_video(rng, f"/footage/{name}.mov", fingerprint=content * 32, tracks=tracks))
-    removed, _ = forget(path, Request(videos=(Path("/footage/b.mov"), Path("/footage/empty.mov"))))
+    removed, _ = forget(path, Erasure(videos=(Path("/footage/b.mov"), Path("/footage/empty.mov"))))
     assert [(line.video.stem, line.track) for line in removed] == [
         ("b", 2),
         ("b", 3),
@@ -169,7 +169,7 @@ def test_killed_while_forgetting_it_is_all_or_nothing(
 
             patch.setattr(os, name, wrapped)
         try:
-            forget(path, Request(tracks=(0,)))
+            forget(path, Erasure(tracks=(0,)))
         except Killed:
             pass
         else:
@@ -178,7 +178,7 @@ def test_killed_while_forgetting_it_is_all_or_nothing(
         assert (len(shard), len(shard.tombstones)) in ((15, 0), (14, 1))
         done = len(shard.tombstones) == 1
     if not done:
-        forget(path, Request(tracks=(0,)))
+        forget(path, Erasure(tracks=(0,)))
     assert videos["a"].codes[0].tobytes()[:6] not in path.read_bytes()
     assert len(contents(path)["a"].codes) == 4
 
@@ -187,17 +187,17 @@ def test_forget_refuses_what_it_cannot_do(rng: np.random.Generator, path: Path) 
     make(rng, path, "a")
     before = path.read_bytes()
     for request, words in (
-        (Request(), "name what to forget"),
-        (Request(photos=(Path("a.jpg"),)), "--within"),
-        (Request(tracks=(1,), within=3), "--within"),
-        (Request(tracks=(1,), face=2), "add --photo"),
+        (Erasure(), "name what to forget"),
+        (Erasure(photos=(Path("a.jpg"),)), "--within"),
+        (Erasure(tracks=(1,), within=3), "--within"),
+        (Erasure(tracks=(1,), face=2), "add --photo"),
     ):
         with pytest.raises(UsageError, match=words):
             forget(path, request)
     with pytest.raises(ShardError, match="has tracks 0 to 4"):
-        forget(path, Request(tracks=(5,)))
+        forget(path, Erasure(tracks=(5,)))
     with pytest.raises(ShardError, match=r"holds no video .*b\.mov"):
-        forget(path, Request(videos=(Path("/footage/b.mov"),)))
+        forget(path, Erasure(videos=(Path("/footage/b.mov"),)))
     assert path.read_bytes() == before
 
 
@@ -212,7 +212,7 @@ def test_forget_sees_that_the_file_changed(
 
     monkeypatch.setattr(forgetting, "compact", other)
     with pytest.raises(ShardError, match="changed while it was being read"):
-        forget(path, Request(tracks=(0,)))
+        forget(path, Erasure(tracks=(0,)))
     assert len(open_shard(path)) == 10
 
 
@@ -256,7 +256,7 @@ def test_what_one_file_forgot_no_merged_file_holds(rng: np.random.Generator, pat
     for file in (a, b):
         for unit in (one, two):
             commit(file, TAG, unit)
-    forget(b, Request(videos=(two.video.path,), tracks=(1,)))
+    forget(b, Erasure(videos=(two.video.path,), tracks=(1,)))
     result = merge([a, b], c)
     assert (result.videos, result.tracks, result.forgotten) == (1, 4, 6)
     assert f"{c}: 1 video, 4 tracks; 6 forgotten tracks left out" == result.lines(c)[0]
@@ -306,7 +306,7 @@ def test_inventory(rng: np.random.Generator, path: Path) -> None:
     still = encoded_video(rng, "/footage/c.jpg", shots=1, tracks=2)
     still = replace(still, video=replace(still.video, still=True, warnings=()))
     commit(path, TAG, still)
-    forget(path, Request(tracks=(11,)))
+    forget(path, Erasure(tracks=(11,)))
     commit(path, TAG, encoded_video(rng, "/footage/d.mov", tracks=0))
     taken = take_inventory(path, check=True)
     pictures = sum(bool(jpeg) for video in (*videos.values(), contents(path)["c"]) for jpeg in video.thumbnails)

@@ -21,7 +21,7 @@ from dhhcli.errors import ShardError
 from dhhcli.index.build import build
 from dhhcli.index.lookup import index_paths
 from dhhcli.people.naming import give_name
-from dhhcli.search.forget import Removed, Request, forget
+from dhhcli.search.forget import Erasure, Removed, forget
 from dhhcli.storage.codes_file import commit, compact, lock, open_shard
 from dhhcli.storage.people import names_beside
 from dhhcli.storage.track_id import track_ids
@@ -50,14 +50,14 @@ def test_codes_go_before_names_and_the_same_line_does_the_rest(rng: np.random.Ge
     with pytest.MonkeyPatch.context() as patch:
         dies_at(patch, at)
         try:
-            forget(path, Request(names=("Ada",)))
+            forget(path, Erasure(names=("Ada",)))
             complete = True
         except Killed:
             complete = False
     there = [code in bytes_beside(path) for code in codes]
     assert complete or any(there) <= ("Ada" in names_beside(path))  # who has codes can be asked for
     if not complete and names_beside(path):
-        forget(path, Request(names=("Ada",)))
+        forget(path, Erasure(names=("Ada",)))
     left = bytes_beside(path)
     assert not any(code in left for code in codes)
     assert "Ada" not in names_beside(path)
@@ -72,15 +72,15 @@ def test_a_row_never_erases_somebody_else(rng: np.random.Generator, path: Path, 
     with pytest.MonkeyPatch.context() as patch:
         dies_at(patch, at)
         try:
-            forget(path, Request(tracks=(1,)))
+            forget(path, Erasure(tracks=(1,)))
             return
         except Killed:
             pass
     if len(open_shard(path)) == 9:
         with pytest.raises(ShardError, match="other numbers"):
-            forget(path, Request(tracks=("1",)))
+            forget(path, Erasure(tracks=("1",)))
     else:
-        forget(path, Request(tracks=("1",)))
+        forget(path, Erasure(tracks=("1",)))
     with open_shard(path) as shard:
         assert (len(shard), len(shard.tombstones)) == (9, 1)
     left = bytes_beside(path)
@@ -96,11 +96,11 @@ def test_what_could_not_be_said_is_not_taken_for_known(rng: np.random.Generator,
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        forget(path, Request(tracks=(1,)), tell=full)
+        forget(path, Erasure(tracks=(1,)), tell=full)
     with pytest.raises(ShardError, match="other numbers"):
-        forget(path, Request(tracks=(1,)))
+        forget(path, Erasure(tracks=(1,)))
     assert len(open_shard(path)) == 9
-    assert len(forget(path, Request(tracks=(1,)))[0]) == 1
+    assert len(forget(path, Erasure(tracks=(1,)))[0]) == 1
 
 
 def test_a_lasting_word_means_one_track_whatever_comes_and_goes(rng: np.random.Generator, path: Path) -> None:
@@ -109,17 +109,17 @@ def test_a_lasting_word_means_one_track_whatever_comes_and_goes(rng: np.random.G
         words = track_ids(shard, np.arange(10))
     assert len(set(words)) == 10
     commit(path, TAG, encoded_video(rng, "/footage/a.mov", fingerprint="11" * 32))
-    forget(path, Request(tracks=(words[0], words[7])))
+    forget(path, Erasure(tracks=(words[0], words[7])))
     left = path.read_bytes()
     for number, code in enumerate([*videos["b"].codes, *videos["c"].codes]):
         assert (code.tobytes() in left) == (number not in (0, 7))
     with pytest.raises(ShardError, match=f"holds no track {words[0]}"):
-        forget(path, Request(tracks=(words[0],)))
+        forget(path, Erasure(tracks=(words[0],)))
     with open_shard(path) as shard:
         assert set(track_ids(shard, np.arange(5, 13))) == {*words} - {words[0], words[7]}
     for wrong in ("x", "1.5", "-1", "12345678-1234567", ""):
         with pytest.raises(ShardError, match="is no track"):
-            forget(path, Request(tracks=(wrong,)))
+            forget(path, Erasure(tracks=(wrong,)))
 
 
 def test_a_track_goes_from_all_copies_of_its_video(rng: np.random.Generator, path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_track_goes_from_all_copies_of_its_video(rng: np.random.Generator, pat
     copies = [replace(one, video=replace(one.video, path=Path(f"/copies/{name}.mov"))) for name in "xyz"]
     for video in (one, *copies, encoded_video(rng, "/footage/b.mov")):
         commit(path, TAG, video)
-    removed, _ = forget(path, Request(tracks=(2,)))
+    removed, _ = forget(path, Erasure(tracks=(2,)))
     assert {line.video for line in removed} == {one.video.path, *(copy.video.path for copy in copies)}
     assert one.codes[2].tobytes() not in bytes_beside(path)
     assert len(open_shard(path)) == 5 * 4 + 1
@@ -142,12 +142,12 @@ def test_a_codes_file_reached_over_a_link_has_one_index(rng: np.random.Generator
     assert index_paths(link) == index_paths(path)
     old = link.with_name("other.h5.faiss")  # where an earlier version put it
     old.write_bytes(videos["a"].codes.tobytes())
-    forget(link, Request(tracks=(1,)))
+    forget(link, Erasure(tracks=(1,)))
     code = videos["a"].codes[1].tobytes()
     assert not any(code in file.read_bytes() for file in path.parent.parent.rglob("*") if file.is_file())
     hard = path.with_name("hard.h5")
     os.link(path, hard)
-    assert "hard links" in forget(path, Request(tracks=(1,)))[1][0]
+    assert "hard links" in forget(path, Erasure(tracks=(1,)))[1][0]
 
 
 def test_index_waits_for_whoever_writes(rng: np.random.Generator, path: Path, dhh: Run) -> None:
@@ -186,7 +186,7 @@ def test_nothing_hidden_holds_codes(rng: np.random.Generator, path: Path, monkey
             index_paths(path)[0].unlink()
             index_paths(path)[1].unlink()
         else:
-            forget(path, Request(tracks=(1,)))
+            forget(path, Erasure(tracks=(1,)))
             assert {file.name for file in path.parent.iterdir()} == {"codes.h5", "codes.h5.lock"}
             assert code not in path.read_bytes()
 
@@ -225,7 +225,7 @@ def test_it_asks_on_a_terminal(path: Path, tmp_path: Path, monkeypatch: pytest.M
                 path, removed, pictures, sheet=sheets[len(removed) % 2], question="-y" not in words
             )
 
-        removed, _ = forget(path, Request(tracks=(0,)), ask=ask)  # type: ignore[arg-type]
+        removed, _ = forget(path, Erasure(tracks=(0,)), ask=ask)  # type: ignore[arg-type]
         return len(removed), len(open_shard(path)), said.getvalue()
 
     assert run("\n")[:2] == (0, 4)

@@ -24,7 +24,7 @@ from dhhcli.errors import ShardError, UsageError
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import pack, unpack
 from dhhcli.models.hash_layers import HashLayers
-from dhhcli.search.forget import Request, forget
+from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage import hdf5_file
 from dhhcli.storage.codes_file import EncodedVideo, ModelTag, commit, compact, open_shard
 from dhhcli.storage.hdf5_file import read_file
@@ -217,14 +217,14 @@ def test_merge_takes_them_along(rng: np.random.Generator, path: Path) -> None:
     for name in "ac":
         videos[name] = replace(videos[name], video=replace(videos[name].video, fingerprint=f"{ord(name):064x}"))
         commit(a, FRAMES, videos[name])
-    forget(b, Request(videos=(gone.video.path,)))
+    forget(b, Erasure(videos=(gone.video.path,)))
     merge([a, b], path)
     assert_holds(path, videos)
 
 
 def test_forgotten_frames_are_gone_from_the_bytes(rng: np.random.Generator, path: Path) -> None:
     videos = make(rng, path, "abc", tag=FRAMES)
-    forget(path, Request(tracks=(6, 8)))
+    forget(path, Erasure(tracks=(6, 8)))
     left = b"".join(file.read_bytes() for file in path.parent.iterdir())
     b = videos["b"]
     assert b.frame_codes is not None

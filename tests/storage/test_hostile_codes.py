@@ -26,9 +26,9 @@ from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.output.timelines.export import export
 from dhhcli.people.identities import find_people
 from dhhcli.people.naming import give_name
-from dhhcli.search.forget import Request as Unwanted
+from dhhcli.search.forget import Erasure as Unwanted
 from dhhcli.search.forget import forget
-from dhhcli.search.query import Request, find_person
+from dhhcli.search.query import Query, find_person
 from dhhcli.search.terms import parse_word
 from dhhcli.storage import hdf5_file
 from dhhcli.storage.codes_file import open_shard
@@ -118,7 +118,7 @@ def mutated(seed: int, path: Path) -> None:
 
 def commands(path: Path, folder: Path) -> dict[str, Callable[[], object]]:
     def answer(**more: Any) -> Any:
-        return find_person(Request(words=(parse_word("track:5"),), top=None, **more), path)
+        return find_person(Query(words=(parse_word("track:5"),), top=None, **more), path)
 
     def printed() -> None:
         rows = answer().rows

@@ -14,11 +14,11 @@ from shipped_film import SHIPPED, film
 from typer.testing import Result
 
 from dhhcli.output.delimited import json_lines, tsv
-from dhhcli.output.formats import Format, Layout, Order
+from dhhcli.output.formats import Format, Order, SequenceLayout
 from dhhcli.output.sheets.contact_sheet import write_sheet
 from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.output.timelines.export import export
-from dhhcli.search.query import Answer, Request, find_person, saved_videos
+from dhhcli.search.query import Answer, Query, find_person, saved_videos
 from dhhcli.search.terms import parse_word
 from dhhcli.storage.codes_file import EncodedVideo, commit, compact, open_shard
 from dhhcli.storage.hdf5_file import write_file
@@ -51,7 +51,7 @@ def split(path: Path, videos: list[EncodedVideo], places: list[int], older: list
 
 
 def answer(path: Path, **more: object) -> Answer:
-    return find_person(Request(words=(parse_word("track:0"),), top=None, thumbnails=True, **more), path)  # type: ignore[arg-type]
+    return find_person(Query(words=(parse_word("track:0"),), top=None, thumbnails=True, **more), path)  # type: ignore[arg-type]
 
 
 def told(path: Path, folder: Path) -> list[object]:
@@ -65,7 +65,7 @@ def told(path: Path, folder: Path) -> list[object]:
         pages.append(page.read_bytes())
     texts = []
     for kind in (Format.edl, Format.otio, Format.fcpxml, Format.fcp7, Format.resolve, Format.webvtt, Format.ffconcat):
-        for layout in Layout:
+        for layout in SequenceLayout:
             files = export(
                 found.rows, found.videos, kind, handles=parse_handles("5f"), order=Order.time, layout=layout, name="x"
             )

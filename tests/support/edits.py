@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from timecode import Timecode
 
-from dhhcli.output.formats import Format, Layout, Order
+from dhhcli.output.formats import Format, Order, SequenceLayout
 from dhhcli.output.timelines.cuts import Handles
 from dhhcli.output.timelines.export import export
 from dhhcli.search.ranking import Hit
@@ -191,7 +191,7 @@ def exported(
     *,
     handles: int = 0,
     order: Order = Order.rank,
-    layout: Layout | None = None,
+    layout: SequenceLayout | None = None,
 ) -> list[bytes]:
     files = export(case.rows, case.videos, wanted, handles=Handles(frames=handles), order=order, layout=layout)
     return [file.data() for file in files]

@@ -10,14 +10,12 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.video.stream import VideoStream
 
+from dhhcli.base.arrays import Picture
 from dhhcli.media.frame import Frame, Scaler
 from dhhcli.media.sample import portraits
 from dhhcli.research.datasets.pack import FacePack
-
-Picture = npt.NDArray[np.uint8]
 
 # Where the features of the astronaut's face lie, read off by eye, pixels: pupils, nose tip, mouth corners.
 ASTRONAUT_LANDMARKS = np.array([(203, 101), (246.5, 103.5), (225, 127), (204, 140.5), (244, 141)], dtype=np.float64)

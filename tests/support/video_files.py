@@ -5,11 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.video.stream import VideoStream
 
-Picture = npt.NDArray[np.uint8]
+from dhhcli.base.arrays import Picture
+
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 
 

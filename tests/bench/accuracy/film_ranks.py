@@ -19,7 +19,7 @@ from dhhcli.encoding.query_photo import photo_code
 from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.models.network import Network, load_network
-from dhhcli.search.options import Way
+from dhhcli.search.options import FrameDistance
 from dhhcli.search.probe import photo_rows
 from dhhcli.search.ranking import search
 from dhhcli.storage.codes_file import Shard, open_shard
@@ -40,7 +40,7 @@ def soft_bits(actor: str, network: Network) -> tuple[npt.NDArray[np.float32], np
 
 
 def right_shots(
-    shard: Shard, question: npt.NDArray[np.float32], actor: str, way: Way = Way.majority
+    shard: Shard, question: npt.NDArray[np.float32], actor: str, way: FrameDistance = FrameDistance.majority
 ) -> npt.NDArray[np.bool_]:
     """Shots in order of rank: whether the actor can be seen in them."""
     right = []
@@ -57,7 +57,7 @@ def average_precision(right: npt.NDArray[np.bool_], relevant: int) -> float:
     return float((np.arange(1, len(ranks) + 1) / ranks).sum() / relevant)
 
 
-def report(shard: Shard, network: Network, way: Way) -> None:
+def report(shard: Shard, network: Network, way: FrameDistance) -> None:
     """Ask for every actor who can be seen, and say how that went."""
     together, alone = [], []
     for actor, shots in SEEN.items():
@@ -90,7 +90,7 @@ def main() -> None:
             if frames:
                 count = sum(len(own) for own, _ in shard.frame_pieces)
                 sys.stdout.write(f"{count} codes of frames, {count / len(shard):.1f} a track\n")
-            for way in Way if frames else [Way.majority]:
+            for way in FrameDistance if frames else [FrameDistance.majority]:
                 sys.stdout.write(f"by the {way} of their frames\n" if frames else "")
                 report(shard, network, way)
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from film_confidence import FILM, SEEN
 
+from dhhcli.base.arrays import Floats
 from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.query_photo import largest_first
 from dhhcli.encoding.run import encode
@@ -37,7 +38,6 @@ from dhhcli.storage.codes_file import open_shard
 
 DATA = FILM.parent
 PHOTOS = (1, 2, 3, 6)
-Floats = npt.NDArray[np.float32]
 Looks = tuple[Floats, Floats]  # features (n, d) of photos and of their mirror images
 
 

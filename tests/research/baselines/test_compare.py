@@ -17,15 +17,15 @@ from typer.testing import Result
 from dhhcli.errors import UsageError, WeightsError
 from dhhcli.models.weights import load_weights, write_weights
 from dhhcli.research.baselines.base import Covariance, Looks, Videowise, featurewise
-from dhhcli.research.baselines.comparison.measure import Asked, code_results, feature_results
-from dhhcli.research.baselines.comparison.run import Cell, Plan, compare, named, plan, read_cell, write_cell
+from dhhcli.research.baselines.comparison.measure import ComparisonData, code_results, feature_results
+from dhhcli.research.baselines.comparison.run import Cell, ComparisonPlan, compare, named, plan, read_cell, write_cell
 from dhhcli.research.baselines.comparison.summary import grids, summarise
 from dhhcli.research.baselines.comparison.write_results import csv_text, latex
 from dhhcli.research.baselines.feature_cache import FeatureStore
 from dhhcli.research.baselines.registry import source_of
 from dhhcli.research.baselines.split import PHOTOS, closed_split, draw, looks_of, protocol_split, training_of
 from dhhcli.research.datasets.pack import read_pack
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.evaluation.metrics import Ranking, cosine_distances, mean_average_precision
 from dhhcli.research.evaluation.tasks import Line
 from dhhcli.research.evaluation.tasks import Result as Found
@@ -145,7 +145,7 @@ def test_a_plan_s_weights(other_weights: Path) -> None:
 
 def test_lengths_without_weights_are_said(fit: Path) -> None:
     wanted, said = plan(("dhh",), (36,), 1, (), None), list[str]()
-    split = protocol_split(read_pack(fit), read_pack(fit), [Person(0, (0,), ((1, 2),), ())])
+    split = protocol_split(read_pack(fit), read_pack(fit), [ProtocolPerson(0, (0,), ((1, 2),), ())])
     assert compare(split, wanted, said.append) == []
     assert said == ["dhh: no weights of 36 bits; left out"]
 
@@ -239,7 +239,7 @@ def test_what_is_fitted_on(tmp_path: Path, other_weights: Path) -> None:
     assert split.fingerprint() == closed_split(faces, 2).fingerprint() != closed_split(faces, 2, seed=1).fingerprint()
 
 
-def asked_by_numbers() -> Asked:
+def asked_by_numbers() -> ComparisonData:
     rng = np.random.default_rng(0)
 
     def looks(n: int) -> Looks:
@@ -247,7 +247,7 @@ def asked_by_numbers() -> Asked:
 
     tracks = [looks(m) for m in (3, 2, 4, 1)]
     people = {"still": np.array([0, 1, 0]), "set": np.array([0, 1, 2, 0])}
-    return Asked({"still": looks(3)}, {"set": tracks}, people, (("still", "set"), ("set", "still")))
+    return ComparisonData({"still": looks(3)}, {"set": tracks}, people, (("still", "set"), ("set", "still")))
 
 
 def test_ways_of_searching_frames_are_those_of_loops() -> None:
@@ -318,4 +318,4 @@ def test_mean_and_spread_by_hand() -> None:
 
 
 def test_an_empty_plan_has_the_default_lengths() -> None:
-    assert Plan(("dhh",)).bits == (12, 24, 48)
+    assert ComparisonPlan(("dhh",)).bits == (12, 24, 48)

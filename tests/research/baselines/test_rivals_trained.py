@@ -21,7 +21,7 @@ from dhhcli.research.baselines.feature_cache import FeatureStore
 from dhhcli.research.baselines.names import TRAINED
 from dhhcli.research.baselines.registry import method
 from dhhcli.research.baselines.split import protocol_split
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.evaluation.tables import Loaded, load_all
 from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm
 from dhhcli.research.training.publishing.export import hash_safetensors, to_onnx
@@ -126,7 +126,7 @@ def test_a_network_runs_once_for_all_lengths(weights: Path, tmp_path: Path, monk
     monkeypatch.setattr(FeatureExtractor, "__init__", opened)
     monkeypatch.setattr(FeatureExtractor, "__call__", counted)
     faces = toy_pack(people=4, photos=6)
-    people = [Person(i, (6 * i, 6 * i + 1), ((6 * i + 2, 6 * i + 3, 6 * i + 4),), ()) for i in range(4)]
+    people = [ProtocolPerson(i, (6 * i, 6 * i + 1), ((6 * i + 2, 6 * i + 3, 6 * i + 4),), ()) for i in range(4)]
     split = protocol_split(faces, faces, people)
     cells = compare(split, plan(named("her"), (), 3, names, tmp_path / "out"))
     assert [(cell.method, cell.bits, cell.seed, cell.kind) for cell in cells] == [
@@ -150,7 +150,7 @@ def test_a_network_runs_once_for_all_lengths(weights: Path, tmp_path: Path, monk
 
 def test_weights_of_rivals_take_part_in_a_comparison(weights: Path, tmp_path: Path) -> None:
     faces = toy_pack(people=4, photos=6)
-    people = [Person(i, (6 * i, 6 * i + 1), ((6 * i + 2, 6 * i + 3, 6 * i + 4),), ()) for i in range(4)]
+    people = [ProtocolPerson(i, (6 * i, 6 * i + 1), ((6 * i + 2, 6 * i + 3, 6 * i + 4),), ()) for i in range(4)]
     split = protocol_split(faces, faces, people)
     names = [str(weights / "dsh-12.json"), str(weights / "dhh-12.json")]
     wanted = plan(named("dhh,dsh,ddah"), (), 3, names, tmp_path)

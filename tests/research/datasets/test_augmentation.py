@@ -1,12 +1,10 @@
 """research/datasets/augmentation.py: what a shot has in common, what drifts, and that nothing else happens."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from dhhcli.base.arrays import Picture
 from dhhcli.research.datasets.augmentation import centre, draw_look, imitate_frames, imitate_shot
-
-Picture = npt.NDArray[np.uint8]
 
 
 def noise(seed: int = 0) -> Picture:

@@ -8,20 +8,18 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
-import numpy.typing as npt
 import pytest
 from synthetic import ASTRONAUT_LANDMARKS, astronaut, grace_hopper, moving_face, scene, truncate, write_video
 
+from dhhcli.base.arrays import Picture
 from dhhcli.errors import MissingPathError, PackError
 from dhhcli.faces.alignment import TEMPLATE, align
 from dhhcli.faces.detector import Face, FaceDetector
 from dhhcli.research.datasets.folders import Missed, Packed, meant, open_faces, pack_folders
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import list_people
 from dhhcli.research.datasets.pack import FacePack, read_pack
-from dhhcli.research.datasets.writer import AT_ONCE, PackWriter, Row, skipped
-
-Picture = npt.NDArray[np.uint8]
+from dhhcli.research.datasets.writer import AT_ONCE, PackRow, PackWriter, skipped
 
 
 def save(path: Path, picture: Picture) -> Path:
@@ -44,7 +42,7 @@ def both() -> Picture:
     return np.concatenate([astronaut(), cv2.resize(grace_hopper(), (300, 512))], axis=1)
 
 
-def pack(source: Path, out: Path, layout: Layout = Layout.AUTO) -> tuple[FacePack, list[Packed | Missed]]:
+def pack(source: Path, out: Path, layout: FolderLayout = FolderLayout.AUTO) -> tuple[FacePack, list[Packed | Missed]]:
     events = list(pack_folders([list_people(source, layout)], out))
     return read_pack(out), events
 
@@ -113,7 +111,7 @@ def test_the_largest_face_or_the_one_at_the_box(tmp_path: Path) -> None:
     faces, events = pack(tmp_path, tmp_path / "faces.h5")
     assert faces.names == ("x", "y")  # nobody for z: not a person of the pack
     assert faces.face_px.tolist() == [large.size, small.size]
-    largest, _ = pack(folder, tmp_path / "largest.h5", Layout.IMAGES)
+    largest, _ = pack(folder, tmp_path / "largest.h5", FolderLayout.IMAGES)
     assert largest.face_px.tolist() == [large.size] * 3
     assert [event.others for event in events if isinstance(event, Packed)] == [1, 1]
     missed = events[-1]
@@ -239,7 +237,7 @@ def test_a_pack_is_whole_or_not_there(tmp_path: Path) -> None:
     def stop_after(crops: int) -> None:
         with PackWriter(tmp_path / "faces.h5") as writer:
             for _ in range(crops):
-                writer.add(crop, Row(writer.identity("ann"), b"", b"", 1, 1))
+                writer.add(crop, PackRow(writer.identity("ann"), b"", b"", 1, 1))
             raise KeyboardInterrupt
 
     for crops in (0, 1, AT_ONCE + 1):
@@ -255,7 +253,7 @@ def test_crops_are_written_in_portions_and_names_may_be_any_bytes(tmp_path: Path
             crop = np.full((80, 80, 3), rng.integers(256), np.uint8)
             crop[0, 0] = number % 256
             person = "b\udce9a" if number % 2 else "ann"
-            writer.add(crop, Row(writer.identity(person), b"s", b"f\xff", number, 0.5, frame=number))
+            writer.add(crop, PackRow(writer.identity(person), b"s", b"f\xff", number, 0.5, frame=number))
     faces = read_pack(tmp_path / "faces.h5")
     assert faces.face_px.tolist() == list(range(AT_ONCE + 2))
     assert faces.names == ("ann", "b\ufffda")
@@ -264,7 +262,7 @@ def test_crops_are_written_in_portions_and_names_may_be_any_bytes(tmp_path: Path
     levels = [int(again.integers(256)) for _ in range(AT_ONCE + 2)]
     assert np.abs(faces.pictures[:, 40, 40, 0].astype(int) - levels).max() <= 2
     with pytest.raises(ValueError, match="expected"), PackWriter(tmp_path / "other.h5") as writer:
-        writer.add(np.zeros((64, 64, 3), np.uint8), Row(0, b"", b"", 1, 1))
+        writer.add(np.zeros((64, 64, 3), np.uint8), PackRow(0, b"", b"", 1, 1))
 
 
 def test_where_no_pack_can_be_written_is_said_at_once(tmp_path: Path) -> None:

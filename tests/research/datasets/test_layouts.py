@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dhhcli.errors import MissingPathError, PackError
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import FRAMES_A_TRACK, Item, list_people
 
 HEADER = "SUBJECT_ID,FILE,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT,PITCH,YAW,ROLL"
@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def listed(root: Path, layout: Layout = Layout.AUTO) -> list[tuple[str, str, str, int]]:
+def listed(root: Path, layout: FolderLayout = FolderLayout.AUTO) -> list[tuple[str, str, str, int]]:
     return [
         (item.person, item.path.relative_to(root).as_posix(), item.track, item.frame)
         for item in list_people(root, layout).items
@@ -31,7 +31,7 @@ def test_a_folder_per_person_with_photos_and_clips(tmp_path: Path) -> None:
     touch(tmp_path, "bo/2.jpg", "bo/10.JPG", "bo/old/1.png", "ann/talk.mp4", "ann/a.webp", "ann/.b.jpg", "list.txt")
     touch(tmp_path, "ann/notes.txt", ".git/x.jpg")
     found = list_people(tmp_path)
-    assert found.layout is Layout.AUTO
+    assert found.layout is FolderLayout.AUTO
     assert listed(tmp_path) == [
         ("ann", "ann/a.webp", "", -1),
         ("ann", "ann/talk.mp4", "", -1),
@@ -46,8 +46,8 @@ def test_a_folder_per_person_with_photos_and_clips(tmp_path: Path) -> None:
         "ann/notes.txt",
         "list.txt",
     }
-    assert [name for _, name, _, _ in listed(tmp_path, Layout.VIDEOS)] == ["ann/talk.mp4"]
-    assert [name for _, name, _, _ in listed(tmp_path, Layout.IMAGES)] == [
+    assert [name for _, name, _, _ in listed(tmp_path, FolderLayout.VIDEOS)] == ["ann/talk.mp4"]
+    assert [name for _, name, _, _ in listed(tmp_path, FolderLayout.IMAGES)] == [
         "ann/a.webp",
         "bo/2.jpg",
         "bo/10.JPG",
@@ -59,17 +59,20 @@ def test_frames_of_tracks_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     touch(tmp_path, *(f"scofield/{track}/{frame}.jpg" for track in ("s1_002", "s1_010") for frame in range(12)))
     touch(tmp_path, "sara/t/7.jpg")
     found = listed(tmp_path)
-    assert list_people(tmp_path).layout is Layout.PB
+    assert list_people(tmp_path).layout is FolderLayout.PB
     assert found[0] == ("sara", "sara/t/7.jpg", "t", 0)
     assert found[1:13] == [("scofield", f"scofield/s1_002/{i}.jpg", "s1_002", i) for i in range(12)]
     assert {track for _, _, track, _ in found[13:]} == {"s1_010"}
-    photos = list_people(tmp_path, Layout.IMAGES)  # the same files, if those folders are albums
+    photos = list_people(tmp_path, FolderLayout.IMAGES)  # the same files, if those folders are albums
     assert {item.track for item in photos.items} == {""}
 
 
 def test_a_photo_beside_track_folders_is_a_photo(tmp_path: Path) -> None:
     touch(tmp_path, "sara/t/1.jpg", "sara/portrait.jpg")
-    assert listed(tmp_path, Layout.PB) == [("sara", "sara/portrait.jpg", "", -1), ("sara", "sara/t/1.jpg", "t", 0)]
+    assert listed(tmp_path, FolderLayout.PB) == [
+        ("sara", "sara/portrait.jpg", "", -1),
+        ("sara", "sara/t/1.jpg", "t", 0),
+    ]
 
 
 @pytest.mark.parametrize("n", [FRAMES_A_TRACK, FRAMES_A_TRACK + 1, 95])
@@ -84,7 +87,7 @@ def test_youtube_celebrities(tmp_path: Path) -> None:
     touch(tmp_path, "0193_01_001_al_gore.avi", "0193_01_002_al_gore.avi", "1413_02_013_Meryl_Streep.AVI", "other.avi")
     touch(tmp_path, "Init_State/0193_01_001_al_gore.mat")
     found = list_people(tmp_path)
-    assert found.layout is Layout.YTC
+    assert found.layout is FolderLayout.YTC
     assert [(item.person, item.path.name, item.is_video) for item in found.items] == [
         ("al_gore", "0193_01_001_al_gore.avi", True),
         ("al_gore", "0193_01_002_al_gore.avi", True),
@@ -105,7 +108,7 @@ def umdfaces(root: Path) -> Path:
 
 def test_umdfaces(tmp_path: Path) -> None:
     found = list_people(umdfaces(tmp_path))
-    assert found.layout is Layout.UMDFACES
+    assert found.layout is FolderLayout.UMDFACES
     batch, videos = tmp_path / "umdfaces_batch1", tmp_path / "umdfaces_videos"
     assert found.items == (
         Item("ann", batch / "ann/ann_0001.jpg", box=(10.5, 20, 40.5, 60)),
@@ -145,8 +148,8 @@ def test_a_table_of_another_form_is_refused_in_one_line(tmp_path: Path, table: s
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("layout", list(Layout))
-def test_nobody_in_a_layout_is_said_with_what_was_expected(tmp_path: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("layout", list(FolderLayout))
+def test_nobody_in_a_layout_is_said_with_what_was_expected(tmp_path: Path, layout: FolderLayout) -> None:
     touch(tmp_path, "ann/notes.txt")
     with pytest.raises(PackError, match=f"nothing found in layout {layout}; expected"):
         list_people(tmp_path, layout)

@@ -14,7 +14,7 @@ from packs import N, jpegs, write_pack
 
 from dhhcli.errors import PackError
 from dhhcli.research.datasets.pack import fingerprint, merge_packs, read_pack, take
-from dhhcli.research.datasets.protocol import Person, read_protocol
+from dhhcli.research.datasets.protocol import ProtocolPerson, read_protocol
 from dhhcli.storage.codes_file import compact
 
 
@@ -164,7 +164,7 @@ def test_reads_a_protocol(tmp_path: Path) -> None:
     path = tmp_path / "protocol.json"
     person = {"identity": 4, "queries": [1, 2], "sets": [[3, 4], [5]], "shots": [6]}
     path.write_text(json.dumps({"people": [person]}))
-    assert read_protocol(path) == (Person(4, (1, 2), ((3, 4), (5,)), (6,)),)
+    assert read_protocol(path) == (ProtocolPerson(4, (1, 2), ((3, 4), (5,)), (6,)),)
 
 
 @pytest.mark.parametrize(

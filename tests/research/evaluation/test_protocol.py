@@ -12,7 +12,7 @@ from dhhcli.models.binary_codes import soft_codes
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.evaluation.protocol import (
     ProtocolFeatures,
     Score,
@@ -126,7 +126,7 @@ def test_protocol_features_are_of_the_named_rows() -> None:
         np.full(8, 64, np.float32),
         np.zeros((8, 128), np.float32),
     )
-    people = (Person(0, (5, 1), ((2, 3),), (7,)),)
+    people = (ProtocolPerson(0, (5, 1), ((2, 3),), (7,)),)
     features = protocol_features(pack, people, lambda crops: crops.reshape(len(crops), -1).astype(np.float32))
     np.testing.assert_array_equal(features.stills[0], centre(pictures[5]).ravel())
     np.testing.assert_array_equal(features.sets[0][1], centre(pictures[3]).ravel())

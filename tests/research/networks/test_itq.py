@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dhhcli.research.training.networks.itq import Matrix, itq, random_rotations, rotation
+from dhhcli.base.arrays import Matrix
+from dhhcli.research.training.networks.itq import itq, random_rotations, rotation
 
 
 def loss(

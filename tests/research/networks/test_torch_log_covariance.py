@@ -1,7 +1,6 @@
 """log_covariance.py: values against log_covariance.py, gradients against differences and the paper's."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import scipy.linalg
 import torch
@@ -9,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.models.hash_layers import hash_stills, hash_tracks
 from dhhcli.models.log_covariance import EPS, log_covariance
 from dhhcli.research.training.networks import log_covariance as logcov
 from dhhcli.research.training.networks.hash_model import HashModel
-
-Matrix = npt.NDArray[np.float64]
 
 # Spectra: all different; two and three that meet; zero ones; everything zero; nearly meeting.
 SPECTRA = {

@@ -13,7 +13,7 @@ from synthetic import toy_pack, write_pack
 from typer.testing import Result
 
 from dhhcli.models.log_covariance import EPS, log_covariance
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.training.ablation import (
     LOOKS,
     SHOT_FRAMES,
@@ -145,7 +145,7 @@ def test_features_are_those_of_the_pictures_named() -> None:
     assert len(set(bank.identity.tolist())) == 3
     again = make_bank(pack, colour, people=3, seed=0)
     assert torch.equal(bank.shots, again.shots)
-    protocol = [Person(2, (6,), ((7, 8),), (8,)), Person(0, (0, 1), ((1, 2),), (2,))]
+    protocol = [ProtocolPerson(2, (6,), ((7, 8),), (8,)), ProtocolPerson(0, (0, 1), ((1, 2),), (2,))]
     held = hold_out(pack, protocol, colour)
     assert held.still_people.tolist() == [2, 0, 0]
     assert held.set_people.tolist() == held.shot_people.tolist() == [2, 0]

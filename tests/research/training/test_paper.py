@@ -16,7 +16,7 @@ from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.weights import load_hash_layers, load_weights
 from dhhcli.research.datasets.pack import read_pack
 from dhhcli.research.train import train_by
-from dhhcli.research.training.dhh import Plan
+from dhhcli.research.training.dhh import DhhSettings
 from dhhcli.research.training.engine.distributed import Devices
 from dhhcli.research.training.engine.settings import change
 from dhhcli.research.training.networks.backbone import to_input
@@ -203,7 +203,7 @@ def test_margins_are_the_papers() -> None:
 def test_settings_are_changed_by_name() -> None:
     changed = change(PaperSettings.of(12, 0), ["alpha=3", "divide=true", "frames=10", "precision=bfloat16"])
     assert (changed.alpha, changed.divide, changed.frames, changed.precision) == (3.0, True, 10, "bfloat16")
-    plan = change(Plan.of([48], 0), ["hash.alpha=5", "pretrain.batch=8"])
+    plan = change(DhhSettings.of([48], 0), ["hash.alpha=5", "pretrain.batch=8"])
     assert (plan.hash.alpha, plan.pretrain.batch) == (5.0, 8)
 
 
@@ -226,7 +226,7 @@ def test_settings_that_are_refused(words: str, message: str) -> None:
 
 
 def test_a_list_cannot_be_set() -> None:
-    plan = Plan.of([48], 0)
+    plan = DhhSettings.of([48], 0)
     with pytest.raises(UsageError, match="cannot be set here"):
         change(plan, ["pretrain.sizes=1"])
     with pytest.raises(UsageError, match=r"there are pretrain\.\*, hash\.\*"):

@@ -24,7 +24,7 @@ from dhhcli.models.hash_layers import hash_stills, hash_tracks
 from dhhcli.models.weights import load_hash_layers, load_weights
 from dhhcli.research.datasets.pack import read_pack
 from dhhcli.research.evaluation.protocol import Score, evaluate
-from dhhcli.research.training.dhh import Plan, few_photos, run
+from dhhcli.research.training.dhh import DhhSettings, few_photos, run
 from dhhcli.research.training.engine.checkpoint import read_averaged
 from dhhcli.research.training.feature_bank import FeatureBank, pad
 from dhhcli.research.training.hash_stage import HashSettings, train_hash
@@ -34,7 +34,7 @@ from dhhcli.research.training.pretrain import PretrainSettings, pretrain
 from dhhcli.research.training.validation import Validation
 
 PEOPLE, PHOTOS = 8, 6
-PLAN = Plan(
+PLAN = DhhSettings(
     PretrainSettings(steps=4, batch=8, warmup=1, sizes=((0.5, 16), (1.0, 24)), bf16=False),
     HashSettings(
         lengths=(12, 16),
@@ -78,7 +78,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(data: Path, out: Path, plan: Plan = PLAN) -> list[str]:
+def train(data: Path, out: Path, plan: DhhSettings = PLAN) -> list[str]:
     return list(
         run(
             [data / "train.h5"], out, plan, validate=data / "val.h5", protocol=data / "protocol.json", terms="made here"
@@ -167,7 +167,7 @@ def test_a_run_killed_in_any_stage_ends_the_same(
 
 def test_no_steps_at_all_still_makes_weights(data: Path, tmp_path: Path) -> None:
     """Stages can be left out: what is exported is then a random backbone with hash layers as ITQ starts them."""
-    plan = Plan(replace(PLAN.pretrain, steps=0), replace(PLAN.hash, hash_steps=0, joint_steps=0))
+    plan = DhhSettings(replace(PLAN.pretrain, steps=0), replace(PLAN.hash, hash_steps=0, joint_steps=0))
     list(run([data / "train.h5"], tmp_path / "run", plan))
     assert load_hash_layers(load_weights(tmp_path / "run" / "dhh-16.json")).bits == 16
 
@@ -216,7 +216,7 @@ def test_a_folder_of_people_is_packed_and_trained_on(tmp_path: Path) -> None:
         for i in range(3):
             lit = np.clip(portrait * (1 - 0.2 * i), 0, 255).astype(np.uint8)
             cv2.imwrite(str(tmp_path / "people" / who / "clip" / f"{i}.png"), lit)
-    plan = Plan(replace(PLAN.pretrain, steps=1), replace(PLAN.hash, hash_people=2, hash_steps=1, joint_steps=1))
+    plan = DhhSettings(replace(PLAN.pretrain, steps=1), replace(PLAN.hash, hash_people=2, hash_steps=1, joint_steps=1))
     with pytest.raises(PackError, match="nobody has two photos or clips"):
         list(run([tmp_path / "people"], tmp_path / "none", plan))
     for who, portrait in (("collins", astronaut()), ("hopper", grace_hopper())):
@@ -241,7 +241,7 @@ def test_the_bank_holds_as_many_photos_of_each_as_can_be(data: Path) -> None:
 
 def test_a_run_starts_from_another_s_backbone(trained: Path, data: Path, tmp_path: Path) -> None:
     """No step of its own: what it exports is the other run's average, and the record names the file."""
-    plan = Plan(replace(PLAN.pretrain, steps=0), replace(PLAN.hash, hash_steps=0, joint_steps=0))
+    plan = DhhSettings(replace(PLAN.pretrain, steps=0), replace(PLAN.hash, hash_steps=0, joint_steps=0))
     start = trained / "pretrain.safetensors"
     list(run([data / "train.h5"], tmp_path / "run", plan, start_from=start))
     weights = load_weights(tmp_path / "run" / "dhh-16.json")
@@ -272,10 +272,10 @@ from pathlib import Path
 import torch
 sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parents[1] / "support")]
 from dataclasses import replace
-from dhhcli.research.training.dhh import Plan, run
+from dhhcli.research.training.dhh import DhhSettings, run
 from test_train import PLAN
 torch.set_num_threads(1)
-plan = Plan(replace(PLAN.pretrain, steps=int(sys.argv[4])), PLAN.hash)
+plan = DhhSettings(replace(PLAN.pretrain, steps=int(sys.argv[4])), PLAN.hash)
 for line in run([Path(sys.argv[2])], Path(sys.argv[3]), plan):
     print(line)
 """
@@ -313,7 +313,7 @@ def test_two_processes_train_like_one(data: Path, tmp_path: Path) -> None:
     first, second = two_processes(data, tmp_path / "two", 0)
     assert "2 processes of 1 threads" in first[0]
     assert second == []
-    plan = Plan(replace(PLAN.pretrain, steps=0), PLAN.hash)
+    plan = DhhSettings(replace(PLAN.pretrain, steps=0), PLAN.hash)
     list(run([data / "train.h5"], tmp_path / "one", plan))
     before = load_file(tmp_path / "one" / "hash.safetensors")
     alone, both = (load_file(tmp_path / run / "joint.safetensors") for run in ("one", "two"))
