@@ -243,6 +243,7 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
 def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dhhcli.search import probe
     from dhhcli.search.probe import asked
+    from dhhcli.search.terms import NameTerm
     from dhhcli.storage import people
     from dhhcli.storage.codes_file import open_shard
 
