@@ -21,7 +21,9 @@ from dhhcli.models.hash_layers import hash_stills, hash_tracks, share_of_frames
 from dhhcli.models.network import Network
 
 FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30, one code a track
-CROPS_AT_ONCE = 96  # crops of several tracks that go to the network together: a GPU wants many
+# Crops of several tracks that go to the network together: a GPU wants many; on a processor a crop costs the same from
+# four on, and what waits until the end of a film is done while nothing is scanned.
+AT_ONCE_ON_GPU, AT_ONCE = 96, 16
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,7 +43,7 @@ class Coded:
 def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) -> Iterator[Looked | Coded | Shot]:
     """Tracks become coded ones, in the same order; some wait to be coded together, and their shots with them."""
     held: list[FaceTrack | Shot] = []
-    crops = 0
+    crops, most = 0, AT_ONCE_ON_GPU if network.film_extract.on_gpu else AT_ONCE
     for item in items:
         if isinstance(item, Looked):
             yield item
@@ -49,7 +51,7 @@ def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) ->
         held.append(item)
         if isinstance(item, FaceTrack):
             crops += min(len(item.observations), FRAMES_A_CODE)
-        if crops >= CROPS_AT_ONCE:
+        if crops >= most:
             yield from _coded(held, network)
             held, crops = [], 0
     yield from _coded(held, network)
