@@ -39,6 +39,8 @@ COLUMNS = [
     "tracks",
     "track",
     "track_id",
+    "name",
+    "names",
 ]
 
 

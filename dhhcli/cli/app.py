@@ -95,7 +95,7 @@ def root(
 
 for panel, commands in {
     "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
-    "Edit": (search_commands.export,),
+    "Edit": (search_commands.export, people_commands.log),
     "People": (people_commands.people, people_commands.name),
     "Keep": (codes_commands.info, codes_commands.index, codes_commands.merge, codes_commands.forget),
     "Research": (

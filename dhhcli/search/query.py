@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
+from dhhcli.errors import DhhError, EditError, IndexFileError, NamesError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
 from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
 from dhhcli.models.calibration import Calibration, from_record
@@ -24,9 +24,11 @@ from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
 from dhhcli.search.scope import EVERYWHERE, Ints, Where, tracks_where
-from dhhcli.search.terms import EXPECTED, File, Word, is_film, text_of
+from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, text_of
 from dhhcli.search.unique import distinct
+from dhhcli.search.who import with_names
 from dhhcli.storage.codes_file import Shard, check_model, open_shard
+from dhhcli.storage.names import Names, read_names
 from dhhcli.storage.record import VideoRecord
 
 if TYPE_CHECKING:
@@ -59,8 +61,7 @@ class Request:
     @property
     def name(self) -> str:
         """What a timeline of the answer is called."""
-        word = self.words[0]
-        return word.path.stem if isinstance(word, File) else text_of(word)
+        return asked_name(self.words)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,18 @@ def find_person(
         way = _way(request, shard, codes_path)
         on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
         source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
-        desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
-        return _answered(desk, codes_path)
+        names, notes = _names(codes_path)
+        desk = _Desk(shard, network, _calibration(request, network), *source, request, way, names)
+        answer = _answered(desk, codes_path)
+        return replace(answer, notes=(*notes, *answer.notes))
+
+
+def _names(codes_path: Path) -> tuple[Names, list[str]]:
+    """Who has a name, or words about why that cannot be told: an answer does without."""
+    try:
+        return read_names(codes_path), []
+    except NamesError as error:
+        return {}, [f"{error}; answered without names"]
 
 
 def _check(request: Request) -> None:
@@ -181,6 +192,7 @@ class _Desk:
     note: str | None  # about the index
     request: Request
     way: Way
+    names: Names
 
 
 def _answered(desk: _Desk, codes_path: Path) -> Answer:
@@ -250,7 +262,7 @@ def _one(
     hits = search(shard, person.soft, request.top, desk.index, rules, desk.way, request.rank)
     chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
-    rows = result_rows(shard, hits, chances)
+    rows = with_names(shard, desk.names, result_rows(shard, hits, chances), [hit.shot for hit in hits])
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
 
 
