@@ -12,7 +12,7 @@ from dhhcli.errors import WeightsError
 from dhhcli.models.weights import shipped_folder
 
 MOST_FEATURES = 8192  # as many as any layer behind it could take
-BATCH = 32  # crops a call: bounds memory (200 MB of activations of SFace) without costing speed
+BATCH = 16  # crops a call: bounds memory (100 MB of activations of SFace) without costing speed
 Extract = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]  # (n, 64, 64, 3) -> (n, d)
 
 

@@ -58,6 +58,19 @@ class Weights:
         return isinstance(model, dict) and bool(model.get("mirror", False))
 
     @property
+    def one_person(self) -> float | None:
+        """The least cosine of features before and after any moment of a track of one person; None: tracks are not cut.
+
+        Raises:
+            WeightsError: it is no cosine.
+        """
+        model = self.record.get("model")
+        found = model.get("one_person") if isinstance(model, dict) else None
+        if found is None or (isinstance(found, (int, float)) and -1 <= found <= 1):
+            return found
+        raise WeightsError(f"{self.record_path}: one_person is {str(found)[:20]}, -1 to 1 expected; reinstall it")
+
+    @property
     def film_check(self) -> npt.NDArray[np.float32] | None:
         """What the network in integers makes of some pictures (models/network.py) on a processor that computes right.
 

@@ -1,6 +1,5 @@
 """explain: Asked (soft bits (r, K)) + a hit + shard -> Explanation: why this shot is where it is in the ranking."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
@@ -9,10 +8,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.encoding.track_codes import FRAMES_A_CODE, track_codes
+from dhhcli.encoding.track_codes import codes_of, looked_at
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
-from dhhcli.faces.tracker import FaceTrack, sample
+from dhhcli.faces.tracker import FaceTrack
 from dhhcli.media.clock import counted_on
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
@@ -207,28 +206,28 @@ def _cut_again(
         with open_video(video.path) as opened:
             frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin, counted=counted_on(video.warnings)))
             seen = scan(opened, network.film_detector, thumbnails=False, part=frames)
-            found = [item for item in seen if isinstance(item, FaceTrack)]
-            same = _same(
-                found, track, np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
-            )
+            tracks = [item for item in seen if isinstance(item, FaceTrack)]
+            scale = np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
+            near = [one for one in tracks if _has_best(one, track, scale)]
+            people = [part for parts in looked_at(near, network) for part in parts]
+            same = next((part for part in people if _has_best(part.track, track, scale)), None)
     except (DhhError, OSError) as error:
         return (), None, str(error)
     if same is None:
         return (), None, f"{video.path}: the face is not found again; has the file changed?"
-    changed = int(hamming(track_codes([same], network), stored)[0, 0])
-    return tuple(observation.crop for observation in sample(same, FRAMES_A_CODE)), changed, ""
+    changed = int(hamming(codes_of([same], network)[0], stored)[0, 0])
+    return tuple(observation.crop for observation in same.sampled), changed, ""
 
 
-def _same(tracks: Sequence[FaceTrack], track: np.void, scale: NDArray[np.float64]) -> FaceTrack | None:
-    """The one whose face is where the stored track has its best, if there is any.
+def _has_best(found: FaceTrack, track: np.void, scale: NDArray[np.float64]) -> bool:
+    """Whether a track's face is somewhere where the stored track has its best.
 
     scale: (4,) from pixels of the film's first frame to those that stored boxes are in.
     """
-    for found in tracks:
-        for observation in found.observations:
-            if observation.pts == int(track["best_pts"]) and np.allclose(observation.box * scale, track["box"], atol=2):
-                return found
-    return None
+    return any(
+        seen.pts == int(track["best_pts"]) and np.allclose(seen.box * scale, track["box"], atol=2)
+        for seen in found.observations
+    )
 
 
 def _label(video: VideoRecord, pts: int) -> str:

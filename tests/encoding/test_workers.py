@@ -16,7 +16,7 @@ import pytest
 from synthetic import astronaut, moving_face, write_video
 from typer.testing import Result
 
-from dhhcli.encoding import workers
+from dhhcli.encoding import track_codes, workers
 from dhhcli.encoding.events import Skipped
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.track_codes import Coded, code_tracks
@@ -65,19 +65,27 @@ def test_tracks_are_handed_over_before_their_shot_ends(coming_and_going: Path) -
     assert [track.first_frame % 40 <= 5 for track in tracks] == [True] * 4
 
 
-def test_crops_are_coded_together_in_order(coming_and_going: Path, network: Network) -> None:
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_crops_are_coded_together_in_order(
+    coming_and_going: Path, network: Network, on_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few at a time on a processor, which has something to do while the film is scanned; many on a GPU."""
     with open_video(coming_and_going) as video:
         items = list(scan(video, network.detector, thumbnails=False))
+    monkeypatch.setattr(track_codes, "AT_ONCE", 8)
     calls: list[int] = []
 
     def extract(crops: np.ndarray) -> np.ndarray:
         calls.append(len(crops))
         return network.film_extract(crops)
 
+    extract.on_gpu = on_gpu  # type: ignore[attr-defined]
     spied = replace(network, film_extract=extract)  # type: ignore[arg-type]
     coded = list(code_tracks(items, spied))
-    assert len(calls) == 1
-    assert calls[0] == sum(len(item.observations) for item in items if isinstance(item, FaceTrack))
+    seen = [len(item.observations) for item in items if isinstance(item, FaceTrack)]
+    assert sum(calls) == sum(seen)
+    assert len(calls) == 1 if on_gpu else 1 < len(calls) <= len(seen)
+    assert on_gpu or max(calls) < 8 + max(seen)
     assert sum(isinstance(item, Looked) for item in coded) == sum(isinstance(item, Looked) for item in items)
     rows = [item.row[:2] for item in coded if isinstance(item, Coded)]
     assert rows == [(item.first_frame, item.last_frame + 1) for item in items if isinstance(item, FaceTrack)]

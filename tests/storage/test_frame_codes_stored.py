@@ -19,7 +19,7 @@ from typer.testing import Result
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.run import encode
-from dhhcli.encoding.track_codes import track_and_frame_codes, track_codes
+from dhhcli.encoding.track_codes import codes_of, looked_at
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import pack, unpack
@@ -295,13 +295,14 @@ def test_codes_of_frames_are_each_crops_own_and_their_majority_the_tracks(monkey
     features = rng.normal(size=(256, 3)).astype(np.float32)
     none = np.empty((5, 0), np.float32), np.zeros(5, np.float32)
     layers = HashLayers(rng.normal(size=(5, 3)).astype(np.float32), np.zeros(5, np.float32), *none, framewise=True)
-    made: Any = SimpleNamespace(layers=layers, film_extract=lambda crops: features[crops[:, 0, 0, 0]])
+    weights = SimpleNamespace(one_person=None)
+    made: Any = SimpleNamespace(layers=layers, weights=weights, film_extract=lambda crops: features[crops[:, 0, 0, 0]])
     monkeypatch.setattr("dhhcli.encoding.track_codes.sample", lambda track, most: track.observations[:most])
     tracks: Any = [
         SimpleNamespace(observations=[Observed(number) for number in numbers])
         for numbers in (range(1), range(1, 5), range(5, 40))
     ]
-    codes, frames = track_and_frame_codes(tracks, made)
+    codes, frames = codes_of([one for (one,) in looked_at(tracks, made)], made)
     assert [len(own) for own in frames if own is not None] == [1, 4, 30]
     for track, code, own in zip(tracks, codes, frames, strict=True):
         bits = [
@@ -312,8 +313,8 @@ def test_codes_of_frames_are_each_crops_own_and_their_majority_the_tracks(monkey
         assert own.tolist() == pack(np.array(bits)).tolist()
         most = [2 * sum(row[k] for row in bits) >= len(bits) for k in range(5)]
         assert code.tolist() == pack(np.array([most]))[0].tolist()
-    assert track_codes(tracks, made).tolist() == codes.tolist()
-    assert track_and_frame_codes([], made)[1] == []
+    assert looked_at([], made) == []
+    assert codes_of([], made)[1] == []
 
 
 # ------------------------------------------------------------------------------------------------ command line

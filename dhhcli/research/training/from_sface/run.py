@@ -42,6 +42,7 @@ START = (
     "SFace (face_recognition_sface_2021dec of OpenCV Zoo, Apache-2.0) by tools/make_sface.py; its authors have not "
     "said what it was trained on"
 )
+ONE_PERSON = 0.3  # encoding/one_person.py
 SECOND = "retail"  # column of a pack: another network's features of the pictures
 
 
@@ -180,7 +181,7 @@ def publish(
         teachers.sface, teachers.second, shots, settings.lengths, eps=settings.eps, seed=settings.seed
     )
     record = dhh_record(layers[settings.lengths[0]], training, homogeneous=True, mirror=True)
-    record["model"] |= {"backbone": "sface", "film_check": check_of(int8)}
+    record["model"] |= {"backbone": "sface", "one_person": ONE_PERSON, "film_check": check_of(int8)}
     yield from write_layers(out, name, layers, onnx, record, validation, int8=int8)
 
 
