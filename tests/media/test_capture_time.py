@@ -85,7 +85,7 @@ def test_the_same_files_give_the_same_bytes_in_every_time_zone(tmp_path: Path) -
     write_video(tmp_path / "c.mp4", [scene(1)] * 5, recorded="2024-06-01T12:00:00")
     for name in ("a.jpg", "b.jpg", "c.mp4"):  # in the hour that summer time skips or repeats somewhere
         os.utime(tmp_path / name, (1_711_846_800, 1_711_846_800))
-    made = []
+    made: list[bytes] = []
     for zone in ("UTC", "Asia/Kathmandu", "UTC+11"):
         codes = tmp_path / f"{len(made)}.h5"
         code = "from dhhcli.cli.app import main; main()"
