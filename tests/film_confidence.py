@@ -237,8 +237,8 @@ def by_source(network: Network, calibration: Calibration, rng: np.random.Generat
             within = mine & (np.array(its) == one)[None]
             shares[one] = float((p[mine] >= least).mean())
             sys.stdout.write(
-                f"from {least}, {one}: {(p[mine] >= least).sum()} of {mine.sum()} strangers ({shares[one]:.6f}); of tracks "
-                f"of the same source: {(p[within] >= least).sum()} of {within.sum()} ({(p[within] >= least).mean():.6f})\n"
+                f"from {least}, {one}: {(p[mine] >= least).sum()} of {mine.sum()} ({shares[one]:.6f}); in tracks "
+                f"of its own: {(p[within] >= least).sum()} of {within.sum()} ({(p[within] >= least).mean():.6f})\n"
             )
         mean = float(np.mean(list(shares.values())))
         most = max(shares.values()) / max(mean, 1e-12)
