@@ -201,7 +201,7 @@ def forget(
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines, removal_note
     from dhhcli.output.removal import ask_before, check_removal_sheet
-    from dhhcli.search.forget import Removed, Request
+    from dhhcli.search.forget import Erasure, Removed
     from dhhcli.search.forget import forget as forget_in
 
     check_removal_sheet(sheet)
@@ -211,7 +211,7 @@ def forget(
         print_lines(removed, as_json=json)
         print_notes([removal_note(removed, codes, dry_run=dry_run)])
 
-    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
+    request = Erasure(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
     told: list[int] = []
 
     def tell_once(removed: Sequence[Removed], notes: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from dhhcli.models.network import Network
 from dhhcli.models.weights import shipped_folder
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.migration import begin, finish_earlier, new_codes, take_place
-from dhhcli.storage.names import read_names
+from dhhcli.storage.people import open_book
 from dhhcli.storage.skipped import is_gone, note_skipped
 from dhhcli.storage.tombstones import forgotten
 
@@ -100,7 +100,7 @@ def migrate(
                 yield Migrated(len(shard.videos), len(shard), already=True)
                 return
             old, tombstones = _old(shard), shard.tombstones
-        read_names(codes_path)  # what is wrong with them is said before the work, not after it
+        open_book(codes_path)  # what is wrong with them is said before the work, not after it
         _let_go(codes_path, old.gone, may_drop)
         begin(codes_path, tag, tombstones)
         files = tuple(sorted((*old.pictured, *old.bare)))

@@ -12,26 +12,26 @@ from dhhcli.errors import UsageError
 from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.console import print_rows, write_bytes
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
-from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Layout, Order
+from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Order, SequenceLayout
 from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
 
 
 @dataclass(frozen=True)
-class Wish:
+class OutputOptions:
     """What the user asked for. format: None is a table on a terminal, TSV elsewhere; layout: what suits the format."""
 
     format: Format | None = None
     out: Path | None = None
     handles: str = "0f"
     order: Order = Order.rank
-    layout: Layout | None = None
+    layout: SequenceLayout | None = None
     columns: tuple[str, ...] | None = None  # None: the usual ones
     extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
 
 
-def wished(wish: Wish) -> Wish:
+def wished(wish: OutputOptions) -> OutputOptions:
     """With ``-`` for standard output, and the format that a file's suffix says where none is named."""
     if wish.out is not None and str(wish.out) == "-":
         return replace(wish, out=None)
@@ -40,7 +40,7 @@ def wished(wish: Wish) -> Wish:
     return wish
 
 
-def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
+def check_wish(wish: OutputOptions, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
     """Raises UsageError for options that contradict each other, MissingExtraError for a format whose library is not
     installed: before anything is searched.
     """
@@ -66,7 +66,7 @@ def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each
 
 
 def deliver(
-    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: Wish, name: str
+    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: OutputOptions, name: str
 ) -> Sequence[str]:
     """Write the answer. Nothing is written where nobody was found, except the head of a table.
 
@@ -77,7 +77,7 @@ def deliver(
         print_rows(rows, table=wish.format is Format.table or sys.stdout.isatty(), columns=wish.columns, extras=extras)
         return ()
     from dhhcli.output.timelines.export import (
-        File,
+        TimelineFile,
         export,
         films,
         write_files,
@@ -93,7 +93,7 @@ def deliver(
         if wish.out is None:
             write_bytes(_shown(data))
             return ()
-        return write_files([File(None, lambda stream: stream.write(data))], wish.out)
+        return write_files([TimelineFile(None, lambda stream: stream.write(data))], wish.out)
     files = export(
         rows,
         videos,

@@ -55,7 +55,7 @@ NO_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, eq=False)
-class Worth:
+class ConfidenceModel:
     """What rows are worth to a question: the people who are wanted, the asked one first."""
 
     calibration: Calibration

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dhhcli.index.codes import Allowed
 from dhhcli.models.binary_codes import UNIT, hamming, soft_codes, soft_distance, unpack, weighed_distances
 from dhhcli.models.calibration import whole_bits
-from dhhcli.search.confidence import Worth
+from dhhcli.search.confidence import ConfidenceModel
 from dhhcli.storage.codes_file import Shard
 
 BELIEF: Final = 300.0  # tracks that the prior weighs
@@ -46,7 +46,7 @@ def most_likely_share(log_ratios: Floats, prior: float) -> float:
     return 1 / (1 + math.exp(-low))
 
 
-def share_of(worth: Worth, shard: Shard, allowed: Allowed | None) -> float:
+def share_of(worth: ConfidenceModel, shard: Shard, allowed: Allowed | None) -> float:
     """The share of the allowed tracks that are of the one person of ``worth``."""
     (person,) = worth.people
     curves, weighed = worth.curves_of(person)

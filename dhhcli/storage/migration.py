@@ -1,9 +1,9 @@
-"""migration: codes.h5 and what takes its place (`codes.h5.migrating`) -> names of old tracks on new ones; the change.
+"""migration: codes.h5 and what takes its place (`codes.h5.migrating`) -> people of old tracks on new ones; the change.
 
-Everything lies beside the codes file until it is whole, then it takes that place in one step. Names come in between: a
-track is named by its times and its box, and other weights come with another dhh, whose tracks may begin elsewhere. So
-the file of names holds old and new places while the codes change, and loses the old ones afterwards; killed anywhere,
-the codes there are have their names. What is left of a change that was cut off: `codes.h5.migrating.lock`.
+Everything lies beside the codes file until it is whole, then it takes that place in one step. People come in between: a
+track is known by its times and its box, and other weights come with another dhh, whose tracks may begin elsewhere. So
+`codes.h5.people` holds old and new tracks while the codes change, and loses the old ones afterwards; killed anywhere,
+the codes there are have their people. What is left of a change that was cut off: `codes.h5.migrating.lock`.
 """
 
 from glob import escape
@@ -13,11 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.atomic_write import sync_folder
 from dhhcli.errors import MissingPathError, ShardError
 from dhhcli.models.model_tag import ModelTag
+from dhhcli.storage.cast import Cast, Tracks
 from dhhcli.storage.codes_file import Shard, compact, open_shard, parts_of, remove_videos, replace_all
-from dhhcli.storage.names import Place, Rows, places_of, read_names, united_names, write_names
+from dhhcli.storage.names import names_path
+from dhhcli.storage.people import open_book, tracks_in, without, write_people
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.skipped import skipped_path
 from dhhcli.storage.tombstones import forgotten, overlap, without_forgotten
@@ -92,34 +95,49 @@ def take_place(codes_path: Path, tag: ModelTag) -> tuple[int, int]:
     if remove:  # dropped from the old codes since they were collected
         remove_videos(new, remove)
     with open_shard(codes_path) as old, open_shard(new) as fresh:
-        names = read_names(codes_path)
-        carried = carried_names(names, old, fresh)
+        cast = open_book(codes_path).cast
+        carried = carried_people(cast, old, fresh)
         there = {video.fingerprint for video in fresh.videos}
-        before = sum(place.content in there for places in names.values() for place in places)
-    if names:
-        write_names(codes_path, united_names([carried, names])[0])
+        before = _named(cast, there)
+        now = _named(carried, there, tracks_in(fresh))
+    if len(carried):
+        _write(codes_path, tag, carried)
     compact(codes_path, old_tag)  # parts would win over what comes
     new.replace(home)
     sync_folder(home.parent)
     _forget_old_places(codes_path)
     discard(codes_path)
-    return before, sum(map(len, carried.values()))
+    return before, now
 
 
 def _forget_old_places(codes_path: Path) -> None:
-    """Remove names of tracks that are in none of the videos they were in; those of other videos stay."""
-    names = read_names(codes_path)
-    if not names:
+    """Remove tracks that are in none of the videos they were in; those of other videos stay."""
+    cast = open_book(codes_path).cast
+    if not len(cast):
         return
     with open_shard(codes_path) as shard:
         contents = {video.fingerprint for video in shard.videos}
-        held = {place for rows in _rows_of_contents(shard).values() for place in places_of(shard, rows)}
-    kept = {
-        name: tuple(place for place in places if place.content not in contents or place in held)
-        for name, places in names.items()
-    }
-    if kept != names:
-        write_names(codes_path, {name: places for name, places in kept.items() if places})
+        held = cast.find(tracks_in(shard))
+        tag = shard.tag
+    gone = np.isin(cast.video, [number for content, number in cast.videos.items() if content in contents])
+    gone[held[held >= 0]] = False
+    if gone.any():
+        _write(codes_path, tag, without(cast, gone))
+
+
+def _write(codes_path: Path, tag: ModelTag, cast: Cast) -> None:
+    write_people(codes_path, tag, cast)
+    names_path(codes_path).unlink(missing_ok=True)  # of an earlier dhh: what it said is in the other now
+
+
+def _named(cast: Cast, contents: set[str], tracks: Tracks | None = None) -> int:
+    """How many tracks of some videos, or of these tracks, surely are somebody's who has a name."""
+    named = cast.sure & np.isin(cast.person, list(cast.names))
+    named &= np.isin(cast.video, [number for content, number in cast.videos.items() if content in contents])
+    if tracks is None:
+        return int(named.sum())
+    rows = np.unique(cast.find(tracks))
+    return int(named[rows[rows >= 0]].sum())
 
 
 def _rows_of_contents(shard: Shard) -> dict[str, Rows]:
@@ -132,20 +150,28 @@ def _rows_of_contents(shard: Shard) -> dict[str, Rows]:
     return found
 
 
-def carried_names(names: dict[str, tuple[Place, ...]], old: Shard, new: Shard) -> dict[str, tuple[Place, ...]]:
-    """The names of old tracks on the new tracks of the same content that show the same face."""
-    named = {place: name for name, places in names.items() for place in places}
-    contents = {place.content for place in named}
+def carried_people(cast: Cast, old: Shard, new: Shard) -> Cast:
+    """The same people, who have the new tracks of the same content that show the face of an old one, too.
+
+    What was said of an old track, that it surely is somebody's or never, is said of the new one. Steps are folded.
+    """
+    whole = without(cast, np.zeros(len(cast), np.bool_))
+    said: dict[int, list[int]] = {}
+    for row, number in cast.never:
+        said.setdefault(row, []).append(number)
     rows_before, rows_now = _rows_of_contents(old), _rows_of_contents(new)
-    carried: dict[str, list[Place]] = {}
-    for content in sorted(contents & rows_before.keys() & rows_now.keys()):
+    for content in sorted(cast.videos.keys() & rows_before.keys() & rows_now.keys()):
         before, now = rows_before[content], rows_now[content]
-        places, there = places_of(old, before), places_of(new, now)
         found = same_tracks(old.track_rows(before), new.track_rows(now))
-        for place, track in zip(there, found.tolist(), strict=True):
-            if track >= 0 and places[track] in named:
-                carried.setdefault(named[places[track]], []).append(place)
-    return {name: tuple(sorted(places)) for name, places in carried.items()}
+        known = np.where(found >= 0, cast.find(tracks_in(old, before))[found], -1) if len(before) else found
+        now, known = now[known >= 0], known[known >= 0]
+        if not len(now):
+            continue
+        rows = whole.add(tracks_in(new, now))
+        whole.person[rows], whole.sure[rows] = cast.person[known], cast.sure[known]
+        for row, was in zip(rows.tolist(), known.tolist(), strict=True):
+            whole.never |= {(row, number) for number in said.get(was, ())}
+    return whole
 
 
 def same_tracks(old: NDArray[np.void], new: NDArray[np.void]) -> NDArray[np.int64]:

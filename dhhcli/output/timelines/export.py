@@ -9,7 +9,7 @@ from typing import IO, Final
 from dhhcli.base.atomic_write import write_stream_atomically
 from dhhcli.base.text import one_line
 from dhhcli.errors import EditError
-from dhhcli.output.formats import MARKERS, Format, Layout, Order
+from dhhcli.output.formats import MARKERS, Format, Order, SequenceLayout
 from dhhcli.output.places import check_place
 from dhhcli.output.timelines.captions import chapters, webvtt
 from dhhcli.output.timelines.cuts import Cut, Handles, Timeline, by_video, cuts, sequence, source_timeline
@@ -40,7 +40,7 @@ MANY: Final[dict[Format, Callable[[Sequence[Timeline]], bytes]]] = {
 
 
 @dataclass(frozen=True)
-class File:
+class TimelineFile:
     """One file to be: whose (None: all videos'), and what writes it."""
 
     video: Path | None
@@ -53,10 +53,10 @@ class File:
         return stream.getvalue()
 
 
-def timelines(found: list[Cut], wanted: Format, layout: Layout | None, name: str) -> list[Timeline]:
+def timelines(found: list[Cut], wanted: Format, layout: SequenceLayout | None, name: str) -> list[Timeline]:
     """One of all cuts, or one a video. A video's markers lie on its own timeline; its cuts, one after another."""
-    layout = layout or (Layout.video if wanted in MARKERS else Layout.stringout)
-    if layout is Layout.stringout:
+    layout = layout or (SequenceLayout.video if wanted in MARKERS else SequenceLayout.stringout)
+    if layout is SequenceLayout.stringout:
         return [sequence(name, found)]
     groups = by_video(found)
     if wanted in MARKERS:
@@ -76,9 +76,9 @@ def export(
     *,
     handles: Handles,
     order: Order = Order.rank,
-    layout: Layout | None = None,
+    layout: SequenceLayout | None = None,
     name: str = "dhh",
-) -> list[File]:
+) -> list[TimelineFile]:
     """Files of a timeline format; none for no rows. videos: of every row, its record and the end of its last frame.
 
     layout: None takes what suits the format. name: of a timeline that holds everything.
@@ -95,8 +95,10 @@ def export(
     lines = timelines(cuts(rows, media, handles=handles, order=order), wanted, layout, name)
     if wanted in MANY:
         data = MANY[wanted](lines)
-        return [File(None, lambda stream: stream.write(data))]
-    return [File(line.events[0].cut.media.path if len(lines) > 1 else None, _writer(line, wanted)) for line in lines]
+        return [TimelineFile(None, lambda stream: stream.write(data))]
+    return [
+        TimelineFile(line.events[0].cut.media.path if len(lines) > 1 else None, _writer(line, wanted)) for line in lines
+    ]
 
 
 def _writer(line: Timeline, wanted: Format) -> Writer:
@@ -106,7 +108,7 @@ def _writer(line: Timeline, wanted: Format) -> Writer:
     return lambda stream: stream.write(data)
 
 
-def write_files(files: Sequence[File], out: Path) -> list[str]:
+def write_files(files: Sequence[TimelineFile], out: Path) -> list[str]:
     """Write them and say what was written.
 
     With several files, each has its video's name before the suffix: cut.edl becomes cut.a001.edl. Raises EditError
@@ -125,7 +127,7 @@ def write_files(files: Sequence[File], out: Path) -> list[str]:
     return notes
 
 
-def _places(files: Sequence[File], out: Path) -> list[Path]:
+def _places(files: Sequence[TimelineFile], out: Path) -> list[Path]:
     """A path a file, no two alike."""
     if len(files) == 1:
         return [out]
