@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         "sheet",
         "show",
     ),
-    Expert=("face", "fuse", "why", "search", "rank_by", "device", "weights"),
+    Expert=("face", "fuse", "why", "search", "rank_by", "prior", "device", "weights"),
 )
 def query(
     people: Annotated[
@@ -176,6 +176,15 @@ def query(
             "them all alike, as the column distance does.",
         ),
     ] = Rank.soft,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Which share of all face tracks is the person's, for confidence: 0.01 is one in a hundred. Default: "
+            "estimated from how near all of them come.",
+        ),
+    ] = None,
     device: Annotated[
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
@@ -239,6 +248,7 @@ def query(
         device=device,
         way=search,
         rank=rank_by,
+        prior=prior,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
@@ -284,6 +294,7 @@ def request_of(
     device: Device = Device.cpu,
     way: FrameDistance | None = None,
     rank: Rank = Rank.soft,
+    prior: float | None = None,
 ) -> "Query":
     """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Query``.
 
@@ -320,6 +331,7 @@ def request_of(
         cuda=device is Device.cuda,
         way=way,
         rank=rank,
+        prior=prior,
     )
 
 

@@ -10,9 +10,8 @@ Several photos of a person are asked with in one of three ways; a track is as ne
 of the better one on film (docs/research/experiments.md#several-photos-of-one-person). A single photo goes through the
 branch of stills. What is stored of tracks are bits, so a stored track joins as a row of its own.
 
-Confidence of several rows is that of the nearest of so many (calibration.py), by the curve of tracks as soon as one of
-them is a track's or went through that branch. On people held out, promises from 0.1 up were then off on average by
-0.02 to 0.06.
+Confidence of several photos is what the nearest row says, by the curve of stills; of stored tracks, or of both, that of
+the nearest of so many by the curve of tracks (search/confidence.py).
 """
 
 from collections.abc import Sequence
@@ -67,7 +66,7 @@ def photo_rows(soft: Floats, features: Floats, layers: HashLayers, fuse: Fuse = 
 
 def kind_of(photos: int, fuse: Fuse = Fuse.both) -> str:
     """Which of the calibration's curves holds for the rows of so many photos."""
-    return "still-track" if photos == 1 or fuse is Fuse.best else "track-track"
+    return "track-track" if photos > 1 and fuse is Fuse.set else "still-track"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +120,7 @@ def asked(
         own = np.stack([look.soft for look in photos])
         features = np.stack([look.feature for look in photos if look.feature is not None])
         soft.insert(0, photo_rows(own, features, network.layers, fuse))
-        together = [f"the {len(photos)} photos together"] if kind_of(len(photos), fuse) == "track-track" else []
+        together = [f"the {len(photos)} photos together"] if len(photos) > 1 and fuse is not Fuse.best else []
         alone = [look.name for look in photos]
         names = [*(alone[: len(soft[0]) - len(together)]), *together, *names]
     return Asked(

@@ -16,7 +16,16 @@ from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
-from dhhcli.search.confidence import NO_LIMITS, THERE, ConfidenceModel, Limits, nobody, probably_nobody, somebody
+from dhhcli.search.confidence import (
+    NO_LIMITS,
+    THERE,
+    ConfidenceModel,
+    Limits,
+    never_rising,
+    nobody,
+    probably_nobody,
+    somebody,
+)
 from dhhcli.search.distances import Soft
 from dhhcli.search.exact import Hit as ExactHit
 from dhhcli.search.exact import exact_hits
@@ -25,6 +34,7 @@ from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
 from dhhcli.search.scope import EVERYWHERE, Where, tracks_where
+from dhhcli.search.share import share_of
 from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.search.who import with_names
@@ -59,6 +69,7 @@ class Query:
     cuda: bool = False  # search on a GPU
     way: FrameDistance | None = None  # None: by average where the codes file keeps codes of frames
     rank: Rank = Rank.soft
+    prior: float | None = None  # share of the tracks that are the asked person's; None: as their distances say
 
     @property
     def name(self) -> str:
@@ -141,6 +152,8 @@ def _check(request: Query) -> None:
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:
             raise UsageError(f"{option} {limit} is not between 0 and 1")
+    if request.prior is not None and not 0 < request.prior < 1:
+        raise UsageError(f"--prior {request.prior} is not between 0 and 1: the share of the tracks, say 0.01")
     for option, number, least in (
         ("--top", request.top, 1),
         ("--per-video", request.per_video, 1),
@@ -230,7 +243,7 @@ def _answered(desk: _Session, codes_path: Path) -> Answer:
         rows += _named(own, name) if request.each else own
     pictures = tuple(shard.picture(row.track) if request.thumbnails else b"" for row in rows)
     numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
-    explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
+    explanation = _explained(desk, rows, hits, people[0], allowed) if request.why and rows else None
     exact = tuple(exact_hits(shard, rows, pictures)) if request.exact else ()
     videos = _ends(shard, numbers)
     return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact)
@@ -246,7 +259,12 @@ def _one(
     """Hits, rows and words for one question."""
     request, shard, limits = desk.request, desk.shard, desk.request.limits
     wanted = (person, *others["also"])
-    worth = ConfidenceModel(desk.calibration, wanted, request.rank) if desk.calibration else None
+    worth = None
+    if desk.calibration:
+        alone = [_worth(desk, one, allowed, request.prior if one is person else None) for one in wanted]
+        worth = ConfidenceModel(
+            desk.calibration, wanted, request.rank, tuple(share for one in alone for share in one.shares)
+        )
     reach = None
     if worth and limits.calibrated and desk.way is FrameDistance.majority:
         reach = worth.reach(limits, shard.tag.bits)
@@ -255,19 +273,29 @@ def _one(
         without=tuple(one.soft for one in others["without"]),
         never=tuple(one.soft for one in others["never"]),
         allowed=allowed,
-        apart=_apart(desk, wanted, others),
+        apart=_apart(desk, wanted, others, allowed),
         radius=limits.max_distance,
         reach=reach,
         per_video=request.per_video,
         keep=partial(worth.keep, limits) if worth and limits.calibrated else None,
     )
     hits = search(shard, person.soft, request.top, desk.index, rules, desk.way, request.rank)
-    chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
+    chances = never_rising(worth.chances(_claims(desk, wanted, hits))) if worth else None
+    if chances and limits.min_confidence is not None:  # those that one before them is not sure enough for
+        chances = [chance for chance in chances if chance.confidence >= limits.min_confidence]
+        hits = hits[: len(chances)]
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
     rows = with_names(shard, desk.names, result_rows(shard, hits, chances), [hit.shot for hit in hits])
     if rows and not somebody(rows):
         notes.append(probably_nobody(rows))
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
+
+
+def _worth(desk: _Session, person: Asked, allowed: Allowed | None, prior: float | None = None) -> ConfidenceModel:
+    """Of one person, with the share of the tracks that this person is."""
+    assert desk.calibration is not None
+    worth = ConfidenceModel(desk.calibration, (person,), desk.request.rank)
+    return replace(worth, priors=(share_of(worth, desk.shard, allowed) if prior is None else prior,))
 
 
 def _claims(desk: _Session, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
@@ -277,13 +305,14 @@ def _claims(desk: _Session, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Seq
     return by_codes(desk.shard, [one.soft for one in wanted], hits, desk.request.rank)
 
 
-def _apart(desk: _Session, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
+def _apart(
+    desk: _Session, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]], allowed: Allowed | None
+) -> Ints | None:
     """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
     shots, there = [one.apart for one in wanted], Limits(min_confidence=THERE)
     people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
     for number, one in enumerate(others["without"], start=len(wanted)):
-        assert desk.calibration is not None
-        worth = ConfidenceModel(desk.calibration, (one,), desk.request.rank)
+        worth = _worth(desk, one, allowed)
         keep, radius = partial(worth.keep, there), worth.reach(there, desk.shard.tag.bits)
         # every track counts, so no index that leaves some out
         shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank))
@@ -316,14 +345,17 @@ def _named(rows: Sequence[Row], question: str) -> Iterator[Row]:
     return (replace(row, question=question) for row in rows)
 
 
-def _explained(desk: _Session, rows: Sequence[Row], hits: Sequence[Hit], person: Asked) -> "Explanation":
+def _explained(
+    desk: _Session, rows: Sequence[Row], hits: Sequence[Hit], person: Asked, allowed: Allowed | None
+) -> "Explanation":
     why = desk.request.why or 1
     if why > len(rows):
         raise UsageError(f"--explain {why}: there are {len(rows)} hits; --top asks for more")
     from dhhcli.search.explain import explain  # brings the chain of encode with it
 
     hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
-    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank)
+    share = _worth(desk, person, allowed, desk.request.prior).shares[0] if desk.calibration else None
+    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank, share)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
