@@ -12,7 +12,7 @@ from typing import Final
 from dhhcli.errors import MissingExtraError
 
 MODULES: Final = {
-    "research": ("torch", "onnx", "sklearn", "matplotlib"),
+    "research": ("torch", "onnx", "sklearn", "scipy", "matplotlib"),
     "otio": ("opentimelineio",),
     "review": ("starlette", "uvicorn"),
 }

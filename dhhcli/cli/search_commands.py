@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @in_panels(
-    Ask=("codes", "called", "each", "null", "also", "without", "never"),
+    Ask=("codes", "called", "each", "null", "also", "without", "never", "yes", "no"),
     Limit=(
         "top",
         "everything",
@@ -95,6 +95,14 @@ def query(
     never: Annotated[
         list[str] | None,
         typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+    ] = None,
+    yes: Annotated[
+        list[str] | None,
+        typer.Option("--yes", help="This is who is asked for, too, say track:4fa91c07-5b2e90d1; it stays an answer."),
+    ] = None,
+    no: Annotated[
+        list[str] | None,
+        typer.Option("--no", help="This is not who is asked for: no answer, and those like it come later."),
     ] = None,
     top: Annotated[
         int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
@@ -235,6 +243,8 @@ def query(
         also=also or (),
         without=without or (),
         never=never or (),
+        yes=yes or (),
+        no=no or (),
         globs=globs or (),
         only=only,
         after=after,
@@ -256,7 +266,13 @@ def query(
         faces = [face for person in answer.asked for face in person.faces]
         print_notes(
             write_sheet(
-                sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
+                sheet,
+                answer.rows,
+                answer.thumbnails,
+                videos=answer.videos,
+                photos=faces,
+                matched=answer.matched,
+                why=answer.explanation,
             )
         )
         if show:
@@ -281,6 +297,8 @@ def request_of(
     also: Sequence[str] = (),
     without: Sequence[str] = (),
     never: Sequence[str] = (),
+    yes: Sequence[str] = (),
+    no: Sequence[str] = (),
     globs: Sequence[str] = (),
     only: Only | None = None,
     after: str | None = None,
@@ -321,6 +339,8 @@ def request_of(
         also=tuple(map(parse_word, also)),
         without=tuple(map(parse_word, without)),
         never=tuple(map(parse_word, never)),
+        yes=tuple(map(parse_word, yes)),
+        no=tuple(map(parse_word, no)),
         where=where,
         limits=limits or NO_LIMITS,
         top=top,

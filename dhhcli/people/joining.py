@@ -7,13 +7,14 @@ are new; never one with whom it is seen at once, nor one it was said not to be. 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.arrays import Rows
 from dhhcli.errors import PassingError, ShardError, UsageError, WeightsError
-from dhhcli.models.calibration import Curve, from_record
+from dhhcli.models.calibration import Calibration, Curve, from_record
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
 from dhhcli.people.clustering import group_tracks, limit_of, usual_distances
@@ -67,9 +68,25 @@ def scale_of(codes_path: Path, tag: ModelTag, within: float | None, weights: str
 
 def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -> Curve | None:
     """What the calibration of the weights that made the codes says of two tracks."""
-    name = name or shipped_as(tag.fingerprint)
-    if name is None and not needed:
+    if name is None and shipped_as(tag.fingerprint) is None and not needed:
         return None
+    calibration = calibration_of(codes_path, tag, name, needed=needed)
+    return calibration.curves["track-track"] if calibration else None
+
+
+@overload
+def calibration_of(
+    codes_path: Path, tag: ModelTag, name: str | None, *, needed: Literal[True] = True
+) -> Calibration: ...
+
+
+@overload
+def calibration_of(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -> Calibration | None: ...
+
+
+def calibration_of(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool = True) -> Calibration | None:
+    """The calibration of the weights that made the codes. Raises WeightsError: there are none, or they have none."""
+    name = name or shipped_as(tag.fingerprint)
     if name is None:
         raise WeightsError(
             f"{codes_path}: made with weights {tag.fingerprint[:12]}, which are not shipped; name them with --weights, "
@@ -87,7 +104,7 @@ def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -
             f"{weights.record_path}: not calibrated; say with --within how many bits apart the tracks of one person "
             f"may be, or run: dhh calibrate PACK --weights {weights.record_path}"
         )
-    return calibration.curves["track-track"] if calibration else None
+    return calibration
 
 
 def join(codes_path: Path, shard: Shard, cast: Cast, within: float | None, weights: str | None) -> Joined:

@@ -13,6 +13,7 @@ from dhhcli.base.arrays import Ints
 from dhhcli.errors import DhhError, EditError, IndexFileError, NamesError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
 from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
+from dhhcli.models.binary_codes import binarise, hamming, pack, soft_codes, weighed_distances
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
@@ -58,6 +59,8 @@ class Query:
     also: tuple[Word, ...] = ()  # a person each, in the same shot
     without: tuple[Word, ...] = ()  # a person each, not in the same shot
     never: tuple[Word, ...] = ()  # whoever is nearer to one of these is not meant
+    yes: tuple[Word, ...] = ()  # are the person who is asked for, too, and answers
+    no: tuple[Word, ...] = ()  # are not, and no answers
     where: Where = EVERYWHERE
     limits: Limits = NO_LIMITS
     top: int | None = 20  # shots; None: all
@@ -90,6 +93,7 @@ class Answer:
     skipped: int = 0  # questions that could not be asked
     explanation: "Explanation | None" = None
     exact: tuple[ExactHit, ...] = ()  # one a row when asked for
+    matched: tuple[int, ...] = ()  # one a row when pictures are: which face that was asked with is nearest; -1: none
 
     @property
     def exit_code(self) -> int:
@@ -120,7 +124,7 @@ def find_person(
     """
     _check(request)
     with open_shard(codes_path) as shard:
-        films = any(is_film(word) for word in (*request.words, *request.also, *request.without, *request.never))
+        films = any(is_film(word) for word in _everybody(request))
         several = len(request.words) > 1 and not request.each
         network = load(
             weights or shipped_as(shard.tag.fingerprint),
@@ -145,6 +149,10 @@ def _names(codes_path: Path) -> tuple[Cast, list[str]]:
         return Cast(), [f"{error}; answered without names"]
 
 
+def _everybody(request: Query) -> tuple[Word, ...]:
+    return (*request.words, *request.also, *request.without, *request.never, *request.yes, *request.no)
+
+
 def _check(request: Query) -> None:
     if not request.words:
         raise UsageError(f"nobody is asked for: name {EXPECTED}")
@@ -163,6 +171,8 @@ def _check(request: Query) -> None:
     ):
         if number is not None and not least <= number < math.inf:
             raise UsageError(f"{option} {number} is not a number from {least} up")
+    if request.each and (request.yes or request.no):
+        raise UsageError("--each asks for several people; --yes and --no say who one of them is and is not")
     if request.each and (request.why is not None or request.thumbnails):
         raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
 
@@ -228,7 +238,16 @@ def _answered(desk: _Session, codes_path: Path) -> Answer:
     for words in [[word] for word in request.words] if request.each else [list(request.words)]:
         name = text_of(words[0])
         try:
-            person = asked(words, shard, desk.network, codes_path, face=request.face, fuse=request.fuse)
+            person = asked(
+                words,
+                shard,
+                desk.network,
+                codes_path,
+                face=request.face,
+                fuse=request.fuse,
+                yes=request.yes,
+                no=request.no,
+            )
         except DhhError as error:
             if not request.each:
                 raise
@@ -246,7 +265,18 @@ def _answered(desk: _Session, codes_path: Path) -> Answer:
     explanation = _explained(desk, rows, hits, people[0], allowed) if request.why and rows else None
     exact = tuple(exact_hits(shard, rows, pictures)) if request.exact else ()
     videos = _ends(shard, numbers)
-    return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact)
+    matched = _matched(desk, people[0], rows) if request.thumbnails and people else ()
+    return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact, matched)
+
+
+def _matched(desk: _Session, person: Asked, rows: Sequence[Row]) -> tuple[int, ...]:
+    """Of each row, which face of those asked with its track is nearest to, as its code is ranked."""
+    codes = desk.shard.code_rows(np.array([row.track for row in rows], np.int64))
+    if desk.request.rank is Rank.soft:
+        nearest = weighed_distances(soft_codes(person.soft), codes).argmin(axis=0)
+    else:
+        nearest = hamming(pack(binarise(person.soft)), codes).argmin(axis=0)
+    return tuple(person.shown[row] for row in nearest.tolist())
 
 
 def _one(
@@ -274,6 +304,7 @@ def _one(
         never=tuple(one.soft for one in others["never"]),
         allowed=allowed,
         apart=_apart(desk, wanted, others, allowed),
+        gone=tuple(one.gone for one in wanted),
         radius=limits.max_distance,
         reach=reach,
         per_video=request.per_video,
@@ -310,12 +341,14 @@ def _apart(
 ) -> Ints | None:
     """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
     shots, there = [one.apart for one in wanted], Limits(min_confidence=THERE)
-    people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
+    everybody = (*wanted, *others["without"], *others["never"])
+    people: list[Soft] = [one.soft for one in everybody]
+    gone = [one.gone for one in everybody]
     for number, one in enumerate(others["without"], start=len(wanted)):
         worth = _worth(desk, one, allowed)
         keep, radius = partial(worth.keep, there), worth.reach(there, desk.shard.tag.bits)
         # every track counts, so no index that leaves some out
-        shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank))
+        shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank, gone=gone))
     found = distinct(np.concatenate(shots))
     return found if len(found) else None
 
@@ -329,7 +362,7 @@ def _why_nobody(
         return f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)"
     if rules.allowed is not None and not len(rules.allowed):
         return f"nobody found: no video of {codes_path} that --in, --only, --after and --before allow has face tracks"
-    free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
+    free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart, rules.gone)
     nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way, desk.request.rank)
     if not nearest:
         return "nobody found: no shot is left by --with, --without, --not, and what was asked with"

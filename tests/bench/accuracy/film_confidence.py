@@ -142,7 +142,7 @@ def film(network: Network, calibration: Calibration, rng: np.random.Generator) -
             for actor, own in photos.items():
                 right = np.array([number in SEEN[actor].get(clip, set()) for clip, number in names])
                 several = [rng.permutation(len(own))[: count or len(own)] for _ in range(draws)]
-                for chosen in several or [[number] for number in range(len(own))]:
+                for chosen in several or [np.array([number]) for number in range(len(own))]:
                     soft, features = (np.stack([own[n][part] for n in chosen]) for part in (0, 1))
                     asked = photo_rows(soft, features, network.layers)
                     share = None if prior is None else max(float(right.mean()), 0.001)
