@@ -1,9 +1,9 @@
 """bench_learning: photos of people never trained on, and what a user says of the first hits -> how much better it gets.
 
 ``PYTHONPATH=tests/support python tests/bench/accuracy/bench_learning.py [WEIGHTS]`` reads ../shared/data. Each of 150
-photos asks for all sets and shots (every second of 20 imitated frames) of
-val-protocol.json; of the ranking the first so many of the person are confirmed and the first so many of others, among
-60, rejected. Mean average precision over the rest, which is the same for every way: so figures of one line compare, those of two lines do not.
+photos asks for all sets and shots (every second of 20 imitated frames) of val-protocol.json; of the ranking the first
+so many of the person are confirmed and the first so many of others, among 60, rejected. Mean average precision over the
+rest, which is the same for every way: so figures of one line compare, those of two lines do not.
 """
 
 import sys
