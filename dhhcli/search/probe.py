@@ -210,7 +210,8 @@ def _look(word: FileTerm | TrackTerm | ShotTerm, shard: Shard, network: Network,
             return _of_film(word.path, shard, network, face)
         case FileTerm(path):
             code = photo_code(path, network, number=face)
-            note = _choice(code) if code.faces > 1 else None
+            lines = [*(f"{path}: {line}" for line in code.warnings), *([_choice(code)] if code.faces > 1 else [])]
+            note = "; ".join(lines) or None
             apart = same_photo(shard, path)
             return _Look(code.soft, path.name, ((path, code.picture),), feature=code.feature, apart=apart, note=note)
 

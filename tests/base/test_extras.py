@@ -32,7 +32,7 @@ def without(hidden: str, folder: Path, *words: str | Path) -> subprocess.Complet
 def test_the_table_of_extras_is_that_of_the_project(extra: str) -> None:
     names = {line.partition(">")[0] for line in PROJECT["optional-dependencies"][extra]}
     homes = packages_distributions()
-    assert {homes[module][0].lower() for module in MODULES[extra]} == names
+    assert {homes[module][0].lower().replace("_", "-") for module in MODULES[extra]} == names
     assert not names & {line.partition(">")[0] for line in PROJECT["dependencies"]}
 
 
