@@ -11,7 +11,7 @@ from dhhcli.output.formats import LogFormat
 
 
 def people(
-    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    codes: Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")] = Path("codes.h5"),
     min_tracks: Annotated[int, typer.Option(min=1, help="Show only people with so many tracks, and named ones.")] = 1,
     together: Annotated[
         bool, typer.Option("--together", help="Who shares shots with whom, instead of people.")
@@ -54,7 +54,7 @@ def people(
 
 
 def log(
-    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    codes: Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")] = Path("codes.h5"),
     format: Annotated[
         LogFormat | None,
         typer.Option(

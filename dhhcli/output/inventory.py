@@ -18,28 +18,26 @@ if TYPE_CHECKING:
 
 
 # on a terminal these fall away where it is too narrow, the last first; --wide and pipes have all
-FALLING = tuple(
-    [
-        "name",
-        "seconds",
-        "tracks",
-        "first_seen",
-        "shots",
-        "problems",
-        "start",
-        "whole",
-        "seen_with",
-        "videos",
-        "end",
-        "shot",
-        "kind",
-        "distance",
-        "track",
-        "start_seconds",
-        "end_seconds",
-        "track_id",
-        "missing",
-    ]
+FALLING = (
+    "name",
+    "seconds",
+    "tracks",
+    "first_seen",
+    "shots",
+    "problems",
+    "start",
+    "whole",
+    "seen_with",
+    "videos",
+    "end",
+    "shot",
+    "kind",
+    "distance",
+    "track",
+    "start_seconds",
+    "end_seconds",
+    "track_id",
+    "missing",
 )
 WIDE = ("fingerprint", "frames", "width", "height", "frame_rate", "bytes", "box")  # not shown on a terminal
 

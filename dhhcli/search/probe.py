@@ -22,15 +22,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.text import counted
 from dhhcli.encoding.query_photo import LONGEST, PhotoCode, photo_code
-from dhhcli.errors import NoFaceError, ShardError, UsageError
+from dhhcli.errors import NoFaceError, PhotoError, ShardError, UsageError
+from dhhcli.media.discover import find_videos, is_photo
 from dhhcli.models.binary_codes import unpack
 from dhhcli.models.hash_layers import HashLayers, hash_tracks
 from dhhcli.models.network import Network
 from dhhcli.search.itself import NONE, same_moment, same_photo
 from dhhcli.search.options import Fuse
 from dhhcli.search.scope import shot_tracks_of, video_row
-from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
+from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint
@@ -110,7 +112,11 @@ def asked(
         look
         for word in words
         for look in (
-            _called(shard, codes_path, word, face) if isinstance(word, Called) else [_look(word, shard, network, face)]
+            _called(shard, codes_path, word, face)
+            if isinstance(word, Called)
+            else _in_folder(word.path, shard, network, face)
+            if isinstance(word, File) and is_folder(word)
+            else [_look(word, shard, network, face)]
         )
     ]
     photos = [look for look in looks if look.feature is not None]
@@ -144,6 +150,23 @@ def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Lo
     rows = rows[:: -(-len(rows) // CALLED)]
     looks = [_stored(shard, int(row)) for row in rows]
     return [replace(look, apart=NONE, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
+
+
+def _in_folder(folder: Path, shard: Shard, network: Network, face: int) -> list[_Look]:
+    """The photos in a folder, all of one person; those that show no face, or cannot be read, are said and left out."""
+    if face > 1:
+        raise UsageError("--face says which face of one photo; a folder's photos are all of one person")
+    photos = sorted(path for path in find_videos([folder], photos=True).videos if is_photo(path))
+    looks, left_out = [], []
+    for path in photos:
+        try:
+            looks.append(_look(File(path), shard, network, face))
+        except (NoFaceError, PhotoError) as error:
+            left_out.append(f"left out: {error}")
+    if not looks:
+        raise NoFaceError(f"{folder}: {counted(len(photos), 'photo')} in it, none with a face; name a folder of photos")
+    notes = [note for note in (looks[0].note, *left_out) if note]
+    return [replace(looks[0], note="; ".join(notes) or None), *looks[1:]]
 
 
 def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:

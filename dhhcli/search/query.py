@@ -24,7 +24,7 @@ from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
 from dhhcli.search.scope import EVERYWHERE, Ints, Where, tracks_where
-from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, text_of
+from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.search.who import with_names
 from dhhcli.storage.codes_file import Shard, check_model, open_shard
@@ -107,8 +107,9 @@ def find_person(
     """
     _check(request)
     with open_shard(codes_path) as shard:
-        films = any(is_film(word) for word in (*request.words, *request.also, *request.without, *request.never))
-        several = len(request.words) > 1 and not request.each
+        named = (*request.words, *request.also, *request.without, *request.never)
+        films = any(is_film(word) for word in named)
+        several = (len(request.words) > 1 and not request.each) or any(is_folder(word) for word in named)
         network = load(
             weights or shipped_as(shard.tag.fingerprint),
             tracks=request.why is not None or films or several,
@@ -317,7 +318,8 @@ def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: As
     from dhhcli.search.explain import explain  # brings the chain of encode with it
 
     hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
-    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank)
+    likely = rows[why - 1].confidence_in_words.partition(" ")[2]
+    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank, likely)
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
