@@ -202,8 +202,8 @@ def unlisted() -> set[str]:
 
 
 def formats() -> Iterator[str]:
-    """The table of what tests/test_formats.py makes and reads back."""
-    from test_formats import FORMATS
+    """The table of what tests/media/test_formats.py makes and reads back."""
+    from containers import FORMATS
 
     yield "| codec | containers |"
     yield "|---|---|"

@@ -1,4 +1,5 @@
-"""codes_commands: videos and photos -> codes files; their care: encode, index, info, merge, forget, sample."""
+"""codes_commands: videos and photos -> codes files; their care: encode, migrate, index, info, merge,
+forget, sample."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -160,6 +161,30 @@ def merge(
     print_notes(merge_codes(codes, out).lines(out))
 
 
+def migrate(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode, with other weights.")] = Path("codes.h5"),
+    weights: WeightsName = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Let the codes go of files that are gone or cannot be read any more.")
+    ] = False,
+    frame_codes: Annotated[
+        bool | None,
+        typer.Option("--frame-codes/--no-frame-codes", help="As for encode. Default: as the codes file has it."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
+    ] = None,
+) -> None:
+    """Encode what a codes file holds anew, with other weights; names and what was forgotten stay as they are."""
+    from dhhcli.cli.migrate_loop import migrate_loop
+    from dhhcli.encoding.migrate import weights_after
+    from dhhcli.models.network import load_network
+    from dhhcli.output.encode_progress import stderr_console
+
+    network = load_network(weights_after(codes, weights), film=True)
+    migrate_loop(codes, network, stderr_console(), drop=drop, frame_codes=frame_codes, workers=workers)
+
+
 def forget(
     codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")],
     video: Annotated[list[Path] | None, typer.Option("--video", help="Forget a whole video; repeatable.")] = None,
@@ -199,7 +224,7 @@ def forget(
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines, removal_note
     from dhhcli.output.removal import ask_before, check_removal_sheet
-    from dhhcli.search.forget import Removed, Request
+    from dhhcli.search.forget import Erasure, Removed
     from dhhcli.search.forget import forget as forget_in
 
     check_removal_sheet(sheet)
@@ -209,7 +234,7 @@ def forget(
         print_lines(removed, as_json=json, wide=wide)
         print_notes([removal_note(removed, codes, dry_run=dry_run)])
 
-    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
+    request = Erasure(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
     told: list[int] = []
 
     def tell_once(removed: Sequence[Removed], notes: Sequence[str]) -> None:

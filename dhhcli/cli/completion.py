@@ -28,11 +28,11 @@ def who(ctx: Context, incomplete: str) -> list[str]:
 
 def _names(ctx: Context) -> list[str]:
     from dhhcli.errors import DhhError
-    from dhhcli.storage.names import read_names
+    from dhhcli.storage.people import names_beside as names_of
 
     said = ctx.params.get("codes") or os.environ.get("DHH_CODES") or "codes.h5"
     try:
-        return sorted(read_names(Path(said)))
+        return sorted(names_of(Path(said)))
     except (DhhError, OSError):  # there is nobody to tell
         return []
 

@@ -10,6 +10,7 @@ Paths are taken from the folder that the file lies in.
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -69,7 +70,7 @@ def read_config() -> Config:
     )
 
 
-def defaults_of(commands: dict[str, Any], config: Config) -> dict[str, dict[str, Any]]:
+def defaults_of(commands: Mapping[str, Any], config: Config) -> dict[str, dict[str, Any]]:
     """Command -> option -> value, as click looks them up after the command line and the environment."""
     found: dict[str, dict[str, Any]] = {}
     for name, command in commands.items():

@@ -10,7 +10,7 @@ import typer
 from typer.models import OptionInfo
 
 from dhhcli.cli.completion import column_lists, weights_names
-from dhhcli.output.formats import Layout, Order
+from dhhcli.output.formats import Order, SequenceLayout
 from dhhcli.research.baselines.names import METHODS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,7 +37,7 @@ HandlesOption = Annotated[
 ]
 OrderOption = Annotated[Order, typer.Option("--order", help="Of shots on a timeline: by rank, or by file and time.")]
 SequenceOption = Annotated[
-    Layout | None,
+    SequenceLayout | None,
     typer.Option(
         "--sequence",
         help="stringout: all shots on one timeline; video: a timeline each, on which markers lie where the shot is. "

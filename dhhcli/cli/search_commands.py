@@ -25,11 +25,11 @@ from dhhcli.cli.options import (
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
-from dhhcli.search.options import Device, Fuse, Only, Rank, Way
+from dhhcli.search.options import Device, FrameDistance, Fuse, Only, Rank
 
 if TYPE_CHECKING:
     from dhhcli.search.confidence import Limits
-    from dhhcli.search.query import Request
+    from dhhcli.search.query import Query
 
 
 @in_panels(
@@ -169,7 +169,7 @@ def query(
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
     search: Annotated[
-        Way | None,
+        FrameDistance | None,
         typer.Option(
             help="Where a codes file keeps codes of frames: a track is as far as its frames are on average, as the "
             "nearest of them, or as the majority of their bits. [average]",
@@ -191,19 +191,22 @@ def query(
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights)  # needs a core for a tenth of a second, and the least of dhh
     from dhhcli.encoding.query_photo import look_ahead
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")
     wish = wished(
-        Wish(
+        OutputOptions(
             Format.json if json and not format else format,
             out,
             handles,
@@ -287,17 +290,17 @@ def request_of(
     thumbnails: bool = False,
     why: int | None = None,
     device: Device = Device.cpu,
-    way: Way | None = None,
+    way: FrameDistance | None = None,
     rank: Rank = Rank.soft,
-) -> "Request":
-    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Request``.
+) -> "Query":
+    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Query``.
 
     Raises:
         UsageError: a word names nobody, "-" comes twice, ``nul`` without it, a date is none.
         NobodyError: all there is is an empty stream.
     """
     from dhhcli.search.confidence import NO_LIMITS
-    from dhhcli.search.query import Request
+    from dhhcli.search.query import Query
     from dhhcli.search.scope import Where, moment
     from dhhcli.search.terms import parse_word, read_words
 
@@ -307,7 +310,7 @@ def request_of(
         None if before is None else moment(before, "--before"),
         only,
     )
-    return Request(
+    return Query(
         words=read_words(words, stream, nul=nul),
         each=each,
         face=face,
@@ -345,11 +348,11 @@ def export(
     """Write the saved answer of a query, or what jq left of it, in another format."""
     from dhhcli.output.columns import parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.search.query import saved_videos
 
-    wish = wished(Wish(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
+    wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
     if wish.format is None and wish.out is None:
         raise UsageError("say what to write: --format edl, or --out cuts.edl")
     check_wish(wish)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Picture
 from dhhcli.base.prefetch import ahead
 from dhhcli.errors import NoFaceError
 from dhhcli.faces.alignment import align
 from dhhcli.faces.detector import Face, FaceDetector, photo_detector
 from dhhcli.faces.thumbnail import thumbnail
 from dhhcli.media.discover import is_photo
-from dhhcli.media.photo import Picture, read_photo
+from dhhcli.media.photo import read_photo
 from dhhcli.models.extractor import still_features
 from dhhcli.models.hash_layers import hash_stills
 from dhhcli.models.network import Network

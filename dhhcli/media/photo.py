@@ -6,11 +6,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Picture
 from dhhcli.errors import MissingPathError, PhotoError
 
-Picture = npt.NDArray[np.uint8]
 # A photo of more pixels than this is refused before it is decoded (1.2 GB of memory at 3 bytes a pixel).
 MAX_PIXELS = 400_000_000
 

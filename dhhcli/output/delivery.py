@@ -13,7 +13,7 @@ from dhhcli.errors import UsageError, VideoError
 from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.console import print_rows, write_bytes
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
-from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Layout, Order
+from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Order, SequenceLayout
 from dhhcli.output.timelines.cuts import parse_handles, parse_rate
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class OutputOptions:
     """What the user asked for. format: None is a table on a terminal, TSV elsewhere; layout: what suits the format."""
 
     format: Format | None = None
     out: Path | None = None
     handles: str = "0f"
     order: Order = Order.rank
-    layout: Layout | None = None
+    layout: SequenceLayout | None = None
     columns: tuple[str, ...] | None = None  # None: the usual ones
     rate: str | None = None  # of a timeline; None: as most of its shots
     sound: bool = True  # in timelines that can hold some
@@ -38,7 +38,7 @@ class Wish:
     extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
 
 
-def wished(wish: Wish) -> Wish:
+def wished(wish: OutputOptions) -> OutputOptions:
     """With ``-`` for standard output, and the format that a file's suffix says where none is named."""
     if wish.out is not None and str(wish.out) == "-":
         return replace(wish, out=None)
@@ -47,7 +47,7 @@ def wished(wish: Wish) -> Wish:
     return wish
 
 
-def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
+def check_wish(wish: OutputOptions, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
     """Raises UsageError for options that contradict each other, MissingExtraError for a format whose library is not
     installed: before anything is searched.
     """
@@ -80,7 +80,7 @@ def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each
 
 
 def deliver(
-    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: Wish, name: str
+    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: OutputOptions, name: str
 ) -> Sequence[str]:
     """Write the answer. Nothing is written where nobody was found, except the head of a table.
 
@@ -92,7 +92,7 @@ def deliver(
         print_rows(rows, table=table, columns=wish.columns, extras=extras, wide=wish.wide)
         return ()
     from dhhcli.output.timelines.export import (
-        File,
+        TimelineFile,
         export,
         films,
         write_files,
@@ -108,7 +108,7 @@ def deliver(
         if wish.out is None:
             write_bytes(shown(data))
             return ()
-        return write_files([File(None, lambda stream: stream.write(data))], wish.out)
+        return write_files([TimelineFile(None, lambda stream: stream.write(data))], wish.out)
     sounds, notes = sounds_heard(rows, videos, wish)
     files = export(
         rows,
@@ -138,7 +138,7 @@ def deliver(
 
 
 def sounds_heard(
-    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: Wish
+    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: OutputOptions
 ) -> tuple[dict[Path, "tuple[Sound, ...]"], list[str]]:
     """The sound of every video of a timeline that is to have some, and words about those that cannot be looked at."""
     from dhhcli.media.sound import sounds_of

@@ -16,7 +16,7 @@ from dhhcli.errors import DhhError, UsageError
 from dhhcli.media.timecode import nominal_rate
 from dhhcli.output.delimited import quoted
 from dhhcli.output.formats import LogFormat
-from dhhcli.output.timelines.export import File, write_files
+from dhhcli.output.timelines.export import TimelineFile, write_files
 from dhhcli.output.timelines.names import xml_text
 from dhhcli.people.footage_log import LoggedShot, LoggedVideo
 
@@ -49,20 +49,20 @@ SPACES: Final = {
 }
 
 
-def log_files(videos: Sequence[LoggedVideo], wanted: LogFormat) -> list[File]:
+def log_files(videos: Sequence[LoggedVideo], wanted: LogFormat) -> list[TimelineFile]:
     """The files of a format: one, but an ALE a frame rate, and a sidecar a video. Photos have no place in an ALE."""
     if wanted is LogFormat.xmp:
-        return [File(video.path, _writer(xmp(video))) for video in videos]
+        return [TimelineFile(video.path, _writer(xmp(video))) for video in videos]
     if wanted is LogFormat.ale:
         films = [video for video in videos if video.rate and not video.record.still]
         rates = list(dict.fromkeys(video.rate for video in films if video.rate))
         return [
-            File(None, _writer(ale([video for video in films if video.rate == rate], rate)), _shown(rate))
+            TimelineFile(None, _writer(ale([video for video in films if video.rate == rate], rate)), _shown(rate))
             for rate in rates
         ]
     lines = csv_log(videos) if wanted is LogFormat.csv else json_log(videos)
     end = "\r\n" if wanted is LogFormat.csv else "\n"
-    return [File(None, _writer("".join(f"{line}{end}" for line in lines).encode("utf-8", "surrogateescape")))]
+    return [TimelineFile(None, _writer("".join(f"{line}{end}" for line in lines).encode("utf-8", "surrogateescape")))]
 
 
 def _writer(data: bytes) -> Callable[..., object]:
@@ -225,7 +225,7 @@ def _shown(rate: Fraction) -> str:
     return f"{float(rate):.3f}".rstrip("0").rstrip(".") if rate.denominator == 1 else f"{float(rate):.2f}"
 
 
-def write_log(files: Sequence[File], wanted: LogFormat, out: Path) -> list[str]:
+def write_log(files: Sequence[TimelineFile], wanted: LogFormat, out: Path) -> list[str]:
     """Write them and say what was written; sidecars into the folder ``out``, each called after its video.
 
     Raises EditError, DhhError as ``write_files``, and DhhError for a sidecar of another program in the way.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dhhcli.base.arrays import Ints
 from dhhcli.search.result import Row
-from dhhcli.search.scope import Ints, extents
+from dhhcli.search.scope import extents
 from dhhcli.storage.codes_file import Shard
 
 

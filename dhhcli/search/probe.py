@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Ints
 from dhhcli.base.text import counted
 from dhhcli.encoding.query_photo import LONGEST, PhotoCode, photo_code
 from dhhcli.errors import NoFaceError, PhotoError, ShardError, UsageError
@@ -32,7 +32,7 @@ from dhhcli.models.network import Network
 from dhhcli.search.itself import NONE, same_moment, same_photo
 from dhhcli.search.options import Fuse
 from dhhcli.search.scope import shot_tracks_of, video_row
-from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, is_folder, text_of
+from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint
@@ -40,8 +40,6 @@ from dhhcli.storage.track_id import rows_called
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +111,9 @@ def asked(
         for word in words
         for look in (
             _called(shard, codes_path, word, face)
-            if isinstance(word, Called)
+            if isinstance(word, NameTerm)
             else _in_folder(word.path, shard, network, face)
-            if isinstance(word, File) and is_folder(word)
+            if isinstance(word, FileTerm) and is_folder(word)
             else [_look(word, shard, network, face)]
         )
     ]
@@ -140,13 +138,13 @@ def asked(
     )
 
 
-def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Look]:
+def _called(shard: Shard, codes_path: Path, word: NameTerm, face: int) -> list[_Look]:
     """The tracks of a name, at most CALLED of them; their shots are answers too."""
-    from dhhcli.storage.names import named_rows
+    from dhhcli.storage.people import known_rows
 
     if face > 1:
         raise UsageError("--face says which face of one photo; a name has its own tracks")
-    rows = named_rows(codes_path, shard, word.name)
+    rows = known_rows(codes_path, shard, word.name).yes
     rows = rows[:: -(-len(rows) // CALLED)]
     looks = [_stored(shard, int(row)) for row in rows]
     return [replace(look, apart=NONE, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
@@ -160,7 +158,7 @@ def _in_folder(folder: Path, shard: Shard, network: Network, face: int) -> list[
     looks, left_out = [], []
     for path in photos:
         try:
-            looks.append(_look(File(path), shard, network, face))
+            looks.append(_look(FileTerm(path), shard, network, face))
         except (NoFaceError, PhotoError) as error:
             left_out.append(f"left out: {error}")
     if not looks:
@@ -169,15 +167,15 @@ def _in_folder(folder: Path, shard: Shard, network: Network, face: int) -> list[
     return [replace(looks[0], note="; ".join(notes) or None), *looks[1:]]
 
 
-def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:
+def _look(word: FileTerm | TrackTerm | ShotTerm, shard: Shard, network: Network, face: int) -> _Look:
     match word:
-        case Track():
+        case TrackTerm():
             return _stored(shard, _checked(shard, word))
-        case Shot():
+        case ShotTerm():
             return _of_shot(shard, word, face)
-        case File() if is_film(word):
+        case FileTerm() if is_film(word):
             return _of_film(word.path, shard, network, face)
-        case File(path):
+        case FileTerm(path):
             code = photo_code(path, network, number=face)
             note = _choice(code) if code.faces > 1 else None
             apart = same_photo(shard, path)
@@ -198,7 +196,7 @@ def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
     return _Look(soft, f"track {track}", (video.path, shard.picture(track)), apart=apart, note=note)
 
 
-def _checked(shard: Shard, word: Track) -> int:
+def _checked(shard: Shard, word: TrackTerm) -> int:
     """Its row. Raises ShardError where there is none, or it is not where it should be."""
     if isinstance(word.row, str):
         return int(rows_called(shard, word.row, "the codes file")[0])
@@ -216,7 +214,7 @@ def _checked(shard: Shard, word: Track) -> int:
     return word.row
 
 
-def _of_shot(shard: Shard, word: Shot, face: int) -> _Look:
+def _of_shot(shard: Shard, word: ShotTerm, face: int) -> _Look:
     text = text_of(word)
     video = video_row(shard, word.video, text)
     _, tracks = shot_tracks_of(shard, video, word.number, text)

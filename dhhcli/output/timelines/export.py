@@ -12,7 +12,7 @@ from dhhcli.base.atomic_write import write_stream_atomically
 from dhhcli.base.text import one_line
 from dhhcli.errors import EditError
 from dhhcli.media.sound import Sound
-from dhhcli.output.formats import MARKERS, Format, Layout, Order
+from dhhcli.output.formats import MARKERS, Format, Order, SequenceLayout
 from dhhcli.output.places import check_place
 from dhhcli.output.timelines.captions import chapters, webvtt
 from dhhcli.output.timelines.cuts import Cut, Handles, Timeline, by_video, cuts, sequence, source_timeline
@@ -47,7 +47,7 @@ NO_SOUNDS: Final[Mapping[Path, tuple[Sound, ...]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class File:
+class TimelineFile:
     """One file to be: whose (None: several videos'), and what writes it."""
 
     video: Path | None
@@ -62,14 +62,14 @@ class File:
 
 
 def timelines(
-    found: list[Cut], wanted: Format, layout: Layout | None, name: str, counting: Counting | None = None
+    found: list[Cut], wanted: Format, layout: SequenceLayout | None, name: str, counting: Counting | None = None
 ) -> list[Timeline]:
     """One of all cuts, or one a video. A video's markers lie on its own timeline; its cuts, one after another.
 
     An EDL counts in one rate, so there is one a rate. A sequence of a video is called after whom it shows and the file.
     """
-    layout = layout or (Layout.video if wanted in MARKERS else Layout.stringout)
-    if layout is Layout.stringout:
+    layout = layout or (SequenceLayout.video if wanted in MARKERS else SequenceLayout.stringout)
+    if layout is SequenceLayout.stringout:
         rates = list(dict.fromkeys(cut.media.rate for cut in found)) if wanted is Format.edl else [None]
         return [sequence(name, [cut for cut in found if rate in (None, cut.media.rate)], counting) for rate in rates]
     groups = by_video(found)
@@ -96,11 +96,11 @@ def export(
     *,
     handles: Handles,
     order: Order = Order.rank,
-    layout: Layout | None = None,
+    layout: SequenceLayout | None = None,
     name: str = "dhh",
     counting: Counting | None = None,
     sounds: Mapping[Path, tuple[Sound, ...]] = NO_SOUNDS,
-) -> list[File]:
+) -> list[TimelineFile]:
     """Files of a timeline format; none for no rows. videos: of every row, its record and the end of its last frame.
 
     layout: None takes what suits the format. name: of a timeline that holds everything and shows nobody who has a
@@ -119,15 +119,16 @@ def export(
     lines = timelines(found, wanted, layout, sequence_name(rows, name), counting)
     if wanted in MANY:
         data = MANY[wanted](lines)
-        return [File(None, lambda stream: stream.write(data))]
+        return [TimelineFile(None, lambda stream: stream.write(data))]
     return [_file(line, wanted, several=len(lines) > 1) for line in lines]
 
 
-def _file(line: Timeline, wanted: Format, *, several: bool) -> File:
+def _file(line: Timeline, wanted: Format, *, several: bool) -> TimelineFile:
     sources = line.media()
     rate = f"{float(line.rate):.3f}".rstrip("0").rstrip(".")
     video = sources[0].path if several and len(sources) == 1 else None
-    return File(video, _writer(line, wanted), "" if video or not several else f"{rate}{'df' if line.drop else ''}")
+    part = "" if video or not several else f"{rate}{'df' if line.drop else ''}"
+    return TimelineFile(video, _writer(line, wanted), part)
 
 
 def _writer(line: Timeline, wanted: Format) -> Writer:
@@ -137,7 +138,7 @@ def _writer(line: Timeline, wanted: Format) -> Writer:
     return lambda stream: stream.write(data)
 
 
-def write_files(files: Sequence[File], out: Path) -> list[str]:
+def write_files(files: Sequence[TimelineFile], out: Path) -> list[str]:
     """Write them and say what was written.
 
     With several files, each has its video's name before the suffix, or its frame rate: cut.edl becomes cut.a001.edl,
@@ -157,7 +158,7 @@ def write_files(files: Sequence[File], out: Path) -> list[str]:
     return notes
 
 
-def _places(files: Sequence[File], out: Path) -> list[Path]:
+def _places(files: Sequence[TimelineFile], out: Path) -> list[Path]:
     """A path a file, no two alike."""
     if len(files) == 1:
         return [out]
