@@ -51,6 +51,7 @@ def people(
     """Group the tracks of a codes file by who they show: everybody has a number that stays, most screen time first."""
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines
+    from dhhcli.output.waiting import waiting
     from dhhcli.people.identities import find_people
 
     if yes and not again:
@@ -63,7 +64,8 @@ def people(
         from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet
 
         check_sheet(sheet, show=show)
-    found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
+    with waiting(f"{codes}: grouping its tracks by who they show"):
+        found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
     print_notes(found.notes)
     if sheet:
         from dhhcli.output.sheets.people_sheet import write_cast

@@ -251,12 +251,15 @@ def query(
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
+        from dhhcli.base.text import counted
+        from dhhcli.output.waiting import waiting
+
         faces = [face for person in answer.asked for face in person.faces]
-        print_notes(
-            write_sheet(
+        with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
+            written = write_sheet(
                 sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
             )
-        )
+        print_notes(written)
         if show:
             print_notes(show_sheet(sheet))
     if answer.explanation:

@@ -257,7 +257,7 @@ class EncodeProgress:
                 if done <= 0:  # nothing is known of these yet
                     return ""
                 seconds += (self._busy[kind] + spent) * (total - done) / done
-        return f", about {_span(seconds)} left" if seconds else ""
+        return f", about {span(seconds)} left" if seconds else ""
 
     def _count_unchanged(self) -> None:
         """Now and then where nobody sees the bar: that something goes on."""
@@ -282,7 +282,8 @@ def _gone(event: Gone) -> str:
     return f"{event.path}{': dropped' if event.dropped else ''}"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Seconds as a person says them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
