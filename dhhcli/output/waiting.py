@@ -10,7 +10,7 @@ from dhhcli.base.patience import listening
 from dhhcli.output.console import print_notes
 from dhhcli.output.encode_progress import span
 
-SOON: Final = 1.0  # seconds after which what is being done is said
+SOON: Final = 0.5  # seconds after which what is being done is said
 FIRST: Final = 1.5  # seconds after which an estimate is given
 AGAIN: Final = 30.0  # seconds between two
 
