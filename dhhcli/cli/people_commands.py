@@ -14,7 +14,7 @@ from dhhcli.output.formats import LogFormat
 if TYPE_CHECKING:
     from dhhcli.people.regrouping import Change
 
-CodesFile = Annotated[Path, typer.Argument(help="Codes file made by encode.")]
+CodesFile = Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")]
 Within = Annotated[
     float | None,
     typer.Option(

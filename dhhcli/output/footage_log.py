@@ -37,7 +37,17 @@ COLUMNS: Final = (
     "last_frame",
     "track_ids",
 )
-ALE_COLUMNS: Final = ("Name", "Tape", "Start", "End", "Tracks", "Persons", "Comments", "Source File", "Source Path")
+ALE_COLUMNS: Final = (
+    "Name",
+    "Tape",
+    "Start",
+    "End",
+    "Tracks",
+    "Persons",
+    "Comments",
+    "Source TimelineFile",
+    "Source Path",
+)
 ALE_FORMATS: Final = {1080: "1080", 720: "720", 576: "PAL", 486: "NTSC", 480: "NTSC"}  # by height
 OURS: Final = "dhh"  # who wrote a sidecar: those of others are not replaced
 SPACES: Final = {

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import PassingError, ShardError, UsageError, WeightsError
 from dhhcli.models.calibration import Curve, from_record
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
 from dhhcli.people.clustering import group_tracks, limit_of, usual_distances
-from dhhcli.people.moments import Rows, at_once, track_seconds
+from dhhcli.people.moments import at_once, track_seconds
 from dhhcli.storage.cast import Cast, Tracks, packed, words
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.people import Book, open_book, tracks_in, write_step

@@ -6,9 +6,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.storage.shard import Shard
-
-Rows = NDArray[np.int64]
 
 
 def at_once(tracks: NDArray[np.void]) -> Rows:

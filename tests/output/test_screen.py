@@ -5,7 +5,7 @@ import dataclasses
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from answers import ROW
@@ -170,7 +170,7 @@ skipped /volumes/shuttle/2026-05-31/day 1/camera A/A001_C011_0531RG_a_long_name_
 }
 
 
-LINES: "dict[str, tuple[DataclassInstance, ...]]" = {"people": PEOPLE, "names": NAMES, "gone": GONE, "entries": ENTRIES}
+LINES: dict[str, tuple[Any, ...]] = {"people": PEOPLE, "names": NAMES, "gone": GONE, "entries": ENTRIES}
 
 
 @pytest.mark.parametrize(("what", "width"), sorted(SEEN))
