@@ -9,7 +9,6 @@ Paths are taken from the folder that the file lies in.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +42,8 @@ def read_config() -> Config:
     path = Path(named or FILE)
     if not named and not path.is_file():
         return Config()
+    import tomllib  # here: most commands find no file
+
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -220,7 +220,7 @@ def test_a_photo_among_the_hits_is_explained_as_a_photo(sample: Sample, dhh: Run
     codes = tmp_path / "codes.h5"
     assert dhh("encode", *sample.photos, "-o", codes).exit_code == 0
     said = dhh("query", "track:0", "-c", codes, "--explain", "1")
-    assert said.exit_code == 0, said.stderr
+    assert said.exit_code in (0, 3), said.stderr  # it is somebody else, and said to be
     assert "; in a photo\n" in said.stdout
     assert "face in a photo; crops used: 1" in said.stdout
     assert "crops cut again from the photo: 1; they give the stored code" in said.stdout
