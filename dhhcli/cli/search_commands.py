@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from dhhcli.cli.completion import names_beside, who
 from dhhcli.cli.options import (
     AudioOption,
     Codes,
@@ -67,14 +68,21 @@ def query(
         list[str] | None,
         typer.Argument(
             metavar="WHO",
-            help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
+            autocompletion=who,
+            help="Photo or video of the person, or several of one person, or a folder of their photos; track:N or "
+            "shot:VIDEO:N of the codes file; "
             "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
         ),
     ] = None,
     codes: Codes = Path("codes.h5"),
     called: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Somebody who was named (dhh name), as the word name:NAME.",
+            autocompletion=names_beside,
+        ),
     ] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Each word is a person of its own; rows say whom they answer (question).")
@@ -263,9 +271,12 @@ def query(
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
+        from dhhcli.base.text import counted
+        from dhhcli.output.waiting import waiting
+
         faces = [face for person in answer.asked for face in person.faces]
-        print_notes(
-            write_sheet(
+        with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
+            written = write_sheet(
                 sheet,
                 answer.rows,
                 answer.thumbnails,
@@ -274,7 +285,7 @@ def query(
                 matched=answer.matched,
                 why=answer.explanation,
             )
-        )
+        print_notes(written)
         if show:
             print_notes(show_sheet(sheet))
     if answer.explanation:

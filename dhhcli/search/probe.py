@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from dhhcli.base.arrays import Floats, Ints
+from dhhcli.base.text import counted
 from dhhcli.encoding.query_photo import LONGEST, PhotoCode, photo_code
-from dhhcli.errors import NoFaceError, ShardError, UsageError
+from dhhcli.errors import NoFaceError, PhotoError, ShardError, UsageError
+from dhhcli.media.discover import find_videos, is_photo
 from dhhcli.models.binary_codes import unpack
 from dhhcli.models.hash_layers import HashLayers, hash_tracks
 from dhhcli.models.network import Network
@@ -30,7 +32,7 @@ from dhhcli.search.itself import NONE, same_moment, same_photo
 from dhhcli.search.learning import learned
 from dhhcli.search.options import Fuse
 from dhhcli.search.scope import shot_tracks_of, video_row
-from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, text_of
+from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint
@@ -114,6 +116,9 @@ def asked(
         raise UsageError("--face says which face of one photo; give one photo, or photos of one person each")
     looks: list[_Look] = []
     for word in words:
+        if isinstance(word, FileTerm) and is_folder(word):
+            looks += _in_folder(word.path, shard, network, face)
+            continue
         look = (
             _called(shard, codes_path, word, face) if isinstance(word, NameTerm) else _look(word, shard, network, face)
         )
@@ -198,6 +203,23 @@ def _called(shard: Shard, codes_path: Path, word: NameTerm, face: int) -> _Look:
     )
     name = f"track {known.yes[0]}" if len(yes) == 1 else f"the {len(yes)} tracks of {word.name}"
     return _Look(learned(yes, no)[0], name, shown, gone=known.no, rows=yes, never=no, tracks=known.yes)
+
+
+def _in_folder(folder: Path, shard: Shard, network: Network, face: int) -> list[_Look]:
+    """The photos in a folder, all of one person; those that show no face, or cannot be read, are said and left out."""
+    if face > 1:
+        raise UsageError("--face says which face of one photo; a folder's photos are all of one person")
+    photos = sorted(path for path in find_videos([folder], photos=True).videos if is_photo(path))
+    looks, left_out = [], []
+    for path in photos:
+        try:
+            looks.append(_look(FileTerm(path), shard, network, face))
+        except (NoFaceError, PhotoError) as error:
+            left_out.append(f"left out: {error}")
+    if not looks:
+        raise NoFaceError(f"{folder}: {counted(len(photos), 'photo')} in it, none with a face; name a folder of photos")
+    notes = [note for note in (looks[0].note, *left_out) if note]
+    return [replace(looks[0], note="; ".join(notes) or None), *looks[1:]]
 
 
 def _look(word: FileTerm | TrackTerm | ShotTerm, shard: Shard, network: Network, face: int) -> _Look:

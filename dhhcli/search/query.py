@@ -36,7 +36,7 @@ from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
 from dhhcli.search.scope import EVERYWHERE, Where, tracks_where
 from dhhcli.search.share import share_of
-from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, text_of
+from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.search.who import with_names
 from dhhcli.storage.cast import Cast
@@ -124,8 +124,9 @@ def find_person(
     """
     _check(request)
     with open_shard(codes_path) as shard:
-        films = any(is_film(word) for word in _everybody(request))
-        several = len(request.words) > 1 and not request.each
+        named = _everybody(request)
+        films = any(is_film(word) for word in named)
+        several = (len(request.words) > 1 and not request.each) or any(is_folder(word) for word in named)
         network = load(
             weights or shipped_as(shard.tag.fingerprint),
             tracks=request.why is not None or films or several,
@@ -135,14 +136,14 @@ def find_person(
         way = _way(request, shard, codes_path)
         on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
         source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
-        names, notes = _names(codes_path)
-        desk = _Session(shard, network, _calibration(request, network), *source, request, way, names)
+        cast, notes = _cast(codes_path)
+        desk = _Session(shard, network, _calibration(request, network), *source, request, way, cast)
         answer = _answered(desk, codes_path)
         return replace(answer, notes=(*notes, *answer.notes))
 
 
-def _names(codes_path: Path) -> tuple[Cast, list[str]]:
-    """Who has a name, or words about why that cannot be told: an answer does without."""
+def _cast(codes_path: Path) -> tuple[Cast, list[str]]:
+    """Who is who, or words about why that cannot be told: an answer does without."""
     try:
         return open_book(codes_path).cast, []
     except NamesError as error:
@@ -217,7 +218,7 @@ class _Session:
     note: str | None  # about the index
     request: Query
     way: FrameDistance
-    names: Cast
+    cast: Cast  # who is who
 
 
 def _answered(desk: _Session, codes_path: Path) -> Answer:
@@ -316,7 +317,7 @@ def _one(
         chances = [chance for chance in chances if chance.confidence >= limits.min_confidence]
         hits = hits[: len(chances)]
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
-    rows = with_names(shard, desk.names, result_rows(shard, hits, chances), [hit.shot for hit in hits])
+    rows = with_names(shard, desk.cast, result_rows(shard, hits, chances), [hit.shot for hit in hits])
     if rows and not somebody(rows):
         notes.append(probably_nobody(rows))
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
@@ -388,7 +389,10 @@ def _explained(
 
     hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
     share = _worth(desk, person, allowed, desk.request.prior).shares[0] if desk.calibration else None
-    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank, share)
+    likely = rows[why - 1].confidence_in_words.partition(" ")[2]
+    return explain(
+        desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank, share, likely
+    )
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
