@@ -83,7 +83,7 @@ def ask(review: Review, question: Question) -> dict[str, Any]:
         return {
             "content": table.shard.content[:KEY],
             "hits": hits,
-            "notes": [review.renamed(note) for note in answer.notes],
+            "notes": [review.renamed(note).replace("; --face N chooses another", "") for note in answer.notes],
             "person": person,
             "more": _more(answer, question),
         }

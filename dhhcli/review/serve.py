@@ -36,7 +36,7 @@ def serve(codes: Path, *, port: int = 0, weights: str | None = None, tell: Calla
     from dhhcli.review.guard import Guard
     from dhhcli.review.state import Review
 
-    with tempfile.TemporaryDirectory(prefix="dhh-review-") as folder, _bound(port) as listening:
+    with tempfile.TemporaryDirectory(prefix="dhh-review-") as folder, bound(port) as listening:
         review = Review(codes, Path(folder), weights)
         review.table()  # what is wrong is said here, not on the page
         port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
@@ -62,7 +62,8 @@ def serve(codes: Path, *, port: int = 0, weights: str | None = None, tell: Calla
             signal.signal(signal.SIGINT, before)
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """A socket of this machine alone that listens. Raises DeviceError where the port is taken."""
     listening = socket.socket()
     try:
         listening.bind((HOME, port))
