@@ -72,6 +72,8 @@ def unknown(span: str, known: dict[str, set[str]]) -> list[str]:
                 wrong.append(f"dhh {word}")
         elif re.fullmatch(r"[|;&()]+|#", word):
             command = None
+        elif command == before and f"{command} {word}" in known:  # dhh people merge
+            command = f"{command} {word}"
         elif command in known and re.match(r"-[-a-zA-Z0-9]", word):
             option = word.partition("=")[0].rstrip(",.:")
             if option not in known[command]:
