@@ -17,7 +17,7 @@ from people import named
 from synthetic import scene, write_video
 from video_files import write_stream
 
-from dhhcli.errors import DeviceError, MissingExtraError
+from dhhcli.errors import DhhError, MissingExtraError
 from dhhcli.media.playable import playable
 from dhhcli.media.sample import Sample
 from dhhcli.storage.codes_file import open_shard
@@ -521,7 +521,7 @@ def test_what_is_wrong_is_said_before_the_page_is_there(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(DeviceError, match="cannot be listened on"):
+        with pytest.raises(DhhError, match="cannot be listened on"):
             serve(codes, port=taken.getsockname()[1], tell=lambda _: None)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtraError, match=r"dhh review needs uvicorn, .* pip install .dhhcli\[review\]"):

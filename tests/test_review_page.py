@@ -1,5 +1,6 @@
 """The page over people in a browser: all of it by keyboard, each action in the journal, no request to anywhere else."""
 
+import os
 import re
 import shutil
 import threading
@@ -289,6 +290,36 @@ def test_the_page_fits_its_width_and_names_what_it_shows(
     dark, bright = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (paper, ink))
     assert (bright - dark > 150) == (scheme == "dark")
     page.stayed_at_home()
+
+
+@pytest.mark.skipif("DHH_AXE" not in os.environ, reason="DHH_AXE names no axe.min.js of the npm package axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Any, address: str, codes: Path, scheme: str) -> None:
+    give_name(codes, 1, "Grace")
+    page = Tab(browser, address, color_scheme=scheme)
+    page.tab.evaluate(Path(os.environ["DHH_AXE"]).read_text(encoding="utf-8"))
+    page.press("f")
+    page.tab.locator("#ask-list article[aria-current]").wait_for()
+    page.press("p")
+    found = []
+    for view in ("people", "person/1", "ask", "picks"):
+        page.tab.evaluate(f"location.hash = '{view}'")
+        page.tab.locator(f"#{view.partition('/')[0]}-list article[aria-current]").wait_for()
+        found += [(view, one) for one in axe_on(page)]
+    for dialog in ("naming", "forgetting", "help"):
+        page.tab.evaluate(f"document.getElementById('{dialog}').showModal()")
+        found += [(dialog, one) for one in axe_on(page)]
+        page.press("Escape")
+    assert found == []
+
+
+def axe_on(page: Tab) -> list[str]:
+    return list(
+        page.tab.evaluate(
+            """async () => (await axe.run()).violations.map(
+              (one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`)"""
+        )
+    )
 
 
 def test_another_page_gets_nothing_even_with_the_address(browser: Any, address: str, codes: Path) -> None:

@@ -31,6 +31,7 @@ STAGES = (
     ("Who is who", ("people",)),
     ("Answers to look at", ("output", "output/sheets")),
     ("Answers in the edit", ("output/timelines",)),
+    ("A page to look through it", ("review",)),
     ("The command line, and the same for Python", ("cli", "library.py")),
     ("Under all of it", ("base", "")),
     ("People to learn from", ("research/datasets",)),
