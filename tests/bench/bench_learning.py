@@ -2,8 +2,8 @@
 
 ``PYTHONPATH=tests python tests/bench/bench_learning.py [WEIGHTS]`` reads ../shared/data. Each of 150 photos asks for
 all sets and shots (every second of 20 imitated frames) of val-protocol.json; of the ranking the first so many of the
-person are confirmed and the first so many of others, among 60, rejected. Mean average precision over the rest, which is the
-same for every way: so figures of one line compare, those of two lines do not.
+person are confirmed and the first so many of others, among 60, rejected. Mean average precision over the rest, which is
+the same for every way: so figures of one line compare, those of two lines do not.
 """
 
 import sys
