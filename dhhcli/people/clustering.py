@@ -50,16 +50,23 @@ def limit_of(curve: Curve, rate: float = RATE) -> int:
     return max(0, int(np.searchsorted(curve.false_rate, rate, side="right")) - 1)
 
 
-def usual_distances(codes: NDArray[np.uint8], curve: Curve | None) -> NDArray[np.float64]:
-    """How far each track usually is from others, as a share of what the calibration says, (n,); 1 without one."""
+def usual_distances(
+    codes: NDArray[np.uint8], curve: Curve | None, whole: NDArray[np.uint8] | None = None
+) -> NDArray[np.float64]:
+    """How far each track usually is from others, as a share of what the calibration says, (n,); 1 without one.
+
+    whole: of a part of a file the codes of all of it, (m, B); then a track may be among its own others.
+    """
     n = len(codes)
     if curve is None or n == 0:
         return np.ones(n)
     shares = (np.arange(STRANGERS) + 0.5) / STRANGERS
     imagined = np.searchsorted(curve.false_rate, shares)  # (s,) bits
     expected = max(1.0, float(np.searchsorted(curve.false_rate, USUAL)))
-    others = np.unique(np.linspace(0, n - 1, min(n, OTHERS)).round().astype(np.int64))
-    sampled = np.ascontiguousarray(codes[others])
+    among = codes if whole is None else whole
+    others = np.unique(np.linspace(0, len(among) - 1, min(len(among), OTHERS)).round().astype(np.int64))
+    sampled = np.ascontiguousarray(among[others])
+    others = others if whole is None else np.full(len(others), -1)
     usual = np.empty(n)
     for start in range(0, n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, n))

@@ -140,7 +140,7 @@ def _asked_for(photos: Sequence[tuple[Path, bytes]], place: int) -> tuple[str, b
     path, picture = photos[max(0, place)]
     if len(photos) == 1:
         return "asked for", picture
-    return (f"nearest of {len(photos)}: {path.name}" if place >= 0 else f"all {len(photos)} together"), picture
+    return (f"nearest: {path.name}" if place >= 0 else "asked for, all together"), picture
 
 
 def _card(row: Row, face: bytes, stills: Stills, query: tuple[str, bytes], reason: str) -> str:
