@@ -1,6 +1,7 @@
 """extras: names of libraries that only some commands use -> they are there, or a line that says what to install.
 
-``dhhcli[research]`` brings what trains and compares, ``dhhcli[otio]`` what writes OpenTimelineIO. Nothing is imported.
+``dhhcli[research]`` brings what trains and compares, ``dhhcli[otio]`` what writes OpenTimelineIO,
+``dhhcli[review]`` what serves a page. Nothing is imported.
 """
 
 import sys
@@ -13,6 +14,7 @@ from dhhcli.errors import MissingExtraError
 MODULES: Final = {
     "research": ("torch", "onnx", "sklearn", "matplotlib"),
     "otio": ("opentimelineio",),
+    "review": ("starlette", "uvicorn"),
 }
 
 

@@ -184,3 +184,26 @@ def name(
                 [f"{codes}: nobody is named; say dhh name {codes} 1 'Ada Lovelace' with a number of dhh people"]
             )
         raise typer.Exit(0 if listed else 3)
+
+
+def review(
+    codes: CodesFile = Path("codes.h5"),
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0: any that is free.")] = 0,
+    weights: WeightsName = None,
+) -> None:
+    """Look through people on a page of this machine: name, merge, split, ask, pick shots, forget. Ctrl-C ends it."""
+    from dhhcli.output.console import print_notes
+    from dhhcli.review.serve import serve
+
+    def tell(address: str) -> None:
+        typer.echo(address)
+        sys.stdout.flush()
+        print_notes(["open this address in a browser of this machine; Ctrl-C ends it"] if not show else [])
+        if show:
+            import webbrowser
+
+            if not webbrowser.open(address):
+                print_notes(["no program was found to open it with; open the address in a browser"])
+
+    serve(codes, port=port, weights=weights, tell=tell)
