@@ -30,6 +30,7 @@ STAGES = (
     ("Search", ("search",)),
     ("Who is who", ("people",)),
     ("Answers to look at", ("output", "output/sheets")),
+    ("A page to look through it all", ("review",)),
     ("Answers in the edit", ("output/timelines",)),
     ("The command line, and the same for Python", ("cli", "library.py")),
     ("Under all of it", ("base", "")),

@@ -106,7 +106,7 @@ def root(
 
 for panel, commands in {
     "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
-    "Edit": (search_commands.export,),
+    "Edit": (search_commands.export, people_commands.log),
     "People": (people_commands.people, people_commands.name, people_commands.review),
     "Keep": (
         codes_commands.info,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, WeightsName, finite
+from dhhcli.cli.options import Json, WeightsName, Wide, finite
 from dhhcli.errors import UsageError
 
 
@@ -116,6 +116,7 @@ def info(
     listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
     json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """What a codes file holds: model, videos, tracks, hours, what is incomplete, skipped or forgotten."""
     from dhhcli.output.inventory import inventory_notes, print_lines, print_pairs
@@ -123,7 +124,7 @@ def info(
 
     taken = take_inventory(codes, check=check)
     if listing:
-        print_lines(list_entries(codes), as_json=json)
+        print_lines(list_entries(codes), as_json=json, wide=wide)
     else:
         print_pairs(taken, as_json=json)
     raise typer.Exit(inventory_notes(taken))
@@ -195,6 +196,7 @@ def forget(
         bool, typer.Option("--yes", "-y", help="Do not ask on a terminal whether they are the right.")
     ] = False,
     json: Json = False,
+    wide: Wide = False,
     weights: WeightsName = None,
 ) -> None:
     """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
@@ -208,7 +210,7 @@ def forget(
 
     def tell(removed: Sequence[Removed], notes: Sequence[str]) -> None:
         print_notes(notes)
-        print_lines(removed, as_json=json)
+        print_lines(removed, as_json=json, wide=wide)
         print_notes([removal_note(removed, codes, dry_run=dry_run)])
 
     request = Erasure(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))

@@ -44,6 +44,17 @@ SequenceOption = Annotated[
         "Default: video for resolve, avid, webvtt and chapters, stringout for the others.",
     ),
 ]
+RateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rate",
+        metavar="RATE",
+        help="Frames a second of a timeline: 25, 23.976, 29.97df. Default: as most of its shots have.",
+    ),
+]
+AudioOption = Annotated[
+    bool, typer.Option("--audio/--no-audio", help="The sound of the videos, in timelines that can hold it.")
+]
 ColumnsOption = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +81,7 @@ WeightsNames = Annotated[
         autocompletion=weights_names,
     ),
 ]
+Wide = Annotated[bool, typer.Option("--wide", help="On a terminal too, show every column, as a pipe has them.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")]
 
 

@@ -8,14 +8,17 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from dhhcli.cli.options import (
+    AudioOption,
     Codes,
     ColumnsOption,
     HandlesOption,
     Json,
     OrderOption,
     Out,
+    RateOption,
     SequenceOption,
     WeightsName,
+    Wide,
     finite,
     in_panels,
 )
@@ -43,7 +46,20 @@ if TYPE_CHECKING:
         "per_video",
         "merge",
     ),
-    Export=("json", "format", "columns", "out", "handles", "order", "sequence", "sheet", "show"),
+    Export=(
+        "json",
+        "format",
+        "columns",
+        "wide",
+        "out",
+        "handles",
+        "order",
+        "sequence",
+        "rate",
+        "audio",
+        "sheet",
+        "show",
+    ),
     Expert=("face", "fuse", "why", "search", "rank_by", "device", "weights"),
 )
 def query(
@@ -115,10 +131,13 @@ def query(
         Format | None, typer.Option("--format", "-f", help="How to write the answer; a table or TSV if not given.")
     ] = None,
     columns: ColumnsOption = None,
+    wide: Wide = False,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    rate: RateOption = None,
+    audio: AudioOption = True,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
@@ -186,6 +205,9 @@ def query(
             order,
             sequence,
             parse_columns(columns),
+            rate,
+            audio,
+            wide,
             asked_extras(each=each, several=bool(also), merged=merge is not None),
         )
     )
@@ -311,6 +333,8 @@ def export(
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    rate: RateOption = None,
+    audio: AudioOption = True,
     columns: ColumnsOption = None,
 ) -> None:
     """Write the saved answer of a query, or what jq left of it, in another format."""
@@ -320,7 +344,7 @@ def export(
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.search.query import saved_videos
 
-    wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns)))
+    wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
     if wish.format is None and wish.out is None:
         raise UsageError("say what to write: --format edl, or --out cuts.edl")
     check_wish(wish)

@@ -2,7 +2,7 @@
 
 Where the camera pans fast, somebody passes in front, or a shot dissolves into the next, the tracker goes on with
 another face at the same place. Features tell: before and after such a moment they point into different directions. How
-different they may be depends on the network, so it stands in the record (``Weights.one_person``). On film, 14 of 83
+different they may be depends on the network, so it stands in the record (``Weights.one_person``). On film, 15 of 83
 tracks are cut; none of 48 pieces of a webcam's sessions, shrunk to 64, 24 or 14 pixels
 (docs/research/experiments.md#tracks-of-two-people).
 """

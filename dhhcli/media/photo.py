@@ -48,6 +48,8 @@ def read_photo(path: Path) -> Picture:
         warnings.simplefilter("ignore")
         try:
             with Image.open(stream) as image:
+                if image.format == "EPS":  # Pillow would start Ghostscript, which runs what is in it
+                    raise PhotoError(f"{path}: is PostScript, a program and no photo: give a JPEG, PNG, TIFF or WebP")
                 if image.width * image.height > MAX_PIXELS:
                     raise PhotoError(
                         f"{path}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read: scale it down"

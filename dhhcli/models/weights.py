@@ -2,7 +2,8 @@
 
 ``dhh-128.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
 was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` holds both hash layers. ``dhh.onnx`` is
-in integers, for film (older weights have none), and ``dhh.safetensors`` the same for torch. Safetensors and ONNX hold
+the network for photos, ``dhh-int8.onnx`` the one for film, in integers (older weights have none); where a network can
+be trained on, ``dhh.safetensors`` holds it for torch (the shipped weights have none). Safetensors and ONNX hold
 numbers only: loading weights runs nobody's code. Weights of a method that hashes pictures only (``"tracks":
 "majority"`` in the record) have one hash layer. Where a method is not linear, the record names what it bends
 (``"expansions": {"still": "gaussian"}``, see feature_map.py), its arrays lie in the same safetensors as

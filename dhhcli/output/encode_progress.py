@@ -1,5 +1,6 @@
 """encode_progress: events of an encoding -> one live line on a terminal, plain lines elsewhere; always on stderr."""
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -231,5 +232,6 @@ def _span(seconds: float) -> str:
 
 
 def stderr_console() -> Console:
-    """Where words go; colour only where a person reads and NO_COLOR is not set (rich sees to both)."""
-    return Console(file=sys.stderr, highlight=False)
+    """Where words go; with NO_COLOR set, plain lines, as nothing but text may be written then."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=sys.stderr, highlight=False, force_terminal=False if plain else None)

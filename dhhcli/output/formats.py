@@ -22,6 +22,15 @@ class Format(StrEnum):
     chapters = "chapters"
 
 
+class LogFormat(StrEnum):
+    """How a log of the footage is written."""
+
+    csv = "csv"
+    ale = "ale"
+    xmp = "xmp"
+    json = "json"
+
+
 class Order(StrEnum):
     """Of the shots in a sequence."""
 

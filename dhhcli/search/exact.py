@@ -45,6 +45,8 @@ class Hit:
     tracks: int  # of this shot, how many are candidates
     also: tuple[int, ...]  # rows of the tracks of those who had to be there too
     shots: int  # how many are joined in this one
+    name: str | None  # of whom it shows, where they were given one
+    names: tuple[str, ...] | None  # of everybody in the shot who was
     thumbnail: bytes = field(repr=False)  # JPEG of the face; b"" if not asked for, or not there
 
 
@@ -89,5 +91,7 @@ def _hit(shard: Shard, row: Row, thumbnail: bytes, track: np.void, starts: Ints)
         tracks=row.tracks,
         also=row.also or (),
         shots=row.shots or 1,
+        name=row.name,
+        names=row.names,
         thumbnail=thumbnail,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dhhcli.base.arrays import Ints
-from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
+from dhhcli.errors import DhhError, EditError, IndexFileError, NamesError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
 from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
 from dhhcli.models.calibration import Calibration, from_record
@@ -25,9 +25,12 @@ from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
 from dhhcli.search.scope import EVERYWHERE, Where, tracks_where
-from dhhcli.search.terms import EXPECTED, FileTerm, Word, is_film, text_of
+from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, text_of
 from dhhcli.search.unique import distinct
+from dhhcli.search.who import with_names
+from dhhcli.storage.cast import Cast
 from dhhcli.storage.codes_file import Shard, check_model, open_shard
+from dhhcli.storage.people import open_book
 from dhhcli.storage.record import VideoRecord
 
 if TYPE_CHECKING:
@@ -60,8 +63,7 @@ class Query:
     @property
     def name(self) -> str:
         """What a timeline of the answer is called."""
-        word = self.words[0]
-        return word.path.stem if isinstance(word, FileTerm) else text_of(word)
+        return asked_name(self.words)
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,18 @@ def find_person(
         way = _way(request, shard, codes_path)
         on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
         source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
-        desk = _Session(shard, network, _calibration(request, network), *source, request, way)
-        return _answered(desk, codes_path)
+        names, notes = _names(codes_path)
+        desk = _Session(shard, network, _calibration(request, network), *source, request, way, names)
+        answer = _answered(desk, codes_path)
+        return replace(answer, notes=(*notes, *answer.notes))
+
+
+def _names(codes_path: Path) -> tuple[Cast, list[str]]:
+    """Who has a name, or words about why that cannot be told: an answer does without."""
+    try:
+        return open_book(codes_path).cast, []
+    except NamesError as error:
+        return Cast(), [f"{error}; answered without names"]
 
 
 def _check(request: Query) -> None:
@@ -182,6 +194,7 @@ class _Session:
     note: str | None  # about the index
     request: Query
     way: FrameDistance
+    names: Cast
 
 
 def _answered(desk: _Session, codes_path: Path) -> Answer:
@@ -251,7 +264,7 @@ def _one(
     hits = search(shard, person.soft, request.top, desk.index, rules, desk.way, request.rank)
     chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
-    rows = result_rows(shard, hits, chances)
+    rows = with_names(shard, desk.names, result_rows(shard, hits, chances), [hit.shot for hit in hits])
     if rows and not somebody(rows):
         notes.append(probably_nobody(rows))
     return hits, rows if request.merge is None else joined(rows, request.merge), notes

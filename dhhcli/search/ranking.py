@@ -3,7 +3,7 @@
 A bit in which the photo is unsure says less than one in which it is sure, so `Rank.soft` orders by what differing
 bits cost (`soft_codes`), a sum that equals the Hamming distance where all bits are equally sure, as those of stored
 tracks are; then by Hamming distance, video path, shot number and track row. On people held out this finds sets of a
-person by one photo with a mean average precision of 0.909 instead of 0.883 (128 bits; 48: 0.856 instead of 0.793), and
+person by one photo with a mean average precision of 0.956 instead of 0.929 (128 bits; 48: 0.886 instead of 0.772), and
 costs no byte of the store. `Rank.bits` orders by Hamming distance, then by soft distance sum |q_k - b_k|, then as
 above. Short codes tie by the thousand; every track tied at the last place is looked at, so the result is what sorting
 all tracks would give, whatever finds the candidates.
@@ -12,7 +12,7 @@ Where a question names several people, **a track is taken for the one it is near
 equals, for the one named first, in the order of `Rules`. So the tracks of who is not wanted fall away, and
 two people are two tracks. Who is named by more photos has the advantage: of 400 tracks of val people, 4 % were
 taken for somebody else where each of the two was named by one photo, 1 % by six, 9 % where the other had six and they
-had one, 1 % the other way round (tests/bench/accuracy/fusion.py, 128 bits).
+had one, 1 % the other way round (tests/bench/accuracy/fusion.py, 128 bits of the weights of 0.1.0).
 
 What a track's distance is, a `Measure` says: that of its code (`ByCode`), or where its frames have codes of their own
 their average or minimum (frame_distances.py). Confidence is learnt on codes of tracks, so `Rules.keep` is always asked

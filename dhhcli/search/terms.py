@@ -8,7 +8,7 @@ a path may hold anything then, and there is no JSON.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,6 +18,8 @@ from dhhcli.media.discover import VIDEO_SUFFIXES
 from dhhcli.storage.track_id import is_track_id
 
 STDIN: Final = "-"
+CAMERA: Final = re.compile(r"(IMG|DSC|DSCF|DSCN|PXL|MVI|VID|GOPR|photo|image|scan|frame)(?=[\W\d_]|$)", re.IGNORECASE)
+TELLS: Final = re.compile(r"[^\W\d_]{2}")  # a word in a file's name
 EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
 
 
@@ -92,6 +94,25 @@ def text_of(word: Word) -> str:
             return f"shot:{video}:{number}"
         case NameTerm(name):
             return f"name:{name}"
+
+
+def asked_name(words: Sequence[Word]) -> str:
+    """What an answer about one person is called: by the name, the photo, or the folder that says more than a number.
+
+    ``people/Ada/03.jpg`` is Ada 03, ``IMG_0412.jpg`` in Ada is Ada IMG_0412, and several photos of Ada are Ada.
+    """
+    word = words[0]
+    match word:
+        case NameTerm(name):
+            return name
+        case FileTerm(path):
+            stem, home = path.stem, path.absolute().parent
+            homes = {one.path.absolute().parent for one in words if isinstance(one, FileTerm)}
+            if len(words) > 1 and len(homes) == 1 and home.name:
+                return home.name
+            return stem if not home.name or TELLS.search(CAMERA.sub("", stem)) else f"{home.name} {stem}"
+        case _:
+            return text_of(word).replace(":", " ")
 
 
 def is_film(word: Word) -> bool:

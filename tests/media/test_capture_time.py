@@ -1,5 +1,8 @@
 """recorded: what files say about when they were recorded is read, kept, and asked for."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,19 +77,24 @@ def test_dates_of_photos(tmp_path: Path, tags: dict[int, str], expected: int | N
     assert photo_recorded(tmp_path / "text.jpg") is None
 
 
-def test_a_photo_without_a_zone_is_of_this_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
+def test_the_same_files_give_the_same_bytes_in_every_time_zone(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2024:06:01 09:00:00"
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", exif=exif)
-    monkeypatch.setenv("TZ", "UTC+3")  # three hours behind
-    time.tzset()
-    try:
-        assert photo_recorded(tmp_path / "a.jpg") == NOON
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+    exif.get_ifd(0x8769)[0x9003] = "2024:06:01 12:00:00"
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg", exif=exif)
+    Image.new("RGB", (64, 64)).save(tmp_path / "b.jpg")
+    write_video(tmp_path / "c.mp4", [scene(1)] * 5, recorded="2024-06-01T12:00:00")
+    for name in ("a.jpg", "b.jpg", "c.mp4"):  # in the hour that summer time skips or repeats somewhere
+        os.utime(tmp_path / name, (1_711_846_800, 1_711_846_800))
+    made: list[bytes] = []
+    for zone in ("UTC", "Asia/Kathmandu", "UTC+11"):
+        codes = tmp_path / f"{len(made)}.h5"
+        code = "from dhhcli.cli.app import main; main()"
+        words = [sys.executable, "-c", code, "encode", *("a.jpg", "b.jpg", "c.mp4"), "--out", str(codes)]
+        subprocess.run(words, cwd=tmp_path, env=os.environ | {"TZ": zone}, check=True, capture_output=True, timeout=120)
+        made.append(codes.read_bytes())
+        with open_shard(codes) as shard:
+            assert [video.recorded for video in shard.videos] == [NOON, None, NOON]
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.mark.parametrize("recorded", [None, 1, NOON])

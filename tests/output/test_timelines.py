@@ -20,34 +20,44 @@ from edits import (
     STARTS,
     Case,
     Shot,
+    Videos,
     answer,
     cases,
+    check_fcpxml_sound,
+    expected_sound,
     exported,
     first_frame,
     frame_of,
     label_start,
+    pictures,
     read_avid,
     read_chapters,
     read_edl,
+    read_edl_sound,
     read_fcp7,
+    read_fcp7_sound,
     read_fcpxml,
     read_ffconcat,
     read_otio,
+    read_otio_sound,
     read_resolve,
     read_webvtt,
+    seconds,
 )
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from dhhcli.base.text import one_line
 from dhhcli.errors import EditError, UsageError
 from dhhcli.output.columns import COLUMNS
 from dhhcli.output.delimited import csv_lines
 from dhhcli.output.formats import Format, Order, SequenceLayout
-from dhhcli.output.timelines.cuts import Handles, cuts, parse_handles
+from dhhcli.output.timelines.cuts import Handles, cuts, parse_handles, parse_rate
 from dhhcli.output.timelines.export import export
 from dhhcli.output.timelines.names import reels, xml_text
 from dhhcli.output.timelines.source_media import media_of
+from dhhcli.search.result import Row
 
 few = settings(
     deadline=None,
@@ -87,8 +97,67 @@ def test_a_sequence_holds_the_frames_that_were_found(wanted: Format, read: objec
         assert [clip.record for clip in seen] == placed(case.shots)
         assert [clip.face for clip in seen] == [shot.face for shot in case.shots]
         assert [clip.path for clip in seen] == [shot.path for shot in case.shots]
+        assert [clip.name for clip in seen] == [clip_name(wanted, row) for row in case.rows]
 
     check()
+
+
+def clip_name(wanted: Format, row: Row) -> str:
+    """Whom it shows and the source; an EDL's name finds the file, so it is the file's alone."""
+    name = f"{row.name} - {row.video.name}" if row.name and wanted is not Format.edl else row.video.name
+    return xml_text(name) if wanted in (Format.fcp7, Format.fcpxml) else one_line(name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "read", "most"),
+    [(Format.edl, read_edl_sound, 4), (Format.otio, read_otio_sound, 99), (Format.fcp7, read_fcp7_sound, 99)],
+)
+def test_the_sound_lies_with_its_picture(wanted: Format, read: object, most: int) -> None:
+    """Every channel, from the frame where it begins to the frame where it ends; an EDL holds four of them."""
+
+    @few
+    @given(cases(videos=2))
+    def check(case: Case) -> None:
+        (data,) = exported(case, wanted)
+        assert read(data, case) == expected_sound(case, most)  # type: ignore[operator]
+        silent = dataclasses.replace(case, sounds=dict.fromkeys(case.videos, ()))
+        (data,) = exported(silent, wanted)
+        assert read(data, silent) == []  # type: ignore[operator]
+
+    check()
+
+
+@few
+@given(cases(videos=2))
+def test_final_cut_is_told_of_the_sound(case: Case) -> None:
+    (data,) = exported(case, Format.fcpxml)
+    check_fcpxml_sound(data, case)
+
+
+@few
+@given(cases())
+def test_the_adapters_read_the_sound(case: Case) -> None:
+    """OpenTimelineIO's for FCP 7, and its CMX 3600 one, which knows V, A, B, AA, A2/V and AA/V."""
+    sounds = {path: tuple(dataclasses.replace(s, channels=2) for s in own[:1]) for path, own in case.sounds.items()}
+    case = dataclasses.replace(case, sounds=sounds)
+    stereo = [one for one in expected_sound(case) if one.channel == 1]
+    (data,) = exported(case, Format.fcp7)
+    timeline = opentimelineio.adapters.read_from_string(data.decode(), "fcp_xml")
+    assert len(timeline.audio_tracks()) == (2 if stereo else 0)
+    for track in timeline.audio_tracks():
+        places = [clip.trimmed_range_in_parent() for clip in track.find_clips()]
+        assert [(int(p.start_time.value), int(p.end_time_exclusive().value)) for p in places] == [
+            one.record for one in stereo
+        ]
+    first = first_frame(label_start(case.start, case.drop), case.rate, case.drop)
+    last = frame_of("23:59:59;29" if case.drop else "23:59:59:23", case.rate, case.drop)
+    if first + max(shot.end for shot in case.shots) < last:
+        (data,) = exported(case, Format.edl)
+        timeline = opentimelineio.adapters.read_from_string(data.decode(), "cmx_3600", rate=float(case.rate))
+        assert len(timeline.audio_tracks()) == (2 if stereo else 0)
+        for track in timeline.audio_tracks():
+            starts = [int(clip.source_range.start_time.value) - first for clip in track.find_clips()]
+            assert starts == [one.source[0] for one in stereo]
 
 
 @few
@@ -178,7 +247,8 @@ def test_the_adapter_reads_our_edl(case: Case) -> None:
     assume(first + max(shot.end for shot in case.shots) < last)
     (data,) = exported(case, Format.edl)
     timeline = opentimelineio.adapters.read_from_string(data.decode(), "cmx_3600", rate=float(case.rate))
-    clips = timeline.find_clips()
+    # it takes the events of channels 3 and 4 alone for pictures
+    (clips,) = [track.find_clips() for track in timeline.video_tracks() if track.name == "V"]
     assert [(int(c.source_range.start_time.value) - first, int(c.source_range.duration.value)) for c in clips] == [
         (shot.start, shot.end - shot.start) for shot in case.shots
     ]
@@ -190,7 +260,7 @@ def test_the_adapter_reads_our_edl(case: Case) -> None:
 def test_the_unmaintained_adapter_reads_our_fcpxml(case: Case) -> None:
     (data,) = exported(case, Format.fcpxml)
     (timeline,) = opentimelineio.adapters.read_from_string(data.decode(), "fcpx_xml")
-    assert [clip.name for clip in timeline.find_clips()] == [shot.path.name for shot in case.shots]
+    assert [clip.name for clip in pictures(timeline)] == [clip_name(Format.fcpxml, row) for row in case.rows]
 
 
 def test_every_rate_with_every_start_once() -> None:
@@ -344,9 +414,76 @@ def test_a_sequence_of_several_rates_has_the_commonest() -> None:
     assert b'<conform-rate scaleEnabled="0" srcFrameRate="25" />' in data
     assert b'offset="107892' not in data  # 3599.9964 s: counted in frames of 1001/30000
     assert b'offset="107999892/30000s" start="1s" duration="60060/30000s"' in data
-    with pytest.raises(EditError, match=r"/a\.mov: has 25\.000 frames a second, the list 29\.970.*--sequence video"):
-        exported(case, Format.edl)
+    at_25, at_30 = exported(case, Format.edl)
+    assert b"FROM CLIP NAME: a.mov" in at_25
+    assert b"FROM CLIP NAME: a.mov" not in at_30
+    assert at_30.count(b"FROM CLIP NAME: b.mov") == 2
+    third, more = answer(Path("/c.mov"), [(1, 2, 1)], rate=Fraction(25), first_rank=4)
+    parts = export([*case.rows, *third], case.videos | more, Format.edl, handles=Handles())
+    assert [file.part or file.video for file in parts] == ["25", Path("/b.mov")]
     assert len(exported(case, Format.edl, layout=SequenceLayout.video)) == 2
+
+
+@few
+@given(st.lists(st.tuples(st.sampled_from(sorted(COUNTINGS)), st.integers(1, 400)), min_size=1, max_size=40), st.data())
+def test_a_sequence_of_any_rate_conforms_exactly(shots: list[tuple[str, int]], data: st.DataObject) -> None:
+    """Nothing drifts: every cut begins within half a frame of the sum of those before it."""
+    rows: list[Row] = []
+    videos: Videos = {}
+    for number, (counting, length) in enumerate(shots):
+        rate, drop = COUNTINGS[counting]
+        made, video = answer(
+            Path(f"/{number}.mov"), [(7, 7 + length, 7)], rate=rate, drop=drop, length=9000, first_rank=number + 1
+        )
+        rows += made
+        videos |= video
+    wanted = COUNTINGS[data.draw(st.sampled_from(sorted(COUNTINGS)))]
+    case = Case(*wanted, None, rows, videos, [], 9000)
+    (made_otio,) = exported(case, Format.otio, counting=wanted)
+    (made_fcp7,) = exported(case, Format.fcp7, counting=wanted)
+    (made_fcpxml,) = exported(case, Format.fcpxml, counting=wanted)
+    timeline = opentimelineio.adapters.read_from_string(made_otio.decode(), "otio_json")
+    fcp7 = [
+        (int(item.findtext("start")), int(item.findtext("end")))
+        for item in etree.fromstring(made_fcp7).iterfind(".//video/track/clipitem")
+    ]
+    hour = frame_of("01:00:00;00" if wanted[1] else "01:00:00:00", *wanted)
+    fcpx = [
+        (seconds(clip.get("offset")) * wanted[0] - hour, seconds(clip.get("duration")) * wanted[0])
+        for clip in etree.fromstring(made_fcpxml).iterfind(".//asset-clip")
+    ]
+    exact, at = Fraction(0), 0
+    for clip, shot, (start, end), (offset, lasts) in zip(pictures(timeline), shots, fcp7, fcpx, strict=True):
+        assert start == at
+        assert offset == at
+        assert lasts == end - start >= 1
+        assert clip.source_range.start_time.value == 7
+        assert clip.duration().value == pytest.approx(end - start)
+        assert clip.duration().rate == pytest.approx(float(wanted[0]))
+        exact += shot[1] / COUNTINGS[shot[0]][0] * wanted[0]
+        at = end
+        if all(length > 5 for _, length in shots):  # else a cut of less than a frame is shown for one
+            assert abs(at - exact) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "counting"),
+    [
+        ("25", (Fraction(25), False)),
+        ("23.98", (24 * NTSC, False)),
+        ("30000/1001", (30 * NTSC, False)),
+        ("29.97DF", (30 * NTSC, True)),
+        ("59.94 df", (60 * NTSC, True)),
+    ],
+)
+def test_rates_are_exact(text: str, counting: tuple[Fraction, bool]) -> None:
+    assert parse_rate(text) == counting
+
+
+@pytest.mark.parametrize("text", ["", "0", "x", "1/0", "30df", "25df", "1000", "-25"])
+def test_rates_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--rate"):
+        parse_rate(text)
 
 
 def test_an_edl_says_where_the_counting_changes() -> None:
@@ -361,13 +498,13 @@ def test_an_edl_says_where_the_counting_changes() -> None:
         "001  A        V     C        00:00:00:00 00:00:01:00 01:00:00:00 01:00:01:00",
         "* FROM CLIP NAME: a.mov",
         "* SOURCE FILE: file:///a.mov",
-        "* LOC: 01:00:00:05 GREEN   #1 0/48 shot 1, 0 of 48 bits differ, face at 00:00:00:05",
+        "* LOC: 01:00:00:05 BLUE    #1 0/48 shot 1, 0 of 48 bits differ, face at 00:00:00:05",
         "",
         "FCM: DROP FRAME",
         "002  B        V     C        00:00:59;20 00:01:00;12 01:00:01:00 01:00:01:20",
         "* FROM CLIP NAME: b.mov",
         "* SOURCE FILE: file:///b.mov",
-        "* LOC: 01:00:01:10 GREEN   #2 0/48 shot 1, 0 of 48 bits differ, face at 00:01:00;02",
+        "* LOC: 01:00:01:10 BLUE    #2 0/48 shot 1, 0 of 48 bits differ, face at 00:01:00;02",
         "",
     ]
 
@@ -379,6 +516,32 @@ def test_confidence_names_the_markers_where_there_is_one() -> None:
     assert (cut.title, cut.comment) == ("#1 0/48", "shot 1, 0 of 48 bits differ, face at 00:00:00:05")
     sure = dataclasses.replace(cut, row=dataclasses.replace(cut.row, confidence=0.939))
     assert (sure.title, sure.comment) == ("#1 0.93", "shot 1, very likely, 0 of 48 bits differ, face at 00:00:00:05")
+    assert (cut.colour, sure.colour, cut.clip) == ("BLUE", "GREEN", "a.mov")
+    for confidence, colour in ((0.9, "GREEN"), (0.5, "CYAN"), (0.1, "YELLOW"), (0.09, "RED")):
+        assert dataclasses.replace(cut, row=dataclasses.replace(cut.row, confidence=confidence)).colour == colour
+
+
+def test_names_are_in_markers_clips_and_sequences() -> None:
+    rows, videos = answer(Path("/a.mov"), [(0, 30, 5), (40, 50, 45), (60, 70, 65)], rate=Fraction(25))
+    both = dataclasses.replace(rows[0], name="Ada", names=("Ada", "Grace Hopper"))
+    rows = [both, dataclasses.replace(rows[1], name="Ada", names=("Ada",)), rows[2]]
+    ((record, end),) = videos.values()
+    (cut, *_) = cuts(rows, {rows[0].video: media_of(record, end)})
+    assert (cut.title, cut.clip) == ("Ada #1 0/48", "Ada - a.mov")
+    assert cut.comment == "shot 1, 0 of 48 bits differ, face at 00:00:00:05, with Grace Hopper"
+
+    def named(wanted: Format, rows: list[Row], layout: SequenceLayout | None = None) -> bytes:
+        (file,) = export(rows, videos, wanted, handles=Handles(), layout=layout, name="03")
+        return file.data()
+
+    assert json.loads(named(Format.otio, rows))["name"] == "Ada"
+    assert json.loads(named(Format.otio, rows, SequenceLayout.video))["name"] == "Ada - a.mov"
+    assert json.loads(named(Format.otio, rows[2:]))["name"] == "03"  # nobody has a name there
+    assert named(Format.edl, rows).startswith(b"TITLE: Ada\r\n")
+    clips = json.loads(named(Format.otio, rows))["tracks"]["children"][0]["children"]
+    assert [clip["name"] for clip in clips] == ["Ada - a.mov", "Ada - a.mov", "a.mov"]
+    assert clips[0]["metadata"]["dhh"]["names"] == ["Ada", "Grace Hopper"]
+    assert b"|M:Ada #1 0/48 a.mov" in named(Format.resolve, rows)
 
 
 @pytest.mark.parametrize(
@@ -423,6 +586,8 @@ def test_otio_keeps_what_is_known_of_a_hit() -> None:
         "bits": 48,
         "confidence": None,
         "false_rate": None,
+        "name": None,
+        "names": [],
         "shot": 1,
         "face_at": "00:00:00:05",
         "box": [1, 2, 30, 40],

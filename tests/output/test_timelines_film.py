@@ -13,10 +13,13 @@ from edits import answer
 from synthetic import numbered, read_number, write_video
 from typer.testing import Result
 
+from dhhcli.errors import VideoError
 from dhhcli.media.sample import Sample, write_sample
+from dhhcli.media.sound import sounds_of
 from dhhcli.output.formats import Format
 from dhhcli.output.timelines.cuts import Handles
 from dhhcli.output.timelines.export import export
+from dhhcli.output.timelines.source_media import media_of
 
 Run = Callable[..., Result]
 NTSC = Fraction(30_000, 1001)
@@ -200,3 +203,101 @@ def test_export_reads_standard_input(encoded: Path, sample: Sample, dhh: Run) ->
     result = CliRunner().invoke(app, ["export", "-", "--codes", str(encoded), "-f", "edl"], input=lines)
     assert result.exit_code == 0, result.stderr
     assert result.stdout_bytes.startswith(b"TITLE: dhh\r\nFCM: NON-DROP FRAME\r\n")
+
+
+def with_sound(path: Path, late: float, streams: tuple[int, ...] = (2, 1)) -> None:
+    """Three seconds of pictures at 25 a second with PCM sound that begins ``late`` s after them, a stream a count."""
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mjpeg", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
+        sounds = [
+            container.add_stream("pcm_s16le", rate=48_000, layout={1: "mono", 2: "stereo"}[count]) for count in streams
+        ]
+        for number in range(75):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        for stream, count in zip(sounds, streams, strict=True):
+            samples = round((3 - late) * 48_000)
+            block = av.AudioFrame.from_ndarray(
+                np.zeros((1, samples * count), np.int16), format="s16", layout={1: "mono", 2: "stereo"}[count]
+            )
+            block.sample_rate, block.time_base, block.pts = 48_000, Fraction(1, 48_000), round(late * 48_000)
+            container.mux(stream.encode(block))
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_sound_is_read_from_the_file(tmp_path: Path, suffix: str) -> None:
+    film = tmp_path / f"film{suffix}"
+    with_sound(film, 0.4)
+    found = sounds_of(film)
+    assert [(sound.stream, sound.channels, sound.rate) for sound in found] == [(0, 2, 48_000), (1, 1, 48_000)]
+    rows, videos = answer(film, [(0, 25, 3), (30, 40, 31)], rate=Fraction(25), time_base=Fraction(1, 1000), length=75)
+    ((record, end),) = videos.values()
+    media = media_of(record, end, found)
+    assert [media.heard(sound) for sound in found] == [(10, 75), (10, 75)]  # 0.4 s is ten frames
+    (file,) = export(rows, videos, Format.otio, handles=Handles(), sounds={film: found})
+    timeline = opentimelineio.adapters.read_from_string(file.data().decode(), "otio_json")
+    placed = [
+        [
+            (int(clip.source_range.start_time.value), int(clip.trimmed_range_in_parent().start_time.value))
+            for clip in track.find_clips()
+        ]
+        for track in timeline.tracks
+    ]
+    assert placed == [[(0, 0), (30, 25)], [(10, 10), (30, 25)], [(10, 10), (30, 25)]]
+
+
+def test_a_film_without_sound_or_gone(tmp_path: Path) -> None:
+    silent = tmp_path / "silent.mov"
+    write_video(silent, [numbered(n) for n in range(3)])
+    assert sounds_of(silent) == ()
+    with pytest.raises(VideoError, match=r"gone\.mov: its sound cannot be looked at"):
+        sounds_of(tmp_path / "gone.mov")
+
+
+def test_names_rates_and_sound_by_the_command_line(hour: tuple[Sample, Path], dhh: Run, tmp_path: Path) -> None:
+    """Named in a copy of the codes; the film itself is silent, and one that is gone is said."""
+    sample, _ = hour
+    (tmp_path / "films").mkdir()
+    film = tmp_path / "films" / "with sound.mov"
+    with av.open(str(sample.film)) as source, av.open(str(film), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 48_000 * 15), np.int16), format="s16", layout="stereo")
+        block.sample_rate, block.time_base, block.pts = 48_000, Fraction(1, 48_000), 0
+        target.mux(sound.encode(block))
+    codes, photo = tmp_path / "codes.h5", tmp_path / "03.jpg"
+    photo.write_bytes(sample.photos[0].read_bytes())
+    assert dhh("encode", film, "-o", codes).exit_code == 0
+    found = [json.loads(line) for line in dhh("query", photo, "-c", codes, "-n", "3", "--json").stdout.splitlines()]
+    assert [(row["name"], row["names"]) for row in found] == [(None, None)] * 3
+    tracks = [word for row in found for word in ("--track", row["track_id"])]
+    assert dhh("name", codes, "Ada Lovelace", *tracks).exit_code == 0
+    named = [json.loads(line) for line in dhh("query", photo, "-c", codes, "-n", "3", "--json").stdout.splitlines()]
+    assert [(row["name"], row["names"]) for row in named] == [("Ada Lovelace", ["Ada Lovelace"])] * 3
+    assert dhh("query", photo, "-c", codes, "-n", "3", "-o", "cut.otio").exit_code == 0
+    timeline = opentimelineio.adapters.read_from_file("cut.otio")
+    assert timeline.name == "Ada Lovelace"
+    assert [track.name for track in timeline.tracks] == ["V1", "A1"]
+    assert {clip.name for clip in timeline.find_clips()} == {"Ada Lovelace - with sound.mov"}
+    assert dhh("query", photo, "-c", codes, "-n", "3", "--no-audio", "--rate", "50", "-o", "mute.otio").exit_code == 0
+    mute = opentimelineio.adapters.read_from_file("mute.otio")
+    assert [track.name for track in mute.tracks] == ["V1"]
+    assert mute.global_start_time.rate == 50
+    assert mute.duration().value == 2 * timeline.duration().value
+    (tmp_path / "hits.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in named))
+    assert dhh("export", "hits.jsonl", "-c", codes, "-o", "again.otio").exit_code == 0
+    assert (tmp_path / "again.otio").read_bytes() == (tmp_path / "cut.otio").read_bytes()
+    film.rename(tmp_path / "elsewhere.mov")
+    gone = dhh("export", "hits.jsonl", "-c", codes, "-o", "gone.edl")
+    assert gone.exit_code == 0
+    assert "without sound: " in gone.stderr
+    refused = dhh("export", "hits.jsonl", "-c", codes, "-o", "x.edl", "--rate", "50")
+    assert refused.exit_code == 2
+    assert "an EDL counts in the rate of its sources" in refused.stderr
+    assert dhh("export", "hits.jsonl", "-c", codes, "-f", "csv", "--no-audio").exit_code == 2

@@ -404,7 +404,7 @@ def test_columns_are_chosen_and_ordered(ask: Run, archive: Path, collins: Path) 
 def test_columns_that_are_not_there(ask: Run, collins: Path) -> None:
     known = (
         "rank, distance, bits, confidence, false_rate, video, shot, start, end, start_seconds, end_seconds, "
-        "start_frame, end_frame, face_at, face_frame, box, tracks, track, track_id, question, also, shots"
+        "start_frame, end_frame, face_at, face_frame, box, tracks, track, track_id, name, names, question, also, shots"
     )
     one_line(ask(collins, "--columns", "rank,vide"), 2, f"--columns: there is no column 'vide'; known are {known}")
     one_line(ask(collins, "--columns", ""), 2, "there is no column ''")

@@ -32,6 +32,8 @@ COLUMNS = [
     "tracks",
     "track",
     "track_id",
+    "name",
+    "names",
 ]
 
 
@@ -88,7 +90,7 @@ def on_pty(words: list[str], folder: Path, **variables: str) -> str:
 
     reader = threading.Thread(target=read)
     reader.start()
-    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "200", **variables}
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "400", **variables}
     subprocess.run(
         [sys.executable, "-c", PROGRAM, *words], cwd=folder, env=environment, stdout=theirs, stderr=theirs, timeout=120
     )

@@ -7,7 +7,7 @@ chapters by FFmpeg, CSV by the standard library.
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from lxml import etree
 from timecode import Timecode
 
+from dhhcli.media.sound import Sound
 from dhhcli.output.formats import Format, Order, SequenceLayout
 from dhhcli.output.timelines.cuts import Handles
 from dhhcli.output.timelines.export import export
+from dhhcli.output.timelines.names import xml_text
 from dhhcli.search.ranking import Hit
 from dhhcli.search.result import Row, result_rows
 from dhhcli.storage.record import EncodedVideo, VideoRecord, to_tables
@@ -45,6 +47,8 @@ COUNTINGS = {  # rate and drop-frame
 STARTS = (None, "01:00:00:00", "10:59:58:20", "00:00:59:20", "00:09:59:20", "23:59:58:20")
 
 Videos = dict[Path, tuple[VideoRecord, int]]
+Sounds = dict[Path, tuple[Sound, ...]]
+WHO = (None, "Ada Lovelace", 'Grace "<|>" & Hopper')
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Case:
     videos: Videos
     shots: list[Shot]
     length: int  # frames of every video
+    sounds: Sounds = field(default_factory=dict)
 
 
 def label_start(start: str | None, drop: bool) -> str | None:
@@ -182,7 +187,68 @@ def cases(draw: st.DrawFn, videos: int = 1) -> Case:
         rows += made
         found |= video
         truth += [Shot(path, *shot) for shot in shots]
-    return Case(rate, drop, start, rows, found, truth, length)
+    who = [draw(st.sampled_from(WHO)) for _ in rows]
+    rows = [replace(row, name=name, names=(name,) if name else None) for row, name in zip(rows, who, strict=True)]
+    sounds = {path: draw(streams(video, rate, length)) for path, (video, _) in found.items()}
+    return Case(rate, drop, start, rows, found, truth, length, sounds)
+
+
+@st.composite
+def streams(draw: st.DrawFn, video: VideoRecord, rate: Fraction, length: int) -> tuple[Sound, ...]:
+    """Audio streams of a video that begin and end before, with or after its picture, never in the middle of a frame."""
+    origin, made = video.start_pts * video.time_base, []
+    for number in range(draw(st.integers(0, 3))):
+        begin, end = draw(st.integers(-50, 3000)), draw(st.sampled_from((None, length, length - 1, length - 5, 2000)))
+        late, soon = (Fraction(draw(st.sampled_from((0, 1, 4, 6, 9))), 10) for _ in range(2))
+        made.append(
+            Sound(
+                number,
+                draw(st.integers(1, 3)),
+                draw(st.sampled_from((32_000, 44_100, 48_000, 96_000))),
+                origin + (begin + late) / rate,
+                None if end is None else origin + (end - soon) / rate,
+            )
+        )
+    return tuple(made)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A piece of sound on a timeline, as Seen; channel: of the file, from 1."""
+
+    path: Path
+    channel: int
+    source: tuple[int, int]
+    record: tuple[int, int]
+
+
+def expected_sound(case: Case, most: int = 99) -> list[Heard]:
+    """Frame by frame: a channel is heard in a frame where it is there for more than half of it; what lacks less than
+    two frames of the picture's end lacks nothing."""
+    found, at = [], 0
+    for shot in case.shots:
+        video, _ = case.videos[shot.path]
+        channel = 0
+        for sound in case.sounds[shot.path]:
+            first, last = (
+                None if time is None else (time - video.start_pts * video.time_base) * case.rate
+                for time in (sound.start, sound.end)
+            )
+            assert first is not None
+            to_the_end = last is None or last > case.length - Fraction(3, 2)
+            there = [
+                frame
+                for frame in range(shot.start, shot.end)
+                if frame + Fraction(1, 2) > first and (to_the_end or frame + Fraction(1, 2) < last)  # type: ignore[operator]
+            ]
+            for _ in range(sound.channels):
+                channel += 1
+                if there and channel <= most:
+                    begin = at + there[0] - shot.start
+                    source = (there[0], there[-1] + 1)
+                    found.append(Heard(shot.path, channel, source, (begin, begin + len(there))))
+        at += shot.end - shot.start
+    return sorted(found, key=lambda one: (one.channel, one.record))
 
 
 def exported(
@@ -192,8 +258,18 @@ def exported(
     handles: int = 0,
     order: Order = Order.rank,
     layout: SequenceLayout | None = None,
+    counting: tuple[Fraction, bool] | None = None,
 ) -> list[bytes]:
-    files = export(case.rows, case.videos, wanted, handles=Handles(frames=handles), order=order, layout=layout)
+    files = export(
+        case.rows,
+        case.videos,
+        wanted,
+        handles=Handles(frames=handles),
+        order=order,
+        layout=layout,
+        counting=counting,
+        sounds=case.sounds,
+    )
     return [file.data() for file in files]
 
 
@@ -218,7 +294,7 @@ def path_of(url: str) -> Path:
     return Path(unquote_to_bytes(urlparse(url).path).decode("utf-8", "surrogateescape"))
 
 
-EVENT = re.compile(r"(\d{3,})  (\S{1,8}) +V     C        " + " ".join([r"(\d\d:\d\d:\d\d[:;]\d\d)"] * 4))
+EVENT = re.compile(r"(\d{3,})  (\S{1,8}) +(?:V|B|AA/V|A2/V) +C        " + " ".join([r"(\d\d:\d\d:\d\d[:;]\d\d)"] * 4))
 
 
 def read_edl(data: bytes, case: Case) -> list[Seen]:
@@ -233,11 +309,12 @@ def read_edl(data: bytes, case: Case) -> list[Seen]:
     for at, line in enumerate(lines):
         match = EVENT.fullmatch(line)
         if not match:
-            assert line[:1] in ("", "*", "F", "T"), line
+            assert line[:1] in ("", "*", "F", "T") or SOUND.fullmatch(line) or line.startswith("AUD  "), line
             continue
+        at += lines[at + 1].startswith("AUD  ")
         one, two, three, four = (frame_of(match[i], rate, drop) for i in (3, 4, 5, 6))
         begin = (one - first) % around
-        marker = re.match(r"\* LOC: (\S+) GREEN   (#\d+ .*)", lines[at + 3])
+        marker = re.match(r"\* LOC: (\S+) (?:BLUE   |GREEN  |CYAN   |YELLOW |RED    ) (.*#\d+ .*)", lines[at + 3])
         assert marker
         assert lines[at + 1].startswith("* FROM CLIP NAME: ")
         assert lines[at + 2].startswith("* SOURCE FILE: file:///")
@@ -255,15 +332,131 @@ def read_edl(data: bytes, case: Case) -> list[Seen]:
     return seen
 
 
+SOUND = re.compile(r"\d{3,}  (\S{1,8}) +(A|A2|AA|NONE) +C        " + " ".join([r"(\d\d:\d\d:\d\d[:;]\d\d)"] * 4))
+CHANNELS = {"V": (), "B": (1,), "A": (1,), "A2": (2,), "AA": (1, 2), "AA/V": (1, 2), "A2/V": (2,), "NONE": ()}
+
+
+def read_edl_sound(data: bytes, case: Case) -> list[Heard]:
+    """Every channel of every event, and of the AUD line after it."""
+    lines = data.decode().split("\r\n")
+    rate, drop = case.rate, case.drop
+    first, around = first_frame(label_start(case.start, drop), rate, drop), day(rate, drop)
+    hour = frame_of("01:00:00;00" if drop else "01:00:00:00", rate, drop)
+    found, numbers = [], []
+    for at, line in enumerate(lines):
+        if not re.match(r"\d{3}", line):
+            continue
+        number, _, code, _, *labels = line.split()
+        numbers.append(int(number))
+        channels = list(CHANNELS[code])
+        rest = lines[at + 1 :]
+        if rest[0].startswith("AUD"):
+            channels += [int(word) for word in rest[0].split()[1:]]
+        path = path_of(next(one for one in rest if one.startswith("* SOURCE")).removeprefix("* SOURCE FILE: "))
+        one, two, three, four = (frame_of(label, rate, drop) for label in labels)
+        begin = (one - first) % around
+        found += [
+            Heard(path, channel, (begin, begin + (two - one) % around), (three - hour, four - hour))
+            for channel in channels
+        ]
+    assert numbers == list(range(1, len(numbers) + 1))
+    return sorted(found, key=lambda one: (one.channel, one.record))
+
+
+def read_otio_sound(data: bytes, case: Case) -> list[Heard]:
+    """A track a stream; its channels are in the metadata, and where the sound is in the reference."""
+    timeline = opentimelineio.adapters.read_from_string(data.decode(), "otio_json")
+    first = first_frame(label_start(case.start, case.drop), case.rate, case.drop)
+    found = []
+    for number, track in enumerate(timeline.audio_tracks()):
+        for clip in track.find_clips():
+            path = path_of(clip.media_reference.target_url)
+            sound = case.sounds[path][number]
+            facts = dict(clip.metadata["dhh"])
+            assert facts == {"stream": number, "channels": sound.channels, "sample_rate": sound.rate}
+            there, source, placed = clip.available_range(), clip.source_range, clip.trimmed_range_in_parent()
+            assert there.start_time <= source.start_time
+            assert source.end_time_exclusive() <= there.end_time_exclusive()
+            begin, at = frames(source.start_time) - first, frames(placed.start_time)
+            length = frames(source.duration)
+            before = sum(one.channels for one in case.sounds[path][:number])
+            found += [
+                Heard(path, channel, (begin, begin + length), (at, at + frames(placed.duration)))
+                for channel in range(before + 1, before + sound.channels + 1)
+            ]
+    return sorted(found, key=lambda one: (one.channel, one.record))
+
+
+def read_fcp7_sound(data: bytes, case: Case) -> list[Heard]:
+    """By Apple's structure: a track a channel, ``sourcetrack``, links that name what lies there, and the files' own."""
+    root = etree.fromstring(data)
+    files = {file.get("id"): file for file in root.iterfind(".//file") if len(file)}
+    found: list[Heard] = []
+    for file in files.values():
+        own = case.sounds[path_of(file.findtext("pathurl"))]
+        said = file.findall("media/audio")
+        rates = [int(one.findtext("samplecharacteristics/samplerate")) for one in said]
+        channels = [int(one.findtext("channelcount")) for one in said]
+        assert list(zip(channels, rates, strict=True)) == [(one.channels, one.rate) for one in own]
+    for sequence in root.iterfind("sequence"):
+        kinds = {kind: sequence.findall(f"media/{kind}/track") for kind in ("video", "audio")}
+        assert bool(kinds["audio"]) == (sequence.find("media/audio") is not None)
+        for index, track in enumerate(kinds["audio"], start=1):
+            for place, clip in enumerate(track.iterfind("clipitem"), start=1):
+                assert clip.findtext("sourcetrack/mediatype") == "audio"
+                assert clip.findtext("sourcetrack/trackindex") == str(index)
+                start, end, begin, until = (int(clip.findtext(name)) for name in ("start", "end", "in", "out"))
+                path = path_of(files[clip.find("file").get("id")].findtext("pathurl"))
+                found.append(Heard(path, index, (begin, until), (start, end)))
+                links = {link.findtext("linkclipref"): link for link in clip.iterfind("link")}
+                own = links[clip.get("id")]
+                assert (own.findtext("trackindex"), own.findtext("clipindex")) == (str(index), str(place))
+                for name, link in links.items():
+                    kind, number, at = (link.findtext(tag) for tag in ("mediatype", "trackindex", "clipindex"))
+                    other = kinds[kind][int(number) - 1].findall("clipitem")[int(at) - 1]
+                    assert other.get("id") == name
+                    assert other.find("file").get("id") == clip.find("file").get("id")
+    return sorted(found, key=lambda one: (one.channel, one.record))
+
+
+def check_fcpxml_sound(data: bytes, case: Case) -> None:
+    """Assets say their sources, channels and rate; a clip says when it is heard where that is not all the time."""
+    root = etree.fromstring(data)
+    assets = {a.get("id"): a for a in root.iterfind("resources/asset")}
+    first = first_frame(label_start(case.start, case.drop), case.rate, case.drop)
+    expected = expected_sound(case)
+    at = 0
+    for clip, shot in zip(root.iterfind(".//asset-clip"), case.shots, strict=True):
+        asset, sounds = assets[clip.get("ref")], case.sounds[shot.path]
+        said = [asset.get(name) for name in ("hasAudio", "audioSources", "audioChannels", "audioRate")]
+        most = max((sound.channels for sound in sounds), default=0)
+        assert said == (["1", str(len(sounds)), str(most), str(sounds[0].rate)] if sounds else [None] * 4)
+        here = [one for one in expected if at <= one.record[0] < at + shot.end - shot.start]
+        span = (min((one.source[0] for one in here), default=0), max((one.source[1] for one in here), default=0))
+        if not here:
+            assert clip.get("srcEnable") == "video"
+        elif span == (shot.start, shot.end):
+            assert clip.get("audioStart") is clip.get("srcEnable") is None
+        else:
+            begin, length = (seconds(clip.get(name)) * case.rate for name in ("audioStart", "audioDuration"))
+            assert [begin - first, begin - first + length] == [*span]
+        at += shot.end - shot.start
+
+
 def frames(time: opentimelineio.opentime.RationalTime) -> int:
     assert time.value == int(time.value)
     return int(time.value)
 
 
+def pictures(timeline: Any) -> list[Any]:
+    """The clips of its picture tracks."""
+    return [clip for track in timeline.video_tracks() for clip in track.find_clips()]
+
+
 def read_clips(timeline: Any, first: int, rate: Fraction) -> list[Seen]:
     """Clips of an OpenTimelineIO timeline, whichever adapter read it."""
     seen = []
-    for clip in timeline.find_clips():
+    for clip in pictures(timeline):
         source, placed = clip.source_range, clip.trimmed_range_in_parent()
         assert abs(source.start_time.rate - float(rate)) < 1e-3
         begin = frames(source.start_time) - first
@@ -284,7 +477,7 @@ def read_clips(timeline: Any, first: int, rate: Fraction) -> list[Seen]:
 def read_otio(data: bytes, case: Case) -> list[Seen]:
     timeline = opentimelineio.adapters.read_from_string(data.decode(), "otio_json")
     first = first_frame(label_start(case.start, case.drop), case.rate, case.drop)
-    for clip in timeline.find_clips():
+    for clip in pictures(timeline):
         there = clip.media_reference.available_range
         assert (frames(there.start_time), frames(there.duration)) == (first, case.length)
     hour = frame_of("01:00:00;00" if case.drop else "01:00:00:00", case.rate, case.drop)
@@ -336,8 +529,17 @@ def read_fcpxml(data: bytes, case: Case) -> list[Seen]:
             assert {value.denominator for value in (begin, length, at, face)} == {1}
             source = (int(begin) - first, int(begin + length) - first)
             record = (int(at - origin), int(at - origin + length))
-            seen.append(Seen(source, record, int(face), path_of(asset.find("media-rep").get("src")), asset.get("name")))
+            path = path_of(asset.find("media-rep").get("src"))
+            assert asset.get("name") == xml_text(path.name)
+            seen.append(Seen(source, record, int(face), path, clip.get("name")))
     return seen
+
+
+def titled(text: str) -> str:
+    """What follows the title of a marker: ``Ada Lovelace #1 0.93`` or ``#1 3/48``."""
+    match = re.match(r"(?:.*? )?#\d+ \S+ (.*)", text)
+    assert match, text
+    return match[1]
 
 
 def read_resolve(data: bytes, case: Case, first: int) -> list[Seen]:
@@ -355,7 +557,7 @@ def read_resolve(data: bytes, case: Case, first: int) -> list[Seen]:
             assert marker
             assert "|" not in marker[1] + marker[2]
             begin = (begin - first) % around
-            seen.append(Seen(None, (begin, begin + int(marker[3])), None, None, marker[2].split(" ", 2)[2]))
+            seen.append(Seen(None, (begin, begin + int(marker[3])), None, None, titled(marker[2])))
     return seen
 
 
@@ -364,8 +566,9 @@ def read_avid(data: bytes, case: Case, first: int) -> list[Seen]:
     seen = []
     for line in data.decode().split("\n")[:-1]:
         user, label, track, colour, comment, length = line.split("\t")
-        assert (user, track, colour, length) == ("dhh", "V1", "green", "1")
-        name = comment.split(" ", 2)[2].rpartition(": shot")[0]
+        assert (user, track, length) == ("dhh", "V1", "1")
+        assert colour in ("green", "cyan", "yellow", "red", "blue")
+        name = titled(comment).rpartition(": shot")[0]
         seen.append(Seen(None, None, (frame_of(label, case.rate, case.drop) - first) % around, None, name))
     return seen
 
@@ -386,7 +589,7 @@ def read_webvtt(data: bytes, rate: Fraction) -> list[Seen]:
             hours, minutes, whole, thousandths = (int(group) for group in match.groups())
             ends.append(round(Fraction((hours * 60 + minutes) * 60_000 + whole * 1000 + thousandths, 1000) * rate))
         plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-        seen.append(Seen(None, (ends[0], ends[1]), None, None, plain.split(" ", 2)[2].rpartition(": shot")[0]))
+        seen.append(Seen(None, (ends[0], ends[1]), None, None, titled(plain).rpartition(": shot")[0]))
     return seen
 
 
@@ -400,7 +603,7 @@ def read_chapters(data: bytes, rate: Fraction) -> list[Seen]:
             assert chapter["time_base"]
             start, end = (ticks * chapter["time_base"] * rate for ticks in (chapter["start"], chapter["end"]))
             assert start.denominator == end.denominator == 1
-            name = chapter["metadata"]["title"].split(" ", 2)[2]
+            name = titled(chapter["metadata"]["title"])
             seen.append(Seen(None, (int(start), int(end)), None, None, name))
     return seen
 
