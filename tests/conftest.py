@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before faiss is imported: spinning threads starve each other
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many of us as there are cores: one thread each, in programs started too
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"  # tests import onnxruntime themselves
 
 import numpy as np
@@ -13,13 +16,21 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner, Result
 
-from dhhcli.media.sample import Sample, write_sample
+from dhhcli.media.sample import RATE, SCRIPT, Sample, frames, portraits, write_film, write_sample
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.weights import load_weights, resolve_weights
 
 # a machine that does something else for a moment says nothing about a property
 settings.register_profile("dhh", deadline=None)
 settings.load_profile("dhh")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_test_waits_for_the_disk() -> Iterator[None]:
+    """``os.fsync`` of this process does nothing; tests of when it is called, or fails, put their own in its place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture
@@ -49,6 +60,15 @@ def path(tmp_path: Path) -> Path:
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     """The film and the two photos that ``dhh sample`` writes."""
     return write_sample(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shots of that film, of the first photo's person and of nobody: encoded in a quarter of the time."""
+    path, people = tmp_path_factory.mktemp("clip") / "clip.mp4", portraits()
+    with path.open("wb") as file:
+        write_film(file, (picture for scene in (SCRIPT[1], SCRIPT[3]) for picture in frames(scene, people)), RATE)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """research/baselines/deep/train.py: a rival from a pack to weights that hash photos and tracks; what it refuses."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,8 +18,8 @@ from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import unpack
 from dhhcli.models.extractor import FeatureExtractor, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
-from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
-from dhhcli.research.baselines.base import Covariance
+from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
+from dhhcli.research.baselines.base import Covariance, Looks, Training
 from dhhcli.research.baselines.comparison.trained import from_weights
 from dhhcli.research.baselines.deep.image_networks import StillSettings, train_stills
 from dhhcli.research.baselines.deep.validation import values_of
@@ -58,6 +60,29 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "protocol.json").write_text(json.dumps({"people": people}))
     return folder
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What the comparison fits on and asks with, by the features of dhh-12, which ``features`` keeps."""
+
+    weights: Weights
+    training: Training
+    stills: Looks
+    tracks: Sequence[Looks]
+    features: Path
+
+
+@pytest.fixture(scope="module")
+def compared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    weights, features = load_weights(resolve_weights("dhh-12")), tmp_path_factory.mktemp("features")
+    made, store = load_hash_layers(weights), FeatureStore(weights, features)
+    covariance = Covariance(made.eps, made.divide, homogeneous=True)
+    faces, asked = read_pack(data / "more.h5"), read_pack(data / "val.h5")  # others
+    training = training_of(Split(faces, np.arange(len(faces)), {}, ()), store, covariance)
+    stills = looks_of(photos_of(asked, range(24)), store, covariance)[0]
+    videos = videos_of(asked, [[6 * i + j for j in range(m)] for i in range(4) for m in (2, 5)])
+    return Compared(weights, training, stills, looks_of(videos, store, covariance), features)
 
 
 def framewise(bits: int = 5, d: int = 3) -> HashLayers:
@@ -133,32 +158,31 @@ def test_a_layer_on_finished_features(
 
 @pytest.mark.parametrize("method", FITTED)
 def test_a_fitted_layer_is_what_the_comparison_fits(
-    method: str, dhh: Callable[..., Result], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str,
+    dhh: Callable[..., Result],
+    data: Path,
+    compared: Compared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """On features with a constant last one: all bits of photos, frames and tracks but a few that lie at 0."""
     if method == "mm-nn":
         from dhhcli.research.baselines.cross_modal import mm_nn
 
         monkeypatch.setattr(mm_nn, "STEPS", 20)
+    shutil.copytree(compared.features, tmp_path / "run" / "features")  # the same for every method
     words = ["train", "--method", method, "--data", data / "more.h5", "--out", "run", "--bits", "8"]
     result = dhh(*words, "--features-of", "dhh-12", "--seed", "5", "--threads", "1")
     assert result.exit_code == 0, result.stderr
-    weights, base = load_weights(tmp_path / "run" / f"{method}-8.json"), load_weights(resolve_weights("dhh-12"))
-    layers, made = load_hash_layers(weights), load_hash_layers(base)
+    weights, base = load_weights(tmp_path / "run" / f"{method}-8.json"), compared.weights
+    layers = load_hash_layers(weights)
     assert (weights.record["training"]["method"], weights.record["training"]["features_of"]) == (method, "dhh-12")
     expansions = EXPANSIONS.get(method, {})
     assert weights.record["model"].get("expansions", {}) == expansions
     assert weights.record["format_version"] == (3 if expansions else 2)
     assert (layers.framewise, weights.mirror) == (method in FRAMEWISE, base.mirror)
-    faces = read_pack(data / "more.h5")
-    store, covariance = FeatureStore(base), Covariance(made.eps, made.divide, homogeneous=True)
-    training = training_of(Split(faces, np.arange(len(faces)), {}, ()), store, covariance)
-    fitted = rival(method).fit(training, 8, np.random.default_rng([5, 21, 8]))
-    asked = read_pack(data / "val.h5")  # others
-    stills = looks_of(photos_of(asked, range(24)), store, covariance)[0]
-    tracks = looks_of(
-        videos_of(asked, [[6 * i + j for j in range(m)] for i in range(4) for m in (2, 5)]), store, covariance
-    )
+    fitted = rival(method).fit(compared.training, 8, np.random.default_rng([5, 21, 8]))
+    stills, tracks = compared.stills, compared.tracks
     read = from_weights(Loaded(weights, layers, homogeneous=True), None)
     turned = int((read.stills(stills) != fitted.stills(stills)).sum())
     turned += sum(int((a != b).sum()) for a, b in zip(read.videos(tracks), fitted.videos(tracks), strict=True))
