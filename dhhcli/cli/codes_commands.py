@@ -74,6 +74,9 @@ def encode(
     ] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights, film=True)  # before the rest is imported
     from dhhcli.cli.encode_loop import encode_loop
     from dhhcli.encoding.options import EncodeOptions
     from dhhcli.encoding.run import weights_for

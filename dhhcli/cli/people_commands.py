@@ -39,6 +39,9 @@ def people(
         Path | None, typer.Option("--sheet", help="Also write their faces: a page (.html), or a picture (.png, .jpg).")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Names for people who have none: who they look like, or their folder's.")
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Group all tracks anew; says what would change, and asks.")
     ] = False,
@@ -57,9 +60,19 @@ def people(
     if yes and not again:
         raise UsageError("--yes goes with --again")
     if again:
-        if together or sheet or show:
+        if together or sheet or show or suggest:
             raise UsageError("--again says what changes; ask for people or a sheet after it")
         raise typer.Exit(_again(codes, within, weights, yes=yes, as_json=json))
+    if suggest:
+        from dhhcli.people.suggesting import suggestions
+
+        if together or sheet or show:
+            raise UsageError("--suggest lists names that people may have; ask for people or a sheet after it")
+        offered = suggestions(codes, within=within, weights=weights)
+        print_lines(offered, as_json=json)
+        if not offered:
+            print_notes([f"{codes}: nobody without a name looks like somebody with one"])
+        raise typer.Exit(0 if offered else 3)
     if sheet or show:
         from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet
 

@@ -286,6 +286,7 @@ def calibrate(
     from dhhcli.research.calibration.plots import plot_reliability
     from dhhcli.research.evaluation.plots import check_picture
 
+    require("research", "dhh calibrate", ["scipy"])
     if plot:
         check_picture(plot)
         require("research", "dhh calibrate --plot", ["matplotlib"])

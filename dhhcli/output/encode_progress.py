@@ -17,10 +17,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dhhcli.base.text import counted, one_line
 from dhhcli.encoding.events import Encoded, FileEvent, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
-from dhhcli.media.discover import VideoList, is_photo
+from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, VideoList, is_photo
+from dhhcli.media.passed_over import passed_over_lines
 
 SUMMED = ("encoded", "unchanged", "relinked", "forgotten", "skipped", "gone")
-LISTED = 20  # ignored files that are named; the rest are counted
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
 
 
@@ -179,7 +179,7 @@ class EncodeProgress:
         self._file_began = time.monotonic()
         self._live.update(self._task, advance=1, name="", words="")
         match event:
-            case Encoded() if is_photo(event.path):
+            case Encoded() if is_photo(event.path) and not event.seconds:
                 self.summary.encoded.append(event)
                 words = f"photo, {counted(event.tracks, 'face')}{self._left()}"
             case Encoded():
@@ -223,12 +223,8 @@ class EncodeProgress:
         )
         for line in self.summary.lines():
             self._say(line)
-        for path in self._ignored[:LISTED]:
-            self._say(f"ignored: {path}: hidden or not the suffix of a video")
-        if len(self._ignored) > LISTED:
-            self._say(
-                f"ignored: {counted(len(self._ignored) - LISTED, 'more file')}, hidden or not of a video's suffix"
-            )
+        for line in passed_over_lines(self._ignored, VIDEO_SUFFIXES, PHOTO_SUFFIXES):
+            self._say(line)
         for path in self._unreadable:
             self._say(f"unreadable: {path}: folder cannot be read, what is in it was left out")
         if codes_path.exists():

@@ -100,12 +100,13 @@ def explain(
     calibration: Calibration | None = None,
     way: FrameDistance = FrameDistance.majority,
     by: Rank = Rank.soft,
+    share: float | None = None,
     likely: str = "",
 ) -> Explanation:
     """Explain a hit of a search for a person, of some rank; decodes the track's part of its video, or its photo, again.
 
     `network` is one with layers for tracks. `way`, `by`: how it was searched; all but `Explanation.by_frames` is about
-    codes of tracks.
+    codes of tracks. `share`: of the tracks that are the person's, None: what the calibration says.
     """
     K = shard.tag.bits
     softs = person.soft
@@ -148,7 +149,9 @@ def explain(
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
-        limits=word_limits(ConfidenceModel(calibration, (person,), by), K) if calibration else (),
+        limits=word_limits(ConfidenceModel(calibration, (person,), by, (share,) if share else ()), K)
+        if calibration
+        else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -200,7 +203,7 @@ def word_limits(worth: ConfidenceModel, K: int) -> tuple[tuple[str, float], ...]
     else:
         distances = np.arange(K + 1)
         scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
-    confidence = curves.confidence(distances, scores, kind=person.kind, photos=len(person.soft))
+    confidence = worth.each(distances[None].astype(np.int32), scores[None].astype(np.float32))[0]
     held = ((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
     return tuple((word, last / STEPS_A_BIT if last >= 0 and spread is None else last) for word, last in held)
 
