@@ -81,7 +81,7 @@ def test_of_a_hit_ranked_by_bits(encoded: Path, sample: Sample) -> None:
 def test_the_command_prints_lines_or_json(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
     result = dhh("query", sample.photos[0], "-c", encoded, "--explain", "1")
     assert result.exit_code == 0, result.stderr
-    lines = result.stdout.splitlines()
+    lines = result.stdout.splitlines()[4:]  # behind the words
     assert lines[0].startswith("hit 1: ")
     assert lines[1] == "tracks nearer than this one: 0 of 6"
     assert lines[2].startswith("ranked by how sure collins.jpg is of the bits that differ: they weigh ")
