@@ -264,8 +264,9 @@ function settle(place) {
   for (const key of state.chosen) if (!card(key)) state.chosen.delete(key);
   tellChosen();
   const all = cards();
-  const inside = document.activeElement === document.body || document.activeElement?.closest("main");
-  settleOn(card(state.current) ?? all[Math.max(0, Math.min(place, all.length - 1))], Boolean(inside && place >= 0));
+  const on = document.activeElement;
+  const free = !on || on === document.body || (on.closest("main") && !on.closest("input, select"));
+  settleOn(card(state.current) ?? all[Math.max(0, Math.min(place, all.length - 1))], Boolean(free && place >= 0));
 }
 
 function move(key) {
@@ -273,7 +274,7 @@ function move(key) {
   const place = all.indexOf(card(state.current));
   const columns = getComputedStyle(listed()).gridTemplateColumns.split(" ").length;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity }[key];
-  const inList = listed().contains(document.activeElement);
+  const inList = listed().contains(document.activeElement) || Math.abs(step) === Infinity;
   settleOn(all[inList ? Math.max(0, Math.min(all.length - 1, place + step)) : Math.max(0, place)]);
 }
 
