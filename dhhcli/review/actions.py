@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from dhhcli.errors import ShardError, UsageError
@@ -80,14 +79,13 @@ ACTIONS: Final[dict[str, Callable[[Review, dict[str, Any]], Sequence[str]]]] = {
 
 
 def what_goes(review: Review, body: dict[str, Any]) -> dict[str, Any]:
-    """What forgetting a person, some tracks or a video would remove, with a word that agrees to exactly that."""
+    """What forgetting a person or some tracks would remove, with a word that agrees to exactly that."""
     with review.lock:
         gone: list[Removed] = []
         _, notes = forget(review.codes, _asked(review, body), weights=review.weights, dry_run=True, ask=_into(gone))
         table = review.table()
         lines = [about_track(table, line.track) for line in gone if line.track is not None]
-        videos = sorted({str(line.video) for line in gone if line.whole})
-        return {"lines": lines, "videos": videos, "agreed": _word(gone), "notes": list(notes)}
+        return {"lines": lines, "agreed": _word(gone), "notes": list(notes)}
 
 
 def forget_agreed(review: Review, body: dict[str, Any]) -> dict[str, Any]:
@@ -111,9 +109,7 @@ def _asked(review: Review, body: dict[str, Any]) -> Erasure:
         name = table.names.get(person)
         rows = table.rows(person)
         return Erasure(names=(name,)) if name else Erasure(tracks=tuple(rows.tolist()))
-    key = text_in(body, "media")
-    videos = tuple(Path(video.path) for video in table.shard.videos if key and video.fingerprint.startswith(key))
-    return Erasure(videos=videos, tracks=texts_in(body, "tracks"))
+    return Erasure(tracks=texts_in(body, "tracks"))
 
 
 def _into(gone: list[Removed]) -> Callable[[Sequence[Removed], Sequence[bytes]], bool]:

@@ -175,8 +175,8 @@ for (const feed of Object.values(feeds)) seen.observe(at(feed.end));
 
 const keyOf = (item) => (item.id ? item.id : String(item.person));
 
-function article(key, ...children) {
-  const made = make("article", { tabIndex: -1, ...(state.chosen.has(key) ? { className: "chosen" } : {}) }, ...children);
+function article(key, words, ...children) {
+  const made = make("article", { tabIndex: -1, "aria-label": words, ...(state.chosen.has(key) ? { className: "chosen" } : {}) }, ...children);
   made.dataset.key = key;
   for (const one of made.querySelectorAll("a, button")) one.tabIndex = -1;
   return made;
@@ -189,6 +189,7 @@ function personCard(one) {
   const key = keyOf(one);
   const made = article(
     key,
+    `${called(one)}, ${lasted(one.seconds)}, ${counted(one.tracks, "track")}`,
     make("h2", { className: "title" }, make("a", { href: `#person/${one.person}` }, make("bdi", { textContent: called(one) })),
       make("small", { textContent: one.name ? `number ${one.person}` : "" })),
     make("div", { className: "faces" }, ...one.faces.map((row, number) => face(row, `${called(one)}, face ${number + 1}`))),
@@ -204,6 +205,7 @@ function trackCard(one) {
   const key = keyOf(one);
   const made = article(
     key,
+    `${one.at || "photo"}, shot ${one.shot} of ${one.video}${one.sure ? ", sure" : ""}`,
     face(one.row, `shot ${one.shot} of ${one.video}${one.at ? ` at ${one.at}` : ""}`),
     make("p", { className: "note" }, make("bdi", { textContent: one.video, title: one.path }), one.sure ? make("span", { className: "badge", textContent: "sure" }) : null),
     make("p", { className: "note" }, make("span", { textContent: one.at || "photo" }), make("span", { textContent: one.still ? "" : `${one.seconds} s` })),
@@ -219,6 +221,7 @@ function hitCard(one) {
   const picked = state.picks.has(key);
   const made = article(
     key,
+    `number ${one.rank}, shot ${one.shot} of ${one.video}${one.yes ? ", right" : ""}`,
     make("h2", { className: "title" }, make("bdi", { textContent: one.video, title: one.path }), make("small", { textContent: `#${one.rank}` })),
     make("div", { className: "pair" },
       make("figure", {}, face(one.row, `face found in shot ${one.shot}`), make("figcaption", { textContent: one.name || "found" })),
@@ -264,8 +267,9 @@ function settle(place) {
   for (const key of state.chosen) if (!card(key)) state.chosen.delete(key);
   tellChosen();
   const all = cards();
-  const inside = document.activeElement === document.body || document.activeElement?.closest("main");
-  settleOn(card(state.current) ?? all[Math.max(0, Math.min(place, all.length - 1))], Boolean(inside && place >= 0));
+  const on = document.activeElement;
+  const free = !on || on === document.body || (on.closest("main") && !on.closest("input, select"));
+  settleOn(card(state.current) ?? all[Math.max(0, Math.min(place, all.length - 1))], Boolean(free && place >= 0));
 }
 
 function move(key) {
@@ -273,7 +277,7 @@ function move(key) {
   const place = all.indexOf(card(state.current));
   const columns = getComputedStyle(listed()).gridTemplateColumns.split(" ").length;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity }[key];
-  const inList = listed().contains(document.activeElement);
+  const inList = listed().contains(document.activeElement) || Math.abs(step) === Infinity;
   settleOn(all[inList ? Math.max(0, Math.min(all.length - 1, place + step)) : Math.max(0, place)]);
 }
 
@@ -387,7 +391,7 @@ async function toName(people) {
 async function forget(body, words) {
   const goes = await trying(() => call("goes", body));
   if (!goes) return;
-  if (!goes.lines.length && !goes.videos.length) {
+  if (!goes.lines.length) {
     say("nothing of it is left");
     return;
   }
