@@ -1,7 +1,7 @@
 """extras: names of libraries that only some commands use -> they are there, or a line that says what to install.
 
 ``dhhcli[research]`` brings what trains and compares, ``dhhcli[otio]`` what writes OpenTimelineIO, ``dhhcli[heif]`` what
-reads HEIC photos. Nothing is imported.
+reads HEIC photos, ``dhhcli[review]`` what serves a page. Nothing is imported.
 """
 
 import sys
@@ -15,6 +15,7 @@ MODULES: Final = {
     "research": ("torch", "onnx", "sklearn", "matplotlib"),
     "otio": ("opentimelineio",),
     "heif": ("pi_heif",),
+    "review": ("starlette", "uvicorn"),
 }
 
 

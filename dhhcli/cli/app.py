@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +14,13 @@ from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
 from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.errors import DhhError
+
+SAID: Final[dict[str, Callable[..., None]]] = {
+    "people merge": people_commands.merge_people,
+    "people split": people_commands.split_person,
+    "people not": people_commands.reject_tracks,
+    "people undo": people_commands.undo_people,
+}
 
 
 class Commands(TyperGroup):
@@ -37,7 +44,11 @@ class Commands(TyperGroup):
 
 
 def _spelt(words: list[str]) -> list[str]:
-    """``--prune=all`` as typer can read it: an option with and without a value would take the folder behind it."""
+    """Words as typer can read them: ``--prune=all``, as an option with and without a value would take the folder behind
+    it; ``people merge`` and its like, which are commands beside ``people CODES``.
+    """
+    if words[:1] == ["people"] and " ".join(words[:2]) in SAID:
+        words = [" ".join(words[:2]), *words[2:]]
     end = words.index("--") if "--" in words else len(words)
     return [*("--prune-all" if word == "--prune=all" else word for word in words[:end]), *words[end:]]
 
@@ -95,9 +106,15 @@ def root(
 
 for panel, commands in {
     "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
-    "Edit": (search_commands.export,),
-    "People": (people_commands.people, people_commands.name),
-    "Keep": (codes_commands.info, codes_commands.index, codes_commands.merge, codes_commands.forget),
+    "Edit": (search_commands.export, people_commands.log),
+    "People": (people_commands.people, people_commands.name, people_commands.review),
+    "Keep": (
+        codes_commands.info,
+        codes_commands.index,
+        codes_commands.merge,
+        codes_commands.migrate,
+        codes_commands.forget,
+    ),
     "Research": (
         research_commands.pack,
         research_commands.train,
@@ -108,6 +125,8 @@ for panel, commands in {
 }.items():
     for command in commands:
         app.command(cls=Command, rich_help_panel=panel)(command)
+    for spelt, said in SAID.items() if panel == "People" else ():
+        app.command(spelt, cls=Command, rich_help_panel=panel)(said)
 
 
 def _open_streams() -> None:

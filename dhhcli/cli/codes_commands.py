@@ -1,4 +1,5 @@
-"""codes_commands: videos and photos -> codes files; their care: encode, index, info, merge, forget, sample."""
+"""codes_commands: videos and photos -> codes files; their care: encode, migrate, index, info, merge,
+forget, sample."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, WeightsName, finite
+from dhhcli.cli.options import Json, WeightsName, Wide, finite
 from dhhcli.errors import UsageError
 
 
@@ -115,6 +116,7 @@ def info(
     listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
     json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """What a codes file holds: model, videos, tracks, hours, what is incomplete, skipped or forgotten."""
     from dhhcli.output.inventory import inventory_notes, print_lines, print_pairs
@@ -122,7 +124,7 @@ def info(
 
     taken = take_inventory(codes, check=check)
     if listing:
-        print_lines(list_entries(codes), as_json=json)
+        print_lines(list_entries(codes), as_json=json, wide=wide)
     else:
         print_pairs(taken, as_json=json)
     raise typer.Exit(inventory_notes(taken))
@@ -137,6 +139,30 @@ def merge(
     from dhhcli.storage.merge import merge as merge_codes
 
     print_notes(merge_codes(codes, out).lines(out))
+
+
+def migrate(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode, with other weights.")] = Path("codes.h5"),
+    weights: WeightsName = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Let the codes go of files that are gone or cannot be read any more.")
+    ] = False,
+    frame_codes: Annotated[
+        bool | None,
+        typer.Option("--frame-codes/--no-frame-codes", help="As for encode. Default: as the codes file has it."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
+    ] = None,
+) -> None:
+    """Encode what a codes file holds anew, with other weights; names and what was forgotten stay as they are."""
+    from dhhcli.cli.migrate_loop import migrate_loop
+    from dhhcli.encoding.migrate import weights_after
+    from dhhcli.models.network import load_network
+    from dhhcli.output.encode_progress import stderr_console
+
+    network = load_network(weights_after(codes, weights), film=True)
+    migrate_loop(codes, network, stderr_console(), drop=drop, frame_codes=frame_codes, workers=workers)
 
 
 def forget(
@@ -170,23 +196,24 @@ def forget(
         bool, typer.Option("--yes", "-y", help="Do not ask on a terminal whether they are the right.")
     ] = False,
     json: Json = False,
+    wide: Wide = False,
     weights: WeightsName = None,
 ) -> None:
     """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines, removal_note
     from dhhcli.output.removal import ask_before, check_removal_sheet
-    from dhhcli.search.forget import Removed, Request
+    from dhhcli.search.forget import Erasure, Removed
     from dhhcli.search.forget import forget as forget_in
 
     check_removal_sheet(sheet)
 
     def tell(removed: Sequence[Removed], notes: Sequence[str]) -> None:
         print_notes(notes)
-        print_lines(removed, as_json=json)
+        print_lines(removed, as_json=json, wide=wide)
         print_notes([removal_note(removed, codes, dry_run=dry_run)])
 
-    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
+    request = Erasure(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
     told: list[int] = []
 
     def tell_once(removed: Sequence[Removed], notes: Sequence[str]) -> None:

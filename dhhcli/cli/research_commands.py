@@ -8,7 +8,7 @@ import typer
 
 from dhhcli.cli.options import OURS, Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 from dhhcli.errors import UsageError
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.search.options import Rank
 
 
@@ -88,7 +88,7 @@ def train(
 def pack(
     sources: Annotated[list[Path], typer.Argument(help="Folders of people's photos, frames or clips.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Face pack (HDF5) to write.")],
-    layout: Annotated[Layout, typer.Option(help="How the folders are laid out; auto looks.")] = Layout.AUTO,
+    layout: Annotated[FolderLayout, typer.Option(help="How the folders are laid out; auto looks.")] = FolderLayout.AUTO,
 ) -> None:
     """Cut the faces out of folders of people, into one face pack for training."""
     from dhhcli.output.encode_progress import stderr_console
@@ -160,7 +160,7 @@ def evaluate(
     """Retrieval and verification figures of codes and of the features behind them."""
     from dhhcli.base.extras import require
     from dhhcli.output.console import print_notes, print_tables
-    from dhhcli.research.evaluation.run import Request, evaluate_request
+    from dhhcli.research.evaluation.run import EvaluationJob, evaluate_request
     from dhhcli.research.evaluation.tables import write_evaluation
 
     if plot:
@@ -180,7 +180,7 @@ def evaluate(
         return
     if fit or closed or bits or seeds or search:
         raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
-    request = Request(
+    request = EvaluationJob(
         data,
         tuple(weights or ()),
         protocol=protocol,

@@ -8,24 +8,27 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from dhhcli.cli.options import (
+    AudioOption,
     Codes,
     ColumnsOption,
     HandlesOption,
     Json,
     OrderOption,
     Out,
+    RateOption,
     SequenceOption,
     WeightsName,
+    Wide,
     finite,
     in_panels,
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
-from dhhcli.search.options import Device, Fuse, Only, Rank, Way
+from dhhcli.search.options import Device, FrameDistance, Fuse, Only, Rank
 
 if TYPE_CHECKING:
     from dhhcli.search.confidence import Limits
-    from dhhcli.search.query import Request
+    from dhhcli.search.query import Query
 
 
 @in_panels(
@@ -43,7 +46,20 @@ if TYPE_CHECKING:
         "per_video",
         "merge",
     ),
-    Export=("json", "format", "columns", "out", "handles", "order", "sequence", "sheet", "show"),
+    Export=(
+        "json",
+        "format",
+        "columns",
+        "wide",
+        "out",
+        "handles",
+        "order",
+        "sequence",
+        "rate",
+        "audio",
+        "sheet",
+        "show",
+    ),
     Expert=("face", "fuse", "why", "search", "rank_by", "device", "weights"),
 )
 def query(
@@ -115,10 +131,13 @@ def query(
         Format | None, typer.Option("--format", "-f", help="How to write the answer; a table or TSV if not given.")
     ] = None,
     columns: ColumnsOption = None,
+    wide: Wide = False,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    rate: RateOption = None,
+    audio: AudioOption = True,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
@@ -142,7 +161,7 @@ def query(
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
     search: Annotated[
-        Way | None,
+        FrameDistance | None,
         typer.Option(
             help="Where a codes file keeps codes of frames: a track is as far as its frames are on average, as the "
             "nearest of them, or as the majority of their bits. [average]",
@@ -164,25 +183,31 @@ def query(
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights)  # needs a core for a tenth of a second, and the least of dhh
     from dhhcli.encoding.query_photo import look_ahead
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")
     wish = wished(
-        Wish(
+        OutputOptions(
             Format.json if json and not format else format,
             out,
             handles,
             order,
             sequence,
             parse_columns(columns),
+            rate,
+            audio,
+            wide,
             asked_extras(each=each, several=bool(also), merged=merge is not None),
         )
     )
@@ -257,17 +282,17 @@ def request_of(
     thumbnails: bool = False,
     why: int | None = None,
     device: Device = Device.cpu,
-    way: Way | None = None,
+    way: FrameDistance | None = None,
     rank: Rank = Rank.soft,
-) -> "Request":
-    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Request``.
+) -> "Query":
+    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Query``.
 
     Raises:
         UsageError: a word names nobody, "-" comes twice, ``nul`` without it, a date is none.
         NobodyError: all there is is an empty stream.
     """
     from dhhcli.search.confidence import NO_LIMITS
-    from dhhcli.search.query import Request
+    from dhhcli.search.query import Query
     from dhhcli.search.scope import Where, moment
     from dhhcli.search.terms import parse_word, read_words
 
@@ -277,7 +302,7 @@ def request_of(
         None if before is None else moment(before, "--before"),
         only,
     )
-    return Request(
+    return Query(
         words=read_words(words, stream, nul=nul),
         each=each,
         face=face,
@@ -308,16 +333,18 @@ def export(
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    rate: RateOption = None,
+    audio: AudioOption = True,
     columns: ColumnsOption = None,
 ) -> None:
     """Write the saved answer of a query, or what jq left of it, in another format."""
     from dhhcli.output.columns import parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.search.query import saved_videos
 
-    wish = wished(Wish(format, out, handles, order, sequence, parse_columns(columns)))
+    wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
     if wish.format is None and wish.out is None:
         raise UsageError("say what to write: --format edl, or --out cuts.edl")
     check_wish(wish)

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Picture
 from dhhcli.faces.detector import SURE, Face, FaceDetector
-from dhhcli.media.photo import Picture, shrink
+from dhhcli.media.photo import shrink
 
 WHOLE = 640  # longer side of the look at everything, pixels
 LARGER = 1.25  # times that: from here on a closer look finds more

@@ -14,7 +14,8 @@ from fractions import Fraction
 from dhhcli.base.prefetch import prefetch
 from dhhcli.faces.alignment import SIZE, align, sharpness
 from dhhcli.faces.detector import FaceDetector
-from dhhcli.faces.schedule import LONGEST, Looks
+from dhhcli.faces.doubt import shows_a_face
+from dhhcli.faces.schedule import LONGEST, LookSchedule
 from dhhcli.faces.thumbnail import surroundings
 from dhhcli.faces.tracker import PATIENCE, FaceTrack, FaceTracker, Observation
 from dhhcli.media.frame import Frame
@@ -23,6 +24,7 @@ from dhhcli.media.video import Video
 
 UNSEEN = Fraction(3, 2)  # seconds that a track survives unseen at most, where frames are few
 DECODE_AHEAD = 12  # frames the decoder may be ahead of the detector: it need not wait for one look
+AHEAD_BYTES = 128 << 20  # and of so many bytes together: 12 frames of 2160 lines, one of 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def scan(
     shots, tracker, looks = (
         ShotDetector(rate),
         FaceTracker(patience=PATIENCE if rate is None else min(PATIENCE, int(UNSEEN * rate))),
-        Looks(max(video.info.width, video.info.height), longest),
+        LookSchedule(max(video.info.width, video.info.height), longest),
     )
     waiting: deque[tuple[int, list[Observation]]] = deque()
     last_look, origin = -1, None
@@ -59,13 +61,18 @@ def scan(
         while waiting and waiting[0][0] < frame:
             tracker.step(waiting.popleft()[1])
 
-    with closing(prefetch(part or video.frames(), DECODE_AHEAD)) as frames:
+    def faces(tracks: list[FaceTrack]) -> list[FaceTrack]:
+        return [track for track in tracks if shows_a_face(track, detector, margin=margin)]
+
+    with closing(
+        prefetch(part or video.frames(), DECODE_AHEAD, most=AHEAD_BYTES, weigh=lambda frame: frame.bytes)
+    ) as frames:
         for frame in frames:
             origin = frame.time if origin is None else origin
             finished = shots.push(frame)
             for shot in finished:
                 track_before(shot.end_frame)
-                yield from tracker.finish()
+                yield from faces(tracker.finish())
                 yield shot
             if shots.suspected or (finished and last_look < finished[-1].end_frame):
                 looks.restart()
@@ -85,10 +92,10 @@ def scan(
                 last_look = frame.index
                 yield Looked(frame.time - origin)
             track_before(shots.settled)
-            yield from tracker.ended()
+            yield from faces(tracker.ended())
     for shot in shots.finish():
         track_before(shot.end_frame)
-        yield from tracker.finish()
+        yield from faces(tracker.finish())
         yield shot
 
 
@@ -124,9 +131,12 @@ def observe(
     own = frame.size
     scale = (1.0, 1.0) if size is None else (size[0] / own[0], size[1] / own[1])
     observations = []
-    for face in detector.detect(picture, width=width, again=again):
+    faces = detector.detect(picture, width=width, again=again)
+    for face in faces:
         crop = align(picture, face.landmarks, margin=margin)
         small = surroundings(picture, face.box) if thumbnails else None
         middle = crop[margin : margin + SIZE, margin : margin + SIZE]
-        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small, scale))
+        observations.append(
+            Observation(frame.index, frame.pts, face, crop, sharpness(middle), small, scale, len(faces))
+        )
     return observations

@@ -5,6 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from dhhcli.media.photo_formats import open_image
+
 # QuickTime's own date comes first: it is of the recording and says its zone, while creation_time is often of a copy
 KEYS: Final = ("com.apple.quicktime.creationdate", "creation_time", "date")
 FIRST: Final = 86_400  # clocks that were never set say 1904 or 1970
@@ -25,25 +27,23 @@ def video_recorded(metadata: Iterable[Mapping[str, str]]) -> int | None:
 
 
 def photo_recorded(path: Path) -> int | None:
-    """From EXIF: when the picture was taken; without a zone, by the clock of this machine."""
-    from PIL import Image
-
+    """From EXIF: when the picture was taken; without a zone it is UTC, so that every machine reads the same."""
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as stream, open_image(stream) as image:
             exif = image.getexif().get_ifd(EXIF)
             taken, offset = str(exif.get(TAKEN, "")), str(exif.get(OFFSET, ""))
     except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and the picture itself has been read
         return None
     day, _, time = taken.strip("\0 ").partition(" ")
-    return _seconds(f"{day.replace(':', '-')}T{time}", offset.strip("\0 "))
+    return _seconds(f"{day.replace(':', '-')}T{time}", offset.strip("\0 ") or "+00:00")
 
 
 def _seconds(text: str, zone: str) -> int | None:
     try:
         found = datetime.fromisoformat(text)
-        if found.tzinfo is None and zone:
+        if found.tzinfo is None:
             found = datetime.fromisoformat(f"{text}{zone}")
-        seconds = (found if found.tzinfo else found.astimezone()).timestamp()
+        seconds = found.timestamp()
     except (ValueError, OverflowError, OSError):
         return None
     return int(seconds) if seconds > FIRST else None

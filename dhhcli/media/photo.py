@@ -11,12 +11,11 @@ from typing import Any, BinaryIO, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Picture
 from dhhcli.errors import MissingPathError, PhotoError
 from dhhcli.media.photo_formats import open_image
 
-Picture = npt.NDArray[np.uint8]
 # A photo of more pixels than this is refused before it is decoded (7 bytes a pixel while it is read: 2.8 GB).
 MAX_PIXELS = 400_000_000
 STRIP: Final = 1024  # lines that are converted at once

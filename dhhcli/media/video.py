@@ -29,6 +29,7 @@ from av.video.stream import VideoStream
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
 from dhhcli.media.clock import COUNTED_ON, Clock
+from dhhcli.media.demuxers import OPTIONS, kind_in_words
 from dhhcli.media.encrypted import encryption
 from dhhcli.media.frame import Frame, Scaler, ffmpeg_words, orientation, square
 from dhhcli.media.frame_rate import OFF, doubtful, real_rate
@@ -369,9 +370,9 @@ class Video:
 def open_video(path: Path, *, threads: int = 0) -> Video:
     """Open a video and decode its first frame. threads: of the decoder, 0: one for each core.
 
-    The largest picture stream is taken, of equals the first; cover art does not count. Nothing is read from the
-    network, whatever a playlist says. Raises MissingPathError, NoVideoError when there is no picture stream,
-    VideoError when nothing can be decoded.
+    The largest picture stream is taken, of equals the first; cover art does not count. No other file is read, nor the
+    network, whatever the file says (media/demuxers.py). Raises MissingPathError, NoVideoError when there is no picture
+    stream, VideoError when nothing can be decoded.
     """
     try:
         if path.is_dir():
@@ -408,13 +409,16 @@ def _container(path: Path) -> InputContainer:
         # The prefix keeps a name like "concat:a" or "http:x" a name; metadata is often in old encodings.
         return av.open(
             "file:" + os.fspath(path.absolute()),
-            options={"protocol_whitelist": "file"},
+            options=dict(OPTIONS),
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, ValueError) as error:
         raw = camera_raw(path)
         if raw:
             raise VideoError(f"{path}: {raw}") from error
+        kind = kind_in_words(path)
+        if kind:
+            raise VideoError(f"{path}: is {kind}, no film, and nothing it names is opened: give the films") from error
         raise VideoError(f"{path}: cannot be opened as video ({ffmpeg_words(error)}): is the file complete?") from error
 
 

@@ -1,5 +1,6 @@
 """encode_progress: events of an encoding -> one live line on a terminal, plain lines elsewhere; always on stderr."""
 
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -85,8 +86,8 @@ class Summary:
 class EncodeProgress:
     """Shows how an encoding goes; a context manager around it.
 
-    Time left is estimated from the bytes of what is to be encoded and the time that was spent on encoding alone: the
-    length of a file is known only when it is opened, and unchanged files pass in no time.
+    Time left is estimated from the bytes of what is to be encoded, files in work by their share, and the time that was
+    spent on encoding alone: the length of a file is known only when it is opened, and unchanged files pass in no time.
     """
 
     def __init__(self, found: VideoList, console: Console) -> None:
@@ -96,18 +97,19 @@ class EncodeProgress:
         self._sizes = {path: path.stat().st_size if path.exists() else 0 for path in paths}
         self._total = max(1, sum(self._sizes.values()))
         self._waiting = set(paths)
-        self._done_bytes, self._busy = 0, 0.0
+        self._done_bytes = 0
+        self._running: dict[Path, tuple[float, float]] = {}  # files in work: since when, and the share that is done
         self._console = console
-        self._began = self._said = self._file_began = time.monotonic()
+        self._began = self._since = self._said = self._event = time.monotonic()
         self._live = Progress(
-            TextColumn("[bold]{task.completed}/{task.total}"),
+            TextColumn("[bold]{task.fields[done]}/{task.total}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[name]}"),
             TextColumn("{task.fields[words]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task: TaskID = self._live.add_task("", total=len(paths), name="", words="")
+        self._task: TaskID = self._live.add_task("", total=len(paths), done=0, name="", words="")
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -126,21 +128,22 @@ class EncodeProgress:
     def plan(self, waiting: set[Path]) -> None:
         """Which files will be encoded, as far as can be known before they are looked into."""
         self._waiting = waiting
+        self._since = self._event = time.monotonic()
         self._total = max(1, sum(self._sizes[path] for path in waiting))
 
     def step(self, step: Step) -> None:
         """A frame was done."""
         now = time.monotonic()
-        if not step.seconds:
-            self._file_began = now
+        began = now if not step.seconds else self._running.get(step.path, (now, 0.0))[0]
+        share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
+        self._running[step.path] = began, share
         if now - self._said < (0.2 if self._console.is_terminal else QUIET_SECONDS):
             return
         self._said = now
-        share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
-        speed = step.seconds / max(now - self._file_began, 1e-6)
-        words = f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0))}"
+        speed = step.seconds / max(now - began, 1e-6)
+        words = f"{share:.0%} {speed:.1f}x{self._left()}"
         if self._console.is_terminal:
-            self._live.update(self._task, name=escape(one_line(step.path.name)), words=words)
+            self._live.update(self._task, completed=self._completed, name=escape(one_line(step.path.name)), words=words)
         else:
             self._say(f"{step.path}: {words}")
 
@@ -149,22 +152,23 @@ class EncodeProgress:
         if isinstance(event, Gone):
             self.summary.gone.append(event)
             return
-        took = time.monotonic() - self._file_began
+        now = time.monotonic()
+        took = now - self._running.pop(event.path, (self._event, 0.0))[0]
         if event.path in self._waiting:
             self._done_bytes += self._sizes.get(event.path, 0)
-            self._busy += took
-        self._file_began = time.monotonic()
-        self._live.update(self._task, advance=1, name="", words="")
+        elif not self._running:
+            self._since += now - self._event  # time that was spent on looking only
+        self._event = now
         match event:
             case Encoded() if is_photo(event.path) and not event.seconds:
                 self.summary.encoded.append(event)
-                words = f"photo, {counted(event.tracks, 'face')}{self._left(0)}"
+                words = f"photo, {counted(event.tracks, 'face')}{self._left()}"
             case Encoded():
                 self.summary.encoded.append(event)
                 words = (
                     f"{event.seconds:.1f} s, {counted(event.shots, 'shot')}, "
                     f"{counted(event.tracks, 'face track')}, "
-                    f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left(0)}"
+                    f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left()}"
                 )
             case Unchanged():
                 self.summary.unchanged.append(event)
@@ -180,7 +184,8 @@ class EncodeProgress:
                 words = f"skipped: {event.reason}"
         count = len(self.summary.inputs)
         self._say(f"[{count}/{len(self._sizes)}] {event.path}: {words}")
-        self._said = self._file_began = time.monotonic()
+        self._live.update(self._task, completed=self._completed, done=count, name="", words="")
+        self._said = time.monotonic()
 
     def conclude(self, codes_path: Path) -> None:
         """Say the last words."""
@@ -200,13 +205,16 @@ class EncodeProgress:
             return 1
         return 4 if self.summary.skipped or self.summary.incomplete or self._unreadable or self.summary.refused else 0
 
-    def _left(self, bytes_of_current: float) -> str:
-        done = self._done_bytes + bytes_of_current
+    @property
+    def _completed(self) -> float:
+        """Files that are done, and the shares of those in work."""
+        return len(self.summary.inputs) + sum(share for _, share in self._running.values())
+
+    def _left(self) -> str:
+        done = self._done_bytes + sum(share * self._sizes.get(path, 0) for path, (_, share) in self._running.items())
         if done <= 0 or done >= self._total:
             return ""
-        busy = self._busy + (time.monotonic() - self._file_began if bytes_of_current else 0.0)
-        seconds = busy * (self._total - done) / done
-        return f", about {_span(seconds)} left"
+        return f", about {_span((time.monotonic() - self._since) * (self._total - done) / done)} left"
 
     def _say(self, line: str) -> None:
         self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
@@ -227,5 +235,6 @@ def _span(seconds: float) -> str:
 
 
 def stderr_console() -> Console:
-    """Where words go; colour only where a person reads and NO_COLOR is not set (rich sees to both)."""
-    return Console(file=sys.stderr, highlight=False)
+    """Where words go; with NO_COLOR set, plain lines, as nothing but text may be written then."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=sys.stderr, highlight=False, force_terminal=False if plain else None)

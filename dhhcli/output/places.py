@@ -10,7 +10,15 @@ from typing import Final
 from dhhcli.errors import DhhError
 from dhhcli.media.discover import VIDEO_SUFFIXES
 
-BESIDE: Final = (".names", ".faiss", ".faiss.json", ".skipped", ".lock", ".forgetting")  # what lies beside codes files
+BESIDE: Final = (
+    ".people",
+    ".names",
+    ".faiss",
+    ".faiss.json",
+    ".skipped",
+    ".lock",
+    ".forgetting",
+)  # what lies beside codes files
 HEAD: Final = 400  # bytes that are looked at
 # what files of films and codes begin with: offset, bytes, what it is
 _BEGINNINGS: Final = (

@@ -43,7 +43,6 @@ OTHERS: Final = 1000  # tracks, at most, that each is compared with to know what
 EXACT: Final = 4000  # tracks; scipy needs time and memory that grow with the square
 NEIGHBOURS: Final = 20
 PASSES: Final = 6  # of looking for neighbours
-FAR: Final = 1e12  # more than any mean that a limit allows, also when one of 10^8 pairs has it
 CHUNK: Final = 1 << 14  # tracks unpacked at once
 Labels = NDArray[np.int64]
 Pairs = NDArray[np.integer]
@@ -104,52 +103,76 @@ def group_tracks(
     weights = np.ones(n) if usual is None else 1 / np.sqrt(usual)
     named = np.full(n, -1, np.int64) if names is None else np.asarray(names, np.int64)
     pairs = np.asarray(apart, np.int64).reshape(-1, 2)
-    if n <= exact:
-        means = weights[:, None] * unpack(codes, bits)
-        group = linked(condensed(means, weights), n, np.concatenate([pairs, _other_names(named)]), limit)
-    else:
-        group = np.arange(n)
+    group = _one_of_a_name(np.arange(n), named)
+    group = np.unique(group, return_inverse=True)[1]
+    if n and group.max() < exact:
+        groups = summed(codes, weights, bits, group, named)
+        distances = mean_distances(groups)
+        _keep_apart(distances, group[pairs], groups.name)
+        group = linked(distances, groups.tracks, limit)[group]
+    elif n:
         for _ in range(PASSES):
-            groups = _summed(codes, weights, bits, group, named)
+            groups = summed(codes, weights, bits, group, named)
             merged = joined_neighbours(groups, group[pairs], limit, neighbours)
             group = merged[group]
             if merged.max() + 1 == len(merged):
                 break
-    return _numbered(_one_of_a_name(group, named))
+    return _numbered(group)
 
 
-def condensed(means: NDArray[np.floating], sums: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean distances of g groups of weighted tracks -> (g (g - 1) / 2,), as scipy lays them out.
+def mean_distances(groups: "Sums") -> NDArray[np.float64]:
+    """Mean distances of the tracks of g groups, (g, g); infinite from itself.
 
     With weights w and bits x, the tracks' distance is w_i w_j sum_k |x_ik - x_jk|, and its mean over two groups is
     s_a sum(m_b) + s_b sum(m_a) - 2 m_a m_b, where m (g, K) is the mean of w x and s (g,) that of w. Rounded to a
     millionth of a bit, so that equal distances are equal whatever the order of the sums.
     """
-    m, s = np.asarray(means, np.float64), np.asarray(sums, np.float64)
-    ones = m.sum(axis=1)
-    g = len(m)
-    out = np.empty(g * (g - 1) // 2)
-    at = 0
-    for start in range(0, g, 512):
-        rows = slice(start, min(start + 512, g))
-        distances = s[rows, None] * ones[None] + ones[rows, None] * s[None] - 2 * m[rows] @ m.T
-        for row in range(rows.start, rows.stop):
-            out[at : at + g - 1 - row] = distances[row - rows.start, row + 1 :]
-            at += g - 1 - row
-    return np.maximum(np.round(out, 6), 0.0)
+    m = groups.bits.astype(np.float64) / groups.tracks[:, None]
+    s, ones = groups.weights / groups.tracks, m.sum(axis=1)
+    out: NDArray[np.float64] = s[:, None] * ones[None]
+    out += out.T
+    out -= 2 * (m @ m.T)
+    np.round(out, 6, out=out)
+    np.maximum(out, 0.0, out=out)
+    np.fill_diagonal(out, np.inf)
+    return out
 
 
-def linked(distances: NDArray[np.float64], g: int, apart: Pairs, limit: float) -> Labels:
-    """Average linkage of g things, cut at ``limit`` -> (g,). ``distances`` (g (g - 1) / 2,) are changed: far apart."""
+def linked(distances: NDArray[np.float64], sizes: NDArray[np.floating], limit: float) -> Labels:
+    """Average linkage of g things (g, g) of sizes (g,), cut at ``limit`` -> (g,): the two that are nearest become one,
+    of equals those of the lower numbers, while any are within the limit. ``distances`` are used up; infinite: never.
+    """
+    g = len(distances)
+    label, sizes = np.arange(g), np.array(sizes, np.float64)
     if g < 2:
-        return np.zeros(g, np.int64)
-    from scipy.cluster.hierarchy import fcluster, linkage
+        return label
+    nearest = distances.argmin(axis=1)
+    best = distances[label, nearest]
+    while best[one := int(best.argmin())] <= limit:
+        other = int(nearest[one])
+        one, other = min(one, other), max(one, other)
+        row = sizes[one] * distances[one] + sizes[other] * distances[other]
+        sizes[one] += sizes[other]
+        row /= sizes[one]
+        row[[one, other]] = np.inf
+        np.round(row, 6, out=row)
+        distances[one], distances[:, one] = row, row
+        distances[other], distances[:, other] = np.inf, np.inf
+        label[label == other] = one
+        anew = np.flatnonzero((nearest == one) | (nearest == other))
+        anew = np.union1d(anew, [one, other])
+        nearest[anew] = distances[anew].argmin(axis=1)
+        best[anew] = distances[anew, nearest[anew]]
+        nearer = np.flatnonzero((row < best) | ((row == best) & (one < nearest) & np.isfinite(row)))
+        nearest[nearer], best[nearer] = one, row[nearer]
+    return label
 
-    first, second = np.sort(np.asarray(apart, np.int64).reshape(-1, 2), axis=1).T
-    two = first < second  # a pair within one group is beyond help
-    first, second = first[two], second[two]
-    distances[g * first - first * (first + 1) // 2 + second - first - 1] = FAR
-    return np.asarray(fcluster(linkage(distances, "average"), limit, "distance"), np.int64) - 1
+
+def _keep_apart(distances: NDArray[np.float64], apart: Pairs, name: Labels) -> None:
+    """Infinite distances for groups (g, g) that are kept apart, and for those of two names."""
+    distances[apart[:, 0], apart[:, 1]] = distances[apart[:, 1], apart[:, 0]] = np.inf
+    known = np.flatnonzero(name >= 0)
+    distances[np.ix_(known, known)] = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +185,8 @@ class Sums:
     name: Labels  # (g,) -1: none
 
 
-def _summed(codes: NDArray[np.uint8], weights: NDArray[np.float64], bits: int, group: Labels, named: Labels) -> Sums:
+def summed(codes: NDArray[np.uint8], weights: NDArray[np.float64], bits: int, group: Labels, named: Labels) -> Sums:
+    """Tracks (n,) -> groups (g,)."""
     from scipy.sparse import csr_matrix
 
     count = int(group.max()) + 1
@@ -230,7 +254,7 @@ def _edges(groups: Sums, limit: float, neighbours: int) -> Labels:
 
 
 def _between(groups: Sums, a: Labels, b: Labels) -> NDArray[np.float64]:
-    """Mean distances of the tracks of groups a (e,) and b (e,), as ``condensed`` has them."""
+    """Mean distances of the tracks of groups a (e,) and b (e,), as ``mean_distances`` has them."""
     out = np.empty(len(a))
     ones = groups.bits.sum(axis=1, dtype=np.float64)
     for start in range(0, len(a), CHUNK):
@@ -253,20 +277,12 @@ def _reciprocal(a: Labels, b: Labels, distances: NDArray[np.float64], count: int
     return ones, best[ones]
 
 
-def _other_names(name: Labels) -> Pairs:
-    """Pairs (p, 2) of groups (g,) that carry two names."""
-    known = np.flatnonzero(name >= 0)
-    a, b = np.triu_indices(len(known), 1)
-    other = name[known[a]] != name[known[b]]
-    return np.stack([known[a[other]], known[b[other]]], axis=1)
-
-
 def _one_of_a_name(group: Labels, named: Labels) -> Labels:
-    """All groups that hold tracks of one name become the first of them."""
+    """Groups (n,) of single tracks -> those of one name are in one group."""
     group = group.copy()
-    for name in np.unique(named[named >= 0]):
-        own = np.unique(group[named == name])
-        group[np.isin(group, own)] = own[0]
+    known = np.flatnonzero(named >= 0)
+    _, first, which = np.unique(named[known], return_index=True, return_inverse=True)
+    group[known] = known[first][which]
     return group
 
 
@@ -276,3 +292,23 @@ def _numbered(group: Labels) -> Labels:
     order = np.empty(len(first), np.int64)
     order[np.argsort(first)] = np.arange(len(first))
     return np.asarray(order[inverse], np.int64)
+
+
+def halves(codes: NDArray[np.uint8], bits: int) -> NDArray[np.bool_] | None:
+    """Codes (n, B) in two -> the smaller half (n,); None where all are alike. Two means, from the codes farthest apart
+    of those farthest from the middle.
+    """
+    x = unpack(codes, bits).astype(np.float32)
+    first = int(np.square(x - x.mean(axis=0)).sum(axis=1).argmax()) if len(x) else 0
+    if len(x) < 2 or (x == x[0]).all():
+        return None
+    means = np.stack([x[first], x[int(np.abs(x - x[first]).sum(axis=1).argmax())]])
+    half = np.zeros(len(x), np.bool_)
+    for _ in range(50):
+        away = np.stack([np.square(x - mean).sum(axis=1) for mean in means])
+        now = away[1] < away[0]
+        if (now == half).all() or now.all() or not now.any():
+            break
+        half = now
+        means = np.stack([x[~half].mean(axis=0), x[half].mean(axis=0)])
+    return half if half.sum() * 2 <= len(x) else ~half

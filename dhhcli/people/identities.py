@@ -1,33 +1,29 @@
 """identities: codes file (n, B) -> people: number, name, screen time, best track of each, and who is seen with whom.
 
-People are groups of tracks (clustering.py), numbered by falling screen time, then by falling number of tracks, then by
-their first track: the same codes file and names give the same numbers.
+People are groups of tracks (clustering.py) and keep their numbers (joining.py, storage/cast.py). They come by falling
+screen time, then by falling number of tracks, then by number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.errors import UsageError, WeightsError
+from dhhcli.base.arrays import Rows
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import hamming
-from dhhcli.models.calibration import Curve, from_record
-from dhhcli.models.model_tag import ModelTag
-from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
-from dhhcli.people.clustering import group_tracks, limit_of, usual_distances
-from dhhcli.storage.codes_file import Shard, open_shard
-from dhhcli.storage.names import read_names, rows_of
+from dhhcli.people.joining import everybody
+from dhhcli.people.moments import clock, shared_shots, track_seconds
+from dhhcli.storage.cast import Cast
+from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.track_id import track_ids
 
 COMPANIONS: Final = 5  # said of each person
 FACES: Final = 6  # pictures of each person
 CLEAR: Final = 0.5  # the best track's face has at least this share of the largest one's size
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def find_people(
     weights: str | None = None,
     faces: bool = False,
 ) -> People:
-    """Group the tracks of a codes file by who they show.
+    """Group the tracks of a codes file by who they show; whoever is new gets a number, which is kept beside it.
 
     Args:
         codes_path: the codes file.
@@ -94,120 +90,30 @@ def find_people(
         WeightsError: the weights cannot be used, or are not calibrated and ``within`` is not given.
         UsageError: ``within`` is less than none or more than all bits.
     """
-    with open_shard(codes_path) as shard:
+    shard, cast, joined, notes = everybody(codes_path, within, weights)
+    with shard:
         tracks = shard.track_rows(np.arange(len(shard)))
-        rows = rows_of(shard, read_names(codes_path))
-        number = people_numbers(codes_path, shard, tracks, rows, within=within, weights=weights)
-        return _described(shard, tracks, number, rows, min_tracks, faces=faces)
-
-
-def people_numbers(
-    codes_path: Path,
-    shard: Shard,
-    tracks: NDArray[np.void],
-    names: dict[str, Rows],
-    *,
-    within: float | None = None,
-    weights: str | None = None,
-) -> Rows:
-    """Number of the person whom each track shows, (n,), from 1. Raises as ``find_people``."""
-    if within is not None and not 0 <= within <= shard.tag.bits:
-        raise UsageError(f"--within {within:g}: the codes have {shard.tag.bits} bits")
-    curve = _curve(codes_path, shard.tag, weights, needed=within is None)
-    if within is None:
-        assert curve is not None
-        within = limit_of(curve)
-    named = np.full(len(shard), -1, np.int64)
-    for value, rows in enumerate(names.values()):
-        named[rows] = value
-    codes = np.asarray(shard.codes)
-    groups = group_tracks(
-        codes,
-        shard.tag.bits,
-        at_once(tracks),
-        within,
-        usual=usual_distances(codes, curve),
-        names=named,
-    )
-    count = int(groups.max(initial=-1)) + 1
-    seconds = np.bincount(groups, track_seconds(shard, tracks), count).round(6)
-    order = np.lexsort((np.arange(count), -np.bincount(groups, minlength=count), -seconds))
-    place = np.empty(count, np.int64)
-    place[order] = np.arange(1, count + 1)
-    return place[groups]
-
-
-def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -> Curve | None:
-    """What the calibration of the weights that made the codes says of two tracks."""
-    name = name or shipped_as(tag.fingerprint)
-    if name is None and not needed:
-        return None
-    if name is None:
-        raise WeightsError(
-            f"{codes_path}: made with weights {tag.fingerprint[:12]}, which are not shipped; name them with --weights, "
-            f"or say with --within how many bits apart the tracks of one person may be"
-        )
-    weights = load_weights(resolve_weights(name))
-    if not tag.compares(ModelTag(weights.bits, weights.fingerprint)):
-        raise WeightsError(
-            f"{weights.record_path}: did not make {codes_path} ({weights.bits} bits, {weights.fingerprint[:12]}; "
-            f"expected {tag.bits} bits, {tag.fingerprint[:12]}); name those that did"
-        )
-    calibration = from_record(weights.record, tag.bits, weights.record_path)
-    if calibration is None and needed:
-        raise WeightsError(
-            f"{weights.record_path}: not calibrated; say with --within how many bits apart the tracks of one person "
-            f"may be, or run: dhh calibrate PACK --weights {weights.record_path}"
-        )
-    return calibration.curves["track-track"] if calibration else None
-
-
-def at_once(tracks: NDArray[np.void]) -> Rows:
-    """Tracks (n,) TRACK_DTYPE -> pairs (p, 2) that are seen at the same time in one shot, so they are two people."""
-    pairs = [np.empty((0, 2), np.int64)]
-    for rows in _shared_shots(tracks, np.arange(len(tracks))):
-        begin, end = tracks["start_pts"][rows], tracks["end_pts"][rows]
-        a, b = np.triu_indices(len(rows), 1)
-        both = np.maximum(begin[a], begin[b]) <= np.minimum(end[a], end[b])
-        pairs.append(np.stack([rows[a[both]], rows[b[both]]], axis=1))
-    return np.concatenate(pairs)
-
-
-def _shared_shots(tracks: NDArray[np.void], rows: Rows) -> Iterator[Rows]:
-    """Of each shot that holds several of the rows (k,), those it holds."""
-    rows = rows[np.argsort(tracks["shot"][rows], kind="stable")]
-    shots = tracks["shot"][rows]
-    edges = np.flatnonzero(np.diff(shots, prepend=-1, append=-1))  # no shot is -1
-    for first, last in pairwise(edges.tolist()):
-        if last - first > 1:
-            yield rows[first:last]
-
-
-def track_seconds(shard: Shard, tracks: NDArray[np.void]) -> NDArray[np.float64]:
-    """How long each track is seen, (n,), to the end of its last frame; 0 in a photo."""
-    ticks, frame = _clock(shard)
-    owner = tracks["video"]
-    lasted = (tracks["end_pts"].astype(np.float64) - tracks["start_pts"]) * ticks[owner] + frame[owner]
-    return np.asarray(np.where(ticks[owner] > 0, lasted, 0.0))
-
-
-def _clock(shard: Shard) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Per video, seconds a tick and a frame; 0 for a photo, and for frames where there is no rate."""
-    ticks = [0.0 if video.still else float(video.time_base) for video in shard.videos]
-    frames = [0.0 if video.still or not video.frame_rate else float(1 / video.frame_rate) for video in shard.videos]
-    return np.array(ticks), np.array(frames)
+        return _described(shard, tracks, joined.number, cast, min_tracks, notes, faces=faces)
 
 
 def _described(
-    shard: Shard, tracks: NDArray[np.void], number: Rows, names: dict[str, Rows], min_tracks: int, *, faces: bool
+    shard: Shard,
+    tracks: NDArray[np.void],
+    number: Rows,
+    cast: Cast,
+    min_tracks: int,
+    notes: Sequence[str],
+    *,
+    faces: bool,
 ) -> People:
     count = int(number.max(initial=0))
     sizes = np.bincount(number, minlength=count + 1)
-    name = {int(number[rows[0]]): known for known, rows in names.items() if len(rows)}
-    shown = [person for person in range(1, count + 1) if sizes[person] >= min_tracks or person in name]
+    seconds = np.bincount(number, track_seconds(shard, tracks), count + 1)
+    name = {person: known for person, known in cast.names.items() if person <= count and sizes[person]}
+    order = np.lexsort((np.arange(count + 1), -sizes, -seconds.round(6)))
+    shown = [person for person in order[sizes[order] > 0].tolist() if sizes[person] >= min_tracks or person in name]
     together = _together(shard, tracks, number, shown, name)
     companions = _companions(together)
-    seconds = np.bincount(number, track_seconds(shard, tracks), count + 1)
     order = np.argsort(number, kind="stable")  # rows of each person in the order of the file: by video, then in time
     ends = np.cumsum(sizes)
     people, pictures = [], []
@@ -238,7 +144,8 @@ def _described(
         )
         if faces:
             pictures.append((picked, tuple(shard.picture(int(track)) for track in picked)))
-    return People(tuple(people), tuple(together), tuple(pictures), number, _notes(count, len(shown), min_tracks))
+    words = (*notes, *_notes(int((sizes > 0).sum()), len(shown), min_tracks))
+    return People(tuple(people), tuple(together), tuple(pictures), number, words)
 
 
 def _notes(count: int, shown: int, min_tracks: int) -> tuple[str, ...]:
@@ -267,10 +174,10 @@ def _together(
     shard: Shard, tracks: NDArray[np.void], number: Rows, shown: Sequence[int], name: dict[int, str]
 ) -> list[Together]:
     """Pairs of shown people by falling number of shared shots, then seconds at once, then numbers."""
-    ticks, frame = _clock(shard)
+    ticks, frame = clock(shard)
     known = np.isin(number, np.array(shown, np.int64))
     found: dict[tuple[int, int], list[float]] = {}
-    for own in _shared_shots(tracks, np.flatnonzero(known)):
+    for own in shared_shots(tracks, np.flatnonzero(known)):
         video = int(tracks["video"][own[0]])
         begin, end = tracks["start_pts"][own].astype(np.float64), tracks["end_pts"][own].astype(np.float64)
         pairs: dict[tuple[int, int], float] = {}

@@ -4,13 +4,14 @@ A row of several people (``--with``) claims that all of them are there: its conf
 what makes one of them mistaken had nothing to do with the others, and its false match rate is the worst of theirs.
 People whom a row must not be near to (``--not``, ``--without``) change neither: what is left of somebody's tracks when
 those nearer to another person are gone is theirs at least as often as before. On people held out, promises from 0.1 up
-were off by 0.039 and 0.038 on average without and with the photo of somebody else (tests/fusion.py).
+were off by 0.039 and 0.038 on average without and with the photo of somebody else (tests/bench/accuracy/fusion.py).
 
 Confidence goes by what the answer is ranked by, so that it never rises down a list: by `Rank.soft` by the weighed
 distance, with the curves that were learnt on such. Rows of stored tracks alone are sure of all their bits: these are
 Hamming distances, and have the curves of Hamming distances.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -23,7 +24,7 @@ from dhhcli.models.calibration import STEPS_A_BIT, Calibration, whole_bits
 from dhhcli.search.options import Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
-from dhhcli.search.result import Chance
+from dhhcli.search.result import Chance, Row
 
 THERE: Final = 0.1  # confidence from which somebody is taken to be in a shot: worth a look, calibration.WORDS
 Distances = npt.NDArray[np.int32]
@@ -49,7 +50,7 @@ NO_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, eq=False)
-class Worth:
+class ConfidenceModel:
     """What rows are worth to a question: the people who are wanted, the asked one first."""
 
     calibration: Calibration
@@ -109,6 +110,17 @@ class Worth:
         distances = np.arange(bits + 1, dtype=np.int32)[None]
         kept = np.flatnonzero(self.keep(limits, distances, (distances / 2).astype(np.float32)))
         return int(kept[-1]) if len(kept) else -1
+
+
+def somebody(rows: Sequence[Row]) -> bool:
+    """Whether a row is worth a look; rows of weights that are not calibrated promise nothing and count."""
+    return any(row.confidence is None or row.confidence >= THERE for row in rows)
+
+
+def probably_nobody(rows: Sequence[Row]) -> str:
+    """Words for rows of which none is worth a look; the figure is cut, so that it never looks like the limit."""
+    best = max(row.confidence or 0.0 for row in rows)
+    return f"probably nobody: the best shot has a confidence of {math.floor(1000 * best) / 1000:g}, less than {THERE:g}"
 
 
 def nobody(best: Chance, limits: Limits) -> str:

@@ -1,6 +1,5 @@
 """explain: Asked (soft bits (r, K)) + a hit + shard -> Explanation: why this shot is where it is in the ranking."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
@@ -9,17 +8,17 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.encoding.track_codes import FRAMES_A_CODE, track_codes
+from dhhcli.encoding.track_codes import codes_of, looked_at
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
-from dhhcli.faces.tracker import FaceTrack, sample
+from dhhcli.faces.tracker import FaceTrack
 from dhhcli.media.clock import counted_on
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
 from dhhcli.models.calibration import STEPS_A_BIT, WORDS, Calibration, whole_bits
 from dhhcli.models.network import Network
-from dhhcli.search.confidence import Worth
-from dhhcli.search.options import Rank, Way
+from dhhcli.search.confidence import ConfidenceModel
+from dhhcli.search.options import FrameDistance, Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
 from dhhcli.storage.codes_file import Shard
@@ -36,7 +35,7 @@ ENOUGH = 30  # tracks, to speak of a distribution
 class ByFrames:
     """How a hit was ranked by the codes of its frames."""
 
-    way: Way
+    way: FrameDistance
     distance: float  # average or minimum, to the nearest row
     frames: int
     least: int  # of their distances to that row
@@ -92,7 +91,7 @@ def explain(
     person: Asked,
     network: Network,
     calibration: Calibration | None = None,
-    way: Way = Way.majority,
+    way: FrameDistance = FrameDistance.majority,
     by: Rank = Rank.soft,
 ) -> Explanation:
     """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
@@ -131,7 +130,7 @@ def explain(
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
-        limits=word_limits(Worth(calibration, (person,), by), K) if calibration else (),
+        limits=word_limits(ConfidenceModel(calibration, (person,), by), K) if calibration else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -142,19 +141,19 @@ def explain(
         crops=crops,
         changed=changed,
         why_no_crops=reason,
-        by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
+        by_frames=None if way is FrameDistance.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
         by_soft=BySoftBits(float(weights[photo]) / UNIT, lighter) if by is Rank.soft and person.unsure else None,
     )
 
 
-def ranked_by(distances: NDArray[np.int32], way: Way) -> ByFrames:
+def ranked_by(distances: NDArray[np.int32], way: FrameDistance) -> ByFrames:
     """Distances (r, m) of the rows of a question to the frames of a track -> what counted; of equal rows the first."""
-    each = distances.mean(axis=1) if way is Way.average else distances.min(axis=1)
+    each = distances.mean(axis=1) if way is FrameDistance.average else distances.min(axis=1)
     row = distances[int(each.argmin())]
     return ByFrames(way, float(each.min()), len(row), int(row.min()), int(row.max()))
 
 
-def word_limits(worth: Worth, K: int) -> tuple[tuple[str, float], ...]:
+def word_limits(worth: ConfidenceModel, K: int) -> tuple[tuple[str, float], ...]:
     """Up to which distance a track is very likely, likely, unsure to be one person.
 
     By soft bits to a quarter of a bit; by bits with a soft score in the middle of what is usual.
@@ -207,28 +206,28 @@ def _cut_again(
         with open_video(video.path) as opened:
             frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin, counted=counted_on(video.warnings)))
             seen = scan(opened, network.film_detector, thumbnails=False, part=frames)
-            found = [item for item in seen if isinstance(item, FaceTrack)]
-            same = _same(
-                found, track, np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
-            )
+            tracks = [item for item in seen if isinstance(item, FaceTrack)]
+            scale = np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
+            near = [one for one in tracks if _has_best(one, track, scale)]
+            people = [part for parts in looked_at(near, network) for part in parts]
+            same = next((part for part in people if _has_best(part.track, track, scale)), None)
     except (DhhError, OSError) as error:
         return (), None, str(error)
     if same is None:
         return (), None, f"{video.path}: the face is not found again; has the file changed?"
-    changed = int(hamming(track_codes([same], network), stored)[0, 0])
-    return tuple(observation.crop for observation in sample(same, FRAMES_A_CODE)), changed, ""
+    changed = int(hamming(codes_of([same], network)[0], stored)[0, 0])
+    return tuple(observation.crop for observation in same.sampled), changed, ""
 
 
-def _same(tracks: Sequence[FaceTrack], track: np.void, scale: NDArray[np.float64]) -> FaceTrack | None:
-    """The one whose face is where the stored track has its best, if there is any.
+def _has_best(found: FaceTrack, track: np.void, scale: NDArray[np.float64]) -> bool:
+    """Whether a track's face is somewhere where the stored track has its best.
 
     scale: (4,) from pixels of the film's first frame to those that stored boxes are in.
     """
-    for found in tracks:
-        for observation in found.observations:
-            if observation.pts == int(track["best_pts"]) and np.allclose(observation.box * scale, track["box"], atol=2):
-                return found
-    return None
+    return any(
+        seen.pts == int(track["best_pts"]) and np.allclose(seen.box * scale, track["box"], atol=2)
+        for seen in found.observations
+    )
 
 
 def _label(video: VideoRecord, pts: int) -> str:

@@ -2,7 +2,7 @@
 
 What is removed is gone from the bytes of the codes file, which is written anew: codes, pictures, times, and for a whole
 video its path. The index, which holds the same codes and can be made again, goes before, and so do unfinished files of
-killed writers; names (storage/names.py) go last: as long as there are codes there is a way to ask for them. What the
+killed writers; people (storage/people.py) go last: as long as there are codes there is a way to ask for them. What the
 disk keeps of a removed file is not in our hands.
 
 Cut off anywhere, the same line does the rest. Tombstones say whose names are to go. Rows of tracks are other tracks'
@@ -27,7 +27,9 @@ from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.network import load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import compact, lock, open_shard, remove_unfinished, replace_all
-from dhhcli.storage.names import Place, forget_names, known_name, places_of, read_names, rows_of
+from dhhcli.storage.migration import discard
+from dhhcli.storage.names import known_name, places_of
+from dhhcli.storage.people import forget_people, names_beside, open_book, people_in
 from dhhcli.storage.record import VideoRecord, to_tables
 from dhhcli.storage.schema import Tables
 from dhhcli.storage.shard import Shard, check_model
@@ -53,7 +55,7 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Request:
+class Erasure:
     """What to forget; everything that any of these name."""
 
     videos: tuple[Path, ...] = ()  # as the codes file names them, or where they lie
@@ -61,7 +63,7 @@ class Request:
     photos: tuple[Path, ...] = ()  # of people
     within: int | None = None  # bits: how near to one of the photos
     face: int = 1  # which face of a photo
-    names: tuple[str, ...] = ()  # of people (storage/names.py): all tracks that were given one
+    names: tuple[str, ...] = ()  # of people (storage/people.py): all tracks that are theirs
 
 
 Ask = Callable[[Sequence[Removed], Sequence[bytes]], bool]  # the record and a JPEG a line -> whether to go on
@@ -70,7 +72,7 @@ Tell = Callable[[Sequence[Removed], Sequence[str]], None]  # the record and note
 
 def forget(
     codes_path: Path,
-    request: Request,
+    request: Erasure,
     *,
     weights: str | None = None,
     dry_run: bool = False,
@@ -114,17 +116,19 @@ def forget(
                 raise UsageError(f"--within {request.within}: the codes have {shard.tag.bits} bits")
             videos = _videos(codes_path, shard, request.videos)
             distances, notes = _near(shard, request, weights)
-            called, places = _called(codes_path, shard, request.names, done)
+            called, people = _called(codes_path, shard, request.names, done)
             tracks = set(rows_meant(shard, request.tracks, str(codes_path)).tolist()) | set(distances) | called
             tracks |= _copies(shard, tracks)
             removed = _record(shard, videos, tracks, distances)
             pictures = [b"" if line.track is None else shard.picture(line.track) for line in removed]
             tag, content = shard.tag, shard.content
         notes += _other_names(codes_path)
-        if not (removed or places) or (removed and not ask(removed, pictures)) or dry_run:
+        if not (removed or people) or (removed and not ask(removed, pictures)) or dry_run:
             return (removed if dry_run else []), notes
         write_atomically(_journal(codes_path), f"{content}\n".encode())
         if removed:
+            if discard(codes_path):  # it holds codes of who is forgotten
+                notes.append(f"{codes_path}: what dhh migrate had done so far is removed too; it begins anew")
             remove_index(codes_path)
             compact(codes_path, tag)
             with open_shard(codes_path) as shard:
@@ -134,10 +138,10 @@ def forget(
                 stones = [united([shard.tombstones, *stones])]
                 replace_all(codes_path, tag, pieces, stones[0])
             note_skipped(codes_path, {line.video: None for line in removed if line.whole})
-            forget_names(codes_path, stones[0], places)
+            forget_people(codes_path, tag, stones[0], people)
         else:  # whoever has the name is in no video that is there now
             with open_shard(codes_path) as shard:
-                forget_names(codes_path, shard.tombstones, places)
+                forget_people(codes_path, tag, shard.tombstones, people)
         tell(removed, notes)
         _journal(codes_path).unlink(missing_ok=True)
     return removed, notes
@@ -148,7 +152,7 @@ def _journal(codes_path: Path) -> Path:
     return home.with_name(f"{home.name}.forgetting")
 
 
-def _finish_earlier(codes_path: Path, request: Request) -> set[str]:
+def _finish_earlier(codes_path: Path, request: Erasure) -> set[str]:
     """Do what a run that was cut off left to do; the names that nobody has any more then. The lock is held.
 
     Raises ShardError where the request names rows that this run has changed.
@@ -157,10 +161,10 @@ def _finish_earlier(codes_path: Path, request: Request) -> set[str]:
     journal = _journal(codes_path)
     with open_shard(codes_path) as shard:
         content = shard.content
-        names = set(read_names(codes_path))
+        names = set(names_beside(codes_path))
         if len(shard.tombstones):
-            forget_names(codes_path, shard.tombstones)
-    done = names - set(read_names(codes_path))
+            forget_people(codes_path, shard.tag, shard.tombstones)
+    done = names - set(names_beside(codes_path))
     try:
         before = journal.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
@@ -211,19 +215,22 @@ def _videos(codes_path: Path, shard: Shard, names: Sequence[Path]) -> set[int]:
     return {row for row, video in enumerate(shard.videos) if video.fingerprint in contents}
 
 
-def _called(codes_path: Path, shard: Shard, wanted: Sequence[str], done: set[str]) -> tuple[set[int], list[Place]]:
-    """Tracks of some names, and all places that have them, also of videos that are not in the file any more.
+def _called(codes_path: Path, shard: Shard, wanted: Sequence[str], done: set[str]) -> tuple[set[int], set[int]]:
+    """Tracks of some names, and numbers of the people who have them, also in videos that are not in the file any more.
 
     done: names that have gone just now.
     """
-    names = read_names(codes_path)
-    known = [known_name({*names, *done}, name, codes_path) for name in wanted]
-    known = [name for name in known if name in names]
-    rows = rows_of(shard, {name: names[name] for name in known})
-    return {int(row) for own in rows.values() for row in own}, [place for name in known for place in names[name]]
+    if not wanted:
+        return set(), set()
+    cast = open_book(codes_path).cast
+    called = {name: number for number, name in cast.names.items()}
+    known = [known_name({*called, *done}, name, codes_path) for name in wanted]
+    people = {called[name] for name in known if name in called}
+    person, _ = people_in(shard, cast)
+    return set(np.flatnonzero(np.isin(person, list(people))).tolist()), people
 
 
-def _near(shard: Shard, request: Request, weights: str | None) -> tuple[dict[int, int], list[str]]:
+def _near(shard: Shard, request: Erasure, weights: str | None) -> tuple[dict[int, int], list[str]]:
     """Track -> bits from the nearest of the photos, of those within the distance; and which faces were taken."""
     if not request.photos or request.within is None:
         return {}, []

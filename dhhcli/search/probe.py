@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Ints
 from dhhcli.encoding.query_photo import LONGEST, PhotoCode, photo_code
 from dhhcli.errors import NoFaceError, ShardError, UsageError
 from dhhcli.models.binary_codes import unpack
@@ -30,7 +30,7 @@ from dhhcli.models.network import Network
 from dhhcli.search.itself import NONE, same_moment, same_photo
 from dhhcli.search.options import Fuse
 from dhhcli.search.scope import shot_tracks_of, video_row
-from dhhcli.search.terms import Called, File, Shot, Track, Word, is_film, text_of
+from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint
@@ -38,8 +38,6 @@ from dhhcli.storage.track_id import rows_called
 
 CALLED = 64  # tracks of a name that are asked with
 SHOWN = 4  # of these, on a sheet
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +108,9 @@ def asked(
         look
         for word in words
         for look in (
-            _called(shard, codes_path, word, face) if isinstance(word, Called) else [_look(word, shard, network, face)]
+            _called(shard, codes_path, word, face)
+            if isinstance(word, NameTerm)
+            else [_look(word, shard, network, face)]
         )
     ]
     photos = [look for look in looks if look.feature is not None]
@@ -134,27 +134,27 @@ def asked(
     )
 
 
-def _called(shard: Shard, codes_path: Path, word: Called, face: int) -> list[_Look]:
+def _called(shard: Shard, codes_path: Path, word: NameTerm, face: int) -> list[_Look]:
     """The tracks of a name, at most CALLED of them; their shots are answers too."""
-    from dhhcli.storage.names import named_rows
+    from dhhcli.storage.people import known_rows
 
     if face > 1:
         raise UsageError("--face says which face of one photo; a name has its own tracks")
-    rows = named_rows(codes_path, shard, word.name)
+    rows = known_rows(codes_path, shard, word.name).yes
     rows = rows[:: -(-len(rows) // CALLED)]
     looks = [_stored(shard, int(row)) for row in rows]
     return [replace(look, apart=NONE, face=look.face if number < SHOWN else None) for number, look in enumerate(looks)]
 
 
-def _look(word: File | Track | Shot, shard: Shard, network: Network, face: int) -> _Look:
+def _look(word: FileTerm | TrackTerm | ShotTerm, shard: Shard, network: Network, face: int) -> _Look:
     match word:
-        case Track():
+        case TrackTerm():
             return _stored(shard, _checked(shard, word))
-        case Shot():
+        case ShotTerm():
             return _of_shot(shard, word, face)
-        case File() if is_film(word):
+        case FileTerm() if is_film(word):
             return _of_film(word.path, shard, network, face)
-        case File(path):
+        case FileTerm(path):
             code = photo_code(path, network, number=face)
             lines = [*(f"{path}: {line}" for line in code.warnings), *([_choice(code)] if code.faces > 1 else [])]
             note = "; ".join(lines) or None
@@ -176,7 +176,7 @@ def _stored(shard: Shard, track: int, note: str | None = None) -> _Look:
     return _Look(soft, f"track {track}", (video.path, shard.picture(track)), apart=apart, note=note)
 
 
-def _checked(shard: Shard, word: Track) -> int:
+def _checked(shard: Shard, word: TrackTerm) -> int:
     """Its row. Raises ShardError where there is none, or it is not where it should be."""
     if isinstance(word.row, str):
         return int(rows_called(shard, word.row, "the codes file")[0])
@@ -194,7 +194,7 @@ def _checked(shard: Shard, word: Track) -> int:
     return word.row
 
 
-def _of_shot(shard: Shard, word: Shot, face: int) -> _Look:
+def _of_shot(shard: Shard, word: ShotTerm, face: int) -> _Look:
     text = text_of(word)
     video = video_row(shard, word.video, text)
     _, tracks = shot_tracks_of(shard, video, word.number, text)

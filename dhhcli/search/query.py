@@ -1,4 +1,4 @@
-"""query: Request (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
+"""query: Query (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,24 +9,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
+from dhhcli.base.arrays import Ints
+from dhhcli.errors import DhhError, EditError, IndexFileError, NamesError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
 from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
-from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody
+from dhhcli.search.confidence import NO_LIMITS, THERE, ConfidenceModel, Limits, nobody, probably_nobody, somebody
 from dhhcli.search.distances import Soft
 from dhhcli.search.exact import Hit as ExactHit
 from dhhcli.search.exact import exact_hits
-from dhhcli.search.options import Fuse, Rank, Way
+from dhhcli.search.options import FrameDistance, Fuse, Rank
 from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
-from dhhcli.search.scope import EVERYWHERE, Ints, Where, tracks_where
-from dhhcli.search.terms import EXPECTED, File, Word, is_film, text_of
+from dhhcli.search.scope import EVERYWHERE, Where, tracks_where
+from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, text_of
 from dhhcli.search.unique import distinct
+from dhhcli.search.who import with_names
+from dhhcli.storage.cast import Cast
 from dhhcli.storage.codes_file import Shard, check_model, open_shard
+from dhhcli.storage.people import open_book
 from dhhcli.storage.record import VideoRecord
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class Query:
     """What is asked of a codes file."""
 
     words: tuple[Word, ...]  # of one person; with `each`, of a person each
@@ -53,14 +57,13 @@ class Request:
     exact: bool = False  # also rows as Python programs take them
     why: int | None = None  # rank of a row to explain
     cuda: bool = False  # search on a GPU
-    way: Way | None = None  # None: by average where the codes file keeps codes of frames
+    way: FrameDistance | None = None  # None: by average where the codes file keeps codes of frames
     rank: Rank = Rank.soft
 
     @property
     def name(self) -> str:
         """What a timeline of the answer is called."""
-        word = self.words[0]
-        return word.path.stem if isinstance(word, File) else text_of(word)
+        return asked_name(self.words)
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,14 @@ class Answer:
 
     @property
     def exit_code(self) -> int:
-        """0: something was found; 3: nobody was; 4: some questions were skipped, 1: all."""
+        """0: somebody was found; 3: nobody was, or probably nobody; 4: some questions were skipped, 1: all."""
         if self.skipped:
             return 4 if self.asked else 1
-        return 0 if self.rows else 3
+        return 0 if somebody(self.rows) else 3
 
 
 def find_person(
-    request: Request, codes_path: Path, *, weights: str | None = None, load: Callable[..., Network] = load_network
+    request: Query, codes_path: Path, *, weights: str | None = None, load: Callable[..., Network] = load_network
 ) -> Answer:
     """Rank the shots of a codes file by how near they come to a person, or to each of several.
 
@@ -117,11 +120,21 @@ def find_person(
         way = _way(request, shard, codes_path)
         on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
         source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
-        desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
-        return _answered(desk, codes_path)
+        names, notes = _names(codes_path)
+        desk = _Session(shard, network, _calibration(request, network), *source, request, way, names)
+        answer = _answered(desk, codes_path)
+        return replace(answer, notes=(*notes, *answer.notes))
 
 
-def _check(request: Request) -> None:
+def _names(codes_path: Path) -> tuple[Cast, list[str]]:
+    """Who has a name, or words about why that cannot be told: an answer does without."""
+    try:
+        return open_book(codes_path).cast, []
+    except NamesError as error:
+        return Cast(), [f"{error}; answered without names"]
+
+
+def _check(request: Query) -> None:
     if not request.words:
         raise UsageError(f"nobody is asked for: name {EXPECTED}")
     limits = request.limits
@@ -141,20 +154,20 @@ def _check(request: Request) -> None:
         raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
 
 
-def _way(request: Request, shard: Shard, codes_path: Path) -> Way:
+def _way(request: Query, shard: Shard, codes_path: Path) -> FrameDistance:
     kept = shard.tag.frame_codes
-    way = request.way or (Way.average if kept else Way.majority)
-    if way is not Way.majority and not kept:
+    way = request.way or (FrameDistance.average if kept else FrameDistance.majority)
+    if way is not FrameDistance.majority and not kept:
         raise ShardError(
             f"{codes_path}: keeps no codes of frames, so there is no {way} of them; leave out --search {way}, "
             "or encode to a new file with --frame-codes"
         )
-    if way is not Way.majority and request.cuda:
+    if way is not FrameDistance.majority and request.cuda:
         raise UsageError(f"--device cuda compares one code a track, not the {way} of its frames: add --search majority")
     return way
 
 
-def _calibration(request: Request, network: Network) -> Calibration | None:
+def _calibration(request: Query, network: Network) -> Calibration | None:
     record = network.weights.record_path
     calibration, what = from_record(network.weights.record, network.tag.bits, record), "not calibrated"
     if calibration and request.rank is Rank.soft and not calibration.soft:
@@ -171,7 +184,7 @@ def _calibration(request: Request, network: Network) -> Calibration | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Desk:
+class _Session:
     """What every question of a request needs."""
 
     shard: Shard
@@ -179,11 +192,12 @@ class _Desk:
     calibration: Calibration | None
     index: Index | None
     note: str | None  # about the index
-    request: Request
-    way: Way
+    request: Query
+    way: FrameDistance
+    names: Cast
 
 
-def _answered(desk: _Desk, codes_path: Path) -> Answer:
+def _answered(desk: _Session, codes_path: Path) -> Answer:
     request, shard = desk.request, desk.shard
     notes = [desk.note] if desk.note else []
     allowed: Allowed | None = None
@@ -223,7 +237,7 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
 
 
 def _one(
-    desk: _Desk,
+    desk: _Session,
     codes_path: Path,
     person: Asked,
     others: Mapping[str, tuple[Asked, ...]],
@@ -232,9 +246,9 @@ def _one(
     """Hits, rows and words for one question."""
     request, shard, limits = desk.request, desk.shard, desk.request.limits
     wanted = (person, *others["also"])
-    worth = Worth(desk.calibration, wanted, request.rank) if desk.calibration else None
+    worth = ConfidenceModel(desk.calibration, wanted, request.rank) if desk.calibration else None
     reach = None
-    if worth and limits.calibrated and desk.way is Way.majority:
+    if worth and limits.calibrated and desk.way is FrameDistance.majority:
         reach = worth.reach(limits, shard.tag.bits)
     rules = Rules(
         also=tuple(one.soft for one in others["also"]),
@@ -250,24 +264,26 @@ def _one(
     hits = search(shard, person.soft, request.top, desk.index, rules, desk.way, request.rank)
     chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
-    rows = result_rows(shard, hits, chances)
+    rows = with_names(shard, desk.names, result_rows(shard, hits, chances), [hit.shot for hit in hits])
+    if rows and not somebody(rows):
+        notes.append(probably_nobody(rows))
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
 
 
-def _claims(desk: _Desk, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
+def _claims(desk: _Session, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
     """Hits with the distances that confidence was learnt on: those of the codes of tracks."""
-    if desk.way is Way.majority:
+    if desk.way is FrameDistance.majority:
         return hits
     return by_codes(desk.shard, [one.soft for one in wanted], hits, desk.request.rank)
 
 
-def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
+def _apart(desk: _Session, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
     """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
     shots, there = [one.apart for one in wanted], Limits(min_confidence=THERE)
     people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
     for number, one in enumerate(others["without"], start=len(wanted)):
         assert desk.calibration is not None
-        worth = Worth(desk.calibration, (one,), desk.request.rank)
+        worth = ConfidenceModel(desk.calibration, (one,), desk.request.rank)
         keep, radius = partial(worth.keep, there), worth.reach(there, desk.shard.tag.bits)
         # every track counts, so no index that leaves some out
         shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank))
@@ -275,7 +291,9 @@ def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Aske
     return found if len(found) else None
 
 
-def _why_nobody(desk: _Desk, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: Worth | None) -> str:
+def _why_nobody(
+    desk: _Session, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: ConfidenceModel | None
+) -> str:
     """Words for an answer without rows."""
     shard, limits = desk.shard, desk.request.limits
     if not len(shard):
@@ -298,7 +316,7 @@ def _named(rows: Sequence[Row], question: str) -> Iterator[Row]:
     return (replace(row, question=question) for row in rows)
 
 
-def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: Asked) -> "Explanation":
+def _explained(desk: _Session, rows: Sequence[Row], hits: Sequence[Hit], person: Asked) -> "Explanation":
     why = desk.request.why or 1
     if why > len(rows):
         raise UsageError(f"--explain {why}: there are {len(rows)} hits; --top asks for more")
@@ -330,12 +348,12 @@ def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord,
     return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
 
 
-def _usable_index(codes_path: Path, shard: Shard, way: Way) -> tuple[Index | None, str | None]:
+def _usable_index(codes_path: Path, shard: Shard, way: FrameDistance) -> tuple[Index | None, str | None]:
     """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched.
 
     So is one of codes of tracks where those of frames are looked at.
     """
-    if way is not Way.majority:
+    if way is not FrameDistance.majority:
         there = index_paths(codes_path)[1].exists()
         note = f"the index of {codes_path} is of one code a track, which --search {way} does without"
         return None, note if there else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import Shard, open_shard, parts_of
-from dhhcli.storage.names import read_names
+from dhhcli.storage.people import names_beside
 from dhhcli.storage.record import VideoRecord
 from dhhcli.storage.skipped import read_skipped
 
@@ -105,7 +105,7 @@ def take_inventory(codes_path: Path, *, check: bool = False) -> Inventory:
             skipped=totals["skipped"],
             forgotten_videos=whole,
             forgotten_tracks=len(shard.tombstones) - whole,
-            names=len(read_names(codes_path)),
+            names=len(names_beside(codes_path)),
         )
 
 

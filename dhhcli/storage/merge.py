@@ -6,12 +6,16 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.base.text import counted
 from dhhcli.base.version import __version__
 from dhhcli.errors import ShardError
 from dhhcli.storage.codes_file import Shard, lock, open_shard, remove_unfinished, replace_all
-from dhhcli.storage.names import names_path, places_of, read_names, rows_of, united_names, write_names
+from dhhcli.storage.names import names_path
+from dhhcli.storage.people import open_book, tracks_in, united_people, without, write_people
+from dhhcli.storage.people_file import people_path
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.schema import Tables
 from dhhcli.storage.shard import other_model
@@ -47,9 +51,9 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
     A video that several files hold (the same content) is taken from the first of them. Of two contents at the same path
     the one with the later file time is taken, the first of equally late ones. Rows are copied from the mapped files.
 
-    Names go along with their tracks; of two names of one track the first file's counts. They are written before the
-    codes, so that a codes file is never without them; while there are only names, `<out>.merging` says whose they are,
-    and the next merge does away with both.
+    People go along with their tracks, as `united_people` says; of two names of one track the first file's counts. They
+    are written before the codes, so that a codes file is never without them; while there are only people,
+    `<out>.merging` says whose they are, and the next merge does away with both.
 
     Raises:
         MissingPathError, ShardError: a file cannot be opened, is damaged, is another model's, or ``out`` exists.
@@ -60,13 +64,13 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
     with lock(out), ExitStack() as stack:
         marker = out.resolve().with_name(f"{out.resolve().name}.merging")
         if marker.exists() and not out.exists():
-            names_path(out).unlink(missing_ok=True)
+            people_path(out).unlink(missing_ok=True)
         marker.unlink(missing_ok=True)
-        for there in (out, out.with_name(f"{out.name}.parts"), names_path(out)):
+        for there in (out, out.with_name(f"{out.name}.parts"), names_path(out), people_path(out)):
             if there.exists() or there.is_symlink():
                 raise ShardError(f"{there}: is there already; merge into a new file")
         remove_unfinished(out)
-        names, two_names = united_names([read_names(path) for path in codes_paths])
+        people, two_names = united_people([open_book(path).cast for path in codes_paths])
         shards = [stack.enter_context(open_shard(path)) for path in codes_paths]
         for path, shard in zip(codes_paths, shards, strict=True):
             if shard.tag != shards[0].tag:
@@ -88,13 +92,16 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
                 piece = to_tables(shards[0].tag, without_forgotten(shards[number].encoded_video(row), tombstones))
             pieces.append(piece)
         whole = Shard(shards[0].tag, "", __version__, pieces, tombstones, shards[0].version)
-        held = {name: tuple(places_of(whole, rows)) for name, rows in rows_of(whole, names).items() if len(rows)}
+        rows = people.find(tracks_in(whole))
+        absent = np.ones(len(people), np.bool_)
+        absent[rows[rows >= 0]] = False
+        held = without(people, absent)
         try:
             write_atomically(marker, b"")
-            write_names(out, held)
+            write_people(out, whole.tag, held)
             replace_all(out, shards[0].tag, pieces, tombstones)
         except Exception as error:
-            for made in (out, names_path(out), marker):  # none of them was there
+            for made in (out, people_path(out), marker):  # none of them was there
                 with suppress(OSError):
                     made.unlink(missing_ok=True)
             if isinstance(error, OSError):
@@ -103,7 +110,9 @@ def merge(codes_paths: Sequence[Path], out: Path) -> Merged:
                 ) from error
             raise
         marker.unlink(missing_ok=True)
-        return Merged(len(pieces), sum(len(piece.tracks) for piece in pieces), tuple(twice), lost, len(held), two_names)
+        return Merged(
+            len(pieces), sum(len(piece.tracks) for piece in pieces), tuple(twice), lost, len(held.names), two_names
+        )
 
 
 def _choose(codes_paths: Sequence[Path], shards: Sequence[Shard]) -> tuple[list[tuple[int, int]], list[str]]:

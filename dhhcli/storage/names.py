@@ -1,29 +1,23 @@
-"""names: who is who in a codes file -> `codes.h5.names`; a name -> rows (k,) and codes (k, B) of its tracks.
+"""names: what a name may be, and which one is meant; places of tracks; `codes.h5.names`, where names were kept.
 
-A name is given to tracks. A track is known by the content of its video, and by when and where its face shows (what
-tombstones.py goes by), so names outlive moved files, videos that are added, and weights; a video whose content changed
-is another video. Nothing of how a face looks is in the file. It is JSON:
+That file is read on, and taken over by `codes.h5.people` (storage/people.py) as soon as anything is said. It is JSON:
 
     {"format": "dhh names", "version": 1, "sha256": <of the names as canonical JSON>,
      "names": {<name>: [[<content>, <start_pts>, <end_pts>, <best_pts>, [x0, y0, x1, y1]], ...]}}
 
-Forgetting a track or a video removes it from the names first (search/forget.py); storage/merge.py carries them along.
+A track is known by the content of its video, and by when and where its face shows (what tombstones.py goes by too).
 """
 
 import difflib
 import hashlib
 import json
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dhhcli.base.atomic_write import write_atomically
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import NamesError
 from dhhcli.storage.shard import Shard
 
@@ -31,7 +25,6 @@ FORMAT: Final = "dhh names"
 VERSION: Final = 1
 LARGEST: Final = 1 << 28  # bytes: two million tracks
 LONGEST: Final = 200  # letters of a name
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, order=True)
@@ -89,24 +82,6 @@ def read_names(codes_path: Path) -> dict[str, tuple[Place, ...]]:
     return names
 
 
-def write_names(codes_path: Path, names: Names) -> None:
-    """Put names beside a codes file, atomically; without any, the file is removed."""
-    path = names_path(codes_path)
-    for hidden in ("", "."):  # of killed writers: they hold names that may be forgotten
-        for left in path.parent.glob(f"{hidden}{escape(path.name)}.*.tmp"):
-            left.unlink(missing_ok=True)
-    entries = {
-        name: [[p.content, p.start_pts, p.end_pts, p.best_pts, list(p.box)] for p in sorted(places)]
-        for name, places in sorted(names.items())
-        if places
-    }
-    if entries:
-        whole = {"format": FORMAT, "version": VERSION, "sha256": _digest(entries), "names": entries}
-        write_atomically(path, (json.dumps(whole, indent=1) + "\n").encode("ascii"))
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _digest(entries: object) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode("ascii")).hexdigest()
 
@@ -148,22 +123,6 @@ def places_of(shard: Shard, rows: Rows) -> list[Place]:
     ]
 
 
-def rows_of(shard: Shard, names: Names) -> dict[str, Rows]:
-    """Name -> the rows (k,) of its tracks that the codes file holds, rising; a copy of a video counts as well."""
-    wanted = {place: name for name, places in names.items() for place in places}
-    contents = {place.content for place in wanted}
-    found: dict[str, list[int]] = {name: [] for name in names}
-    first = 0
-    for row, (count, _) in enumerate(shard.pictures()):
-        if count and shard.videos[row].fingerprint in contents:
-            rows = np.arange(first, first + count)
-            for track, place in zip(rows.tolist(), places_of(shard, rows), strict=True):
-                if place in wanted:
-                    found[wanted[place]].append(track)
-        first += count
-    return {name: np.array(rows, np.int64) for name, rows in found.items()}
-
-
 def known_name(names: Collection[str], text: str, where: Path) -> str:
     """The name that is meant: as given, or the only one that differs in case.
 
@@ -182,74 +141,3 @@ def known_name(names: Collection[str], text: str, where: Path) -> str:
     else:
         hint = "dhh name shows the names" if names else "nobody is named; dhh people and dhh name do that"
     raise NamesError(f"{where}: nobody is called {name!r}; {hint}")
-
-
-def named_rows(codes_path: Path, shard: Shard, name: str) -> Rows:
-    """Rows (k,), k >= 1, of the tracks that were given a name.
-
-    Raises:
-        NamesError: there is no such name, or none of its tracks is in the codes file any more.
-    """
-    names = read_names(codes_path)
-    known = known_name(names, name, codes_path)
-    rows = rows_of(shard, {known: names[known]})[known]
-    if not len(rows):
-        raise NamesError(
-            f"{codes_path}: holds none of the {len(names[known])} tracks called {known!r} any more; "
-            f"encode their videos again, or dhh name {codes_path} --remove {known!r}"
-        )
-    return rows
-
-
-def named_codes(codes_path: Path, shard: Shard, name: str) -> NDArray[np.uint8]:
-    """Codes (k, B), k >= 1, of the tracks that were given a name. Raises NamesError as ``named_rows``."""
-    return np.asarray(shard.codes[named_rows(codes_path, shard, name)])
-
-
-def with_name(names: Names, name: str, places: Iterable[Place]) -> dict[str, tuple[Place, ...]]:
-    """Names after some places got a name; they lose the one they had."""
-    given = set(places)
-    kept = {known: tuple(p for p in own if p not in given) for known, own in names.items()}
-    kept[name] = tuple(sorted({*kept.get(name, ()), *given}))
-    return {known: own for known, own in kept.items() if own}
-
-
-def without_places(
-    names: Names, places: Collection[Place], contents: Collection[str] = ()
-) -> dict[str, tuple[Place, ...]]:
-    """Names without some places, and without everything in some contents."""
-    gone, videos = set(places), set(contents)
-    kept = {name: tuple(p for p in own if p not in gone and p.content not in videos) for name, own in names.items()}
-    return {name: own for name, own in kept.items() if own}
-
-
-def forget_names(codes_path: Path, tombstones: NDArray[np.void], places: Collection[Place] = ()) -> None:
-    """Remove from the names beside a codes file what was forgotten, and some more places.
-
-    Raises NamesError as ``read_names``.
-    """
-    names = read_names(codes_path)
-    gone, contents = set(places), set()
-    for stone in tombstones if names else ():
-        content = stone["fingerprint"].tobytes().hex()
-        if stone["whole"]:
-            contents.add(content)
-        else:
-            gone.add(_place([content, *(int(stone[at]) for at in ("start_pts", "end_pts", "best_pts")), stone["box"]]))
-    kept = without_places(names, gone, contents)
-    if kept != names:
-        write_names(codes_path, kept)
-
-
-def united_names(lists: Sequence[Names]) -> tuple[dict[str, tuple[Place, ...]], int]:
-    """All names of several files, and how many tracks had two: the first file's counts."""
-    taken: dict[Place, str] = {}
-    clashes = 0
-    for names in lists:
-        for name, places in names.items():
-            for place in places:
-                clashes += taken.setdefault(place, name) != name
-    united: dict[str, list[Place]] = {}
-    for place, name in sorted(taken.items()):
-        united.setdefault(name, []).append(place)
-    return {name: tuple(places) for name, places in united.items()}, clashes

@@ -1,0 +1,146 @@
+"""asking: question of the page (photos, a name or a person, what was confirmed and rejected) -> ranked hits as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from dhhcli.errors import NamesError, UsageError
+from dhhcli.models.binary_codes import unpack
+from dhhcli.people.joining import never_of
+from dhhcli.review.bodies import number_in, numbers_in, text_in, texts_in
+from dhhcli.review.describing import KEY, about_track
+from dhhcli.review.state import Review
+from dhhcli.review.table import Table, picked_faces
+from dhhcli.search.probe import Asked
+from dhhcli.search.query import Answer, Query, find_person
+from dhhcli.search.result import Row
+from dhhcli.search.terms import FileTerm, NameTerm, TrackTerm, Word
+from dhhcli.storage.cast import Cast
+from dhhcli.storage.people import open_book, tracks_in
+from dhhcli.storage.track_id import track_ids
+
+TOP: Final = 60
+MOST: Final = 1000  # hits
+EXAMPLES: Final = 16  # tracks of somebody without a name that are asked with
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who is asked for: one of photos, a name and the number of somebody without one."""
+
+    photos: tuple[int, ...] = ()
+    name: str = ""
+    person: int = 0
+    face: int = 1  # which one of a single photo
+    yes: tuple[str, ...] = ()  # track_ids of hits that are right
+    no: tuple[str, ...] = ()
+    top: int = TOP
+
+
+def question_in(body: dict[str, Any]) -> Question:
+    """The question that a page sends. Raises UsageError."""
+    found = Question(
+        numbers_in(body, "photos"),
+        text_in(body, "name"),
+        number_in(body, "person"),
+        max(1, number_in(body, "face", 1)),
+        texts_in(body, "yes"),
+        texts_in(body, "no"),
+        min(MOST, max(1, number_in(body, "top", TOP))),
+    )
+    if bool(found.photos) + bool(found.name) + bool(found.person) != 1:
+        raise UsageError("ask with photos, or with a name, or for a person")
+    return found
+
+
+def ask(review: Review, question: Question) -> dict[str, Any]:
+    """Hits, best first, with what of the question each of them is most like.
+
+    What was said of hits changes the ranking at once: those that are right are asked with too, and come first; whoever
+    is nearer to one that is wrong than to what was asked with falls away. Raises as ``search.query.find_person``.
+    """
+    with review.lock:
+        table = review.table()
+        request = _request(review, table, question)
+        answer = find_person(request, review.codes, weights=review.weights, load=review.load)
+        confirmed = [review.row_of(track) for track in question.yes]
+        own = {row.track_id for row in confirmed}
+        rows = [*confirmed, *(row for row in answer.rows if row.track_id not in {*own, *question.no})]
+        review.rows |= {str(row.track_id): row for row in answer.rows}
+        person = question.person or next((n for n, name in table.names.items() if name == question.name), 0)
+        like = matched(table, rows, answer.asked[0])
+        hits = [
+            about_track(table, row.track, row)
+            | {
+                "rank": rank,
+                "like": _source(review, question, answer.asked[0].names[at]),
+                "yes": row.track_id in own or bool(person and table.number[row.track] == person and _said(table, row)),
+            }
+            for rank, (row, at) in enumerate(zip(rows, like, strict=True), start=1)
+        ]
+        return {
+            "content": table.shard.content[:KEY],
+            "hits": hits,
+            "notes": [review.renamed(note) for note in answer.notes],
+            "person": person,
+            "more": _more(answer, question),
+        }
+
+
+def _said(table: Table, row: Row) -> bool:
+    return bool(table.sure[row.track])
+
+
+def _more(answer: Answer, question: Question) -> bool:
+    return len(answer.rows) == question.top < MOST
+
+
+def _request(review: Review, table: Table, question: Question) -> Query:
+    """What is searched. A name has its confirmed tracks by itself, and its rejected ones here."""
+    words: list[Word] = [FileTerm(review.photo(number).path) for number in question.photos]
+    never = list(question.no)
+    cast = open_book(review.codes).cast
+    person = question.person
+    if question.name:
+        words.append(NameTerm(question.name))
+        person = cast.called(question.name) or 0
+    elif person:
+        if not len(table.rows(person)):
+            raise NamesError(f"person {person} is no more; the list of people shows who is there")
+        words += [TrackTerm(word) for word in track_ids(table.shard, picked_faces(table, person, EXAMPLES))]
+    words += [TrackTerm(word) for word in question.yes]
+    if person:
+        never += _rejected(table, cast, person)
+    return Query(
+        words=tuple(words),
+        face=question.face if len(words) == 1 else 1,
+        never=tuple(TrackTerm(word) for word in dict.fromkeys(never)),
+        top=question.top,
+    )
+
+
+def _rejected(table: Table, cast: Cast, person: int) -> list[str]:
+    """track_ids of what was said not to be a person and is in the file."""
+    found = [rows for rows, who in never_of(cast, cast.find(tracks_in(table.shard))) if who == person]
+    return [word for rows in found for word in track_ids(table.shard, rows)]
+
+
+def matched(table: Table, rows: Sequence[Row], asked: Asked) -> list[int]:
+    """Which row of the question each hit is nearest to: of single photos and tracks, not of photos taken together."""
+    if not rows:
+        return []
+    alone = [at for at, name in enumerate(asked.names) if not name.endswith("photos together")] or [0]
+    bits = unpack(table.shard.code_rows(np.array([row.track for row in rows], np.int64)), table.shard.tag.bits)
+    away = np.abs(bits[:, None].astype(np.float32) - asked.soft[alone][None]).sum(axis=2)  # (h, r)
+    return [alone[at] for at in away.argmin(axis=1).tolist()]
+
+
+def _source(review: Review, question: Question, name: str) -> dict[str, int]:
+    """Where the picture of a row of the question is: a photo's number, or a track's row."""
+    for number in question.photos:
+        if review.photo(number).path.name == name:
+            return {"photo": number}
+    kind, _, row = name.partition(" ")
+    return {"track": int(row)} if kind == "track" else {"photo": question.photos[0]}
