@@ -212,7 +212,7 @@ def test_the_bar_moves_inside_files_and_time_left_counts_all_in_work(
         now[0] += 30 if seconds == 50 else 0
         progress.step(Step(video, seconds, 100.0))
     assert progress._completed == pytest.approx(1.75)
-    assert progress._left() == ", about 90 s left"  # 75 of 300 bytes in 30 s
+    assert progress._left() == ", about 2 min left"  # 90 s: 75 of 300 bytes in 30 s
     now[0] += 30
     progress.done(Encoded(videos[1], 1, 1, 100.0, ()))
     assert progress._completed == pytest.approx(2.25)
