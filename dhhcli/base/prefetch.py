@@ -8,29 +8,35 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting.
+def prefetch(
+    items: Iterable[T], depth: int, *, most: int | None = None, weigh: Callable[[T], int] = lambda _: 1
+) -> Generator[T, None, None]:
+    """Yield ``items``, made ahead by a thread of its own, at most ``depth`` of them waiting, and one of them or what
+    weighs ``most`` together.
 
     Exceptions of ``items`` are raised here, after what was made before them. Closing this generator stops
     the thread and waits for it, so ``items`` must not block for ever.
     """
     if depth < 1:
         raise ValueError(f"depth is {depth}, expected at least 1")
-    return _prefetch(items, depth)
+    return _prefetch(items, depth, most, weigh)
 
 
-def _prefetch(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+def _prefetch(items: Iterable[T], depth: int, most: int | None, weigh: Callable[[T], int]) -> Generator[T, None, None]:
     waiting: deque[T] = deque()
     changed = threading.Condition()
     failure: list[BaseException] = []
     done = stopped = False
+
+    def room() -> bool:
+        return len(waiting) < depth and (not waiting or most is None or sum(map(weigh, waiting)) < most)
 
     def produce() -> None:
         nonlocal done
         try:
             for item in items:
                 with changed:
-                    changed.wait_for(lambda: stopped or len(waiting) < depth)
+                    changed.wait_for(lambda: stopped or room())
                     if stopped:
                         return
                     waiting.append(item)

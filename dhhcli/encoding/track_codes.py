@@ -20,6 +20,8 @@ from dhhcli.models.binary_codes import binarise, code_bytes, pack
 from dhhcli.models.hash_layers import hash_stills, hash_tracks, share_of_frames
 from dhhcli.models.network import Network
 
+CROWD = 40  # faces in a frame: where there are more, fewer crops of each are looked at
+LEAST_CROPS = 8  # of a track in a crowd
 FRAMES_A_CODE = 30  # Qiao et al. cut tracks into clips of at most 30; we sample 30, one code a track
 # Crops of several tracks that go to the network together: a GPU wants many; on a processor a crop costs the same from
 # four on, and what waits until the end of a film is done while nothing is scanned.
@@ -95,9 +97,15 @@ class OnePerson:
     features: npt.NDArray[np.float32]
 
 
+def crops_of(track: FaceTrack) -> int:
+    """How many crops of a track are looked at, at most: 30, and in a crowd so many fewer as there are more faces."""
+    crowd = max(observation.crowd for observation in track.observations)
+    return max(LEAST_CROPS, min(FRAMES_A_CODE, FRAMES_A_CODE * CROWD // crowd))
+
+
 def looked_at(tracks: Sequence[FaceTrack], network: Network) -> list[list[OnePerson]]:
     """Features of at most 30 crops of each track, and the people that it is of (one_person.py), in order of time."""
-    sampled = [sample(track, FRAMES_A_CODE) for track in tracks]
+    sampled = [sample(track, crops_of(track)) for track in tracks]
     if not sampled:
         return []
     features = network.film_extract(np.stack([observation.crop for frames in sampled for observation in frames]))

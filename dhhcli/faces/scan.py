@@ -24,6 +24,7 @@ from dhhcli.media.video import Video
 
 UNSEEN = Fraction(3, 2)  # seconds that a track survives unseen at most, where frames are few
 DECODE_AHEAD = 12  # frames the decoder may be ahead of the detector: it need not wait for one look
+AHEAD_BYTES = 128 << 20  # and of so many bytes together: 12 frames of 2160 lines, one of 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ def scan(
     def faces(tracks: list[FaceTrack]) -> list[FaceTrack]:
         return [track for track in tracks if shows_a_face(track, detector, margin=margin)]
 
-    with closing(prefetch(part or video.frames(), DECODE_AHEAD)) as frames:
+    with closing(
+        prefetch(part or video.frames(), DECODE_AHEAD, most=AHEAD_BYTES, weigh=lambda frame: frame.bytes)
+    ) as frames:
         for frame in frames:
             origin = frame.time if origin is None else origin
             finished = shots.push(frame)
@@ -128,9 +131,12 @@ def observe(
     own = frame.size
     scale = (1.0, 1.0) if size is None else (size[0] / own[0], size[1] / own[1])
     observations = []
-    for face in detector.detect(picture, width=width, again=again):
+    faces = detector.detect(picture, width=width, again=again)
+    for face in faces:
         crop = align(picture, face.landmarks, margin=margin)
         small = surroundings(picture, face.box) if thumbnails else None
         middle = crop[margin : margin + SIZE, margin : margin + SIZE]
-        observations.append(Observation(frame.index, frame.pts, face, crop, sharpness(middle), small, scale))
+        observations.append(
+            Observation(frame.index, frame.pts, face, crop, sharpness(middle), small, scale, len(faces))
+        )
     return observations

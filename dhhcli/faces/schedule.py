@@ -11,6 +11,8 @@ Notable:
   half of the time, and finds faces larger than the frame.
 - The detector's looks at even smaller copies (``FaceDetector.detect``), for faces larger than the frame, are made where
   a shot begins, after a look that showed something sure, and at every fourth look.
+- A frame with more than CROWD faces is looked at less often, so that no more than FACES_A_SECOND are cut out: with 200
+  of them twice a second, as where nothing changes.
 - Only what was found in frames looked at before enters, never the clock: the same film is always looked at in the same
   frames.
 """
@@ -32,6 +34,8 @@ AGAIN_EVERY = 4  # looks
 LEAST_WIDTH, MOST_WIDTH = 512, 1920  # of a full look, pixels
 SMALL_WIDTH = 320  # of a small look
 LARGE = 32.0  # least size of a face at SMALL_WIDTH that a small look can be trusted with, pixels
+CROWD = 60  # faces in a look: more are a dense scene
+FACES_A_SECOND = 300
 REMEMBERED = 3  # seconds for which a small face, sure or not, keeps looks full
 
 
@@ -70,6 +74,8 @@ class LookSchedule:
         """Take the faces of the look at this time; the next look is planned."""
         steady = self._next is not None and same_faces(self._before, faces)
         self._pause = min(self.longest, self._pause * GROWTH) if steady else SHORTEST
+        if len(faces) > CROWD:
+            self._pause = min(self.longest, max(self._pause, Fraction(len(faces), FACES_A_SECOND)))
         self._next = time + self._pause
         self._unsure = 0 if any(face.score >= SURE for face in faces) else self._unsure + 1
         self._before = faces

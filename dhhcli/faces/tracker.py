@@ -32,7 +32,7 @@ class Observation:
     """One face in one frame. crop: aligned, (64, 64, 3) uint8 BGR, or with a margin around that (for
     training). sharpness: of the 64 x 64. surroundings: the face with what is around it, longest side 112 px, or None;
     compressed only for the one that is kept, as that takes longer than to cut it. scale: horizontal and vertical, from
-    pixels of this frame to those of the film's first, where a stream changes its size midway.
+    pixels of this frame to those of the film's first, where a stream changes its size midway. crowd: faces in it.
     """
 
     frame: int
@@ -42,6 +42,7 @@ class Observation:
     sharpness: float
     surroundings: npt.NDArray[np.uint8] | None
     scale: tuple[float, float] = (1.0, 1.0)
+    crowd: int = 1
 
     @property
     def box(self) -> npt.NDArray[np.float32]:

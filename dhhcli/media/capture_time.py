@@ -5,6 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from dhhcli.media.photo_formats import open_image
+
 # QuickTime's own date comes first: it is of the recording and says its zone, while creation_time is often of a copy
 KEYS: Final = ("com.apple.quicktime.creationdate", "creation_time", "date")
 FIRST: Final = 86_400  # clocks that were never set say 1904 or 1970
@@ -26,10 +28,8 @@ def video_recorded(metadata: Iterable[Mapping[str, str]]) -> int | None:
 
 def photo_recorded(path: Path) -> int | None:
     """From EXIF: when the picture was taken; without a zone it is UTC, so that every machine reads the same."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as stream, open_image(stream) as image:
             exif = image.getexif().get_ifd(EXIF)
             taken, offset = str(exif.get(TAKEN, "")), str(exif.get(OFFSET, ""))
     except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and the picture itself has been read

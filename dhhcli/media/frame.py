@@ -62,7 +62,7 @@ class Scaler:
             context = self._contexts.setdefault((kind, width, height), VideoReformatter())
             try:
                 scaled = context.reformat(picture, width, height, kind, interpolation=method, threads=1)
-                values = np.asarray(scaled.to_ndarray(), dtype=np.uint8)
+                values = _pixels(scaled, kind)
             except (av.error.FFmpegError, ValueError) as error:
                 raise VideoError(f"a frame cannot be converted to {kind} ({ffmpeg_words(error)})") from error
         if kind == "bgr24":
@@ -92,6 +92,16 @@ class Scaler:
         if height is None:
             height = max(1, round(self._height * width / self._width))
         return width, height
+
+
+def _pixels(picture: av.VideoFrame, kind: str) -> Picture:
+    """What a converted picture holds: a view where its lines lie without gaps, as those of large ones do."""
+    plane = picture.planes[0]
+    depth = 3 if kind == "bgr24" else 1
+    if plane.line_size != depth * picture.width or plane.buffer_size != plane.line_size * picture.height:
+        return np.asarray(picture.to_ndarray(), dtype=np.uint8)
+    values: Picture = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]  # a plane is a buffer
+    return values.reshape(picture.height, picture.width, 3) if depth == 3 else values.reshape(picture.height, -1)
 
 
 def as_seen(values: Picture, picture: av.VideoFrame, whole: bool) -> Picture:
@@ -151,6 +161,11 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """(width, height), upright, on square pixels."""
         return self.scaler.size
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the decoded picture takes."""
+        return sum(plane.buffer_size for plane in self.picture.planes)
 
     def luma(self, width: int, height: int) -> Picture:
         """Upright grey picture (height, width) uint8, scaled with anti-aliasing."""

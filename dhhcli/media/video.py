@@ -413,12 +413,12 @@ def _container(path: Path) -> InputContainer:
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, ValueError) as error:
-        kind = kind_in_words(path)
-        if kind:
-            raise VideoError(f"{path}: is {kind}, no film, and nothing it names is opened: give the films") from error
         raw = camera_raw(path)
         if raw:
             raise VideoError(f"{path}: {raw}") from error
+        kind = kind_in_words(path)
+        if kind:
+            raise VideoError(f"{path}: is {kind}, no film, and nothing it names is opened: give the films") from error
         raise VideoError(f"{path}: cannot be opened as video ({ffmpeg_words(error)}): is the file complete?") from error
 
 

@@ -113,8 +113,9 @@ class EncodeProgress:
         self._console = console
         self._began = self._said = self._file_began = time.monotonic()
         self._told = 0.0
+        self._shares: dict[Path, float] = {}  # of files in work: how much is done
         self._live = Progress(
-            TextColumn("[bold]{task.completed}/{task.total}"),
+            TextColumn("[bold]{task.fields[done]}/{task.total}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[name]}"),
             TextColumn("{task.fields[words]}"),
@@ -122,7 +123,7 @@ class EncodeProgress:
             disable=quiet or not console.is_terminal,
         )
         self._tell("began", files=len(paths))
-        self._task: TaskID = self._live.add_task("", total=len(paths), name="", words="")
+        self._task: TaskID = self._live.add_task("", total=len(paths), done=0, name="", words="")
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -152,16 +153,17 @@ class EncodeProgress:
         if self._events and now - self._told >= 1.0:
             self._told = now
             self._tell("step", path=str(step.path), seconds=step.seconds, duration=step.duration)
+        share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
+        self._shares[step.path] = share
         if self._quiet or now - self._said < (0.2 if self._console.is_terminal else QUIET_SECONDS):
             return
         self._said = now
-        share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
         speed = step.seconds / max(now - self._file_began, 1e-6)
         words = (
             f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0), busy=now - self._file_began)}"
         )
         if self._console.is_terminal:
-            self._live.update(self._task, name=escape(one_line(step.path.name)), words=words)
+            self._live.update(self._task, completed=self._completed, name=escape(one_line(step.path.name)), words=words)
         else:
             self._say(f"{step.path}: {words}")
 
@@ -177,7 +179,7 @@ class EncodeProgress:
             self._done[kind] += 1 if kind else self._sizes.get(event.path, 0)
             self._busy[kind] += took
         self._file_began = time.monotonic()
-        self._live.update(self._task, advance=1, name="", words="")
+        self._shares.pop(event.path, None)
         match event:
             case Encoded() if is_photo(event.path) and not event.seconds:
                 self.summary.encoded.append(event)
@@ -192,6 +194,7 @@ class EncodeProgress:
             case Unchanged():
                 self.summary.unchanged.append(event)
                 if event.note in ("", "without pictures"):  # said at the end
+                    self._live.update(self._task, completed=self._completed, done=len(self.summary.inputs))
                     self._count_unchanged()
                     return
                 words = f"unchanged, encoded before; {event.note}"
@@ -205,6 +208,7 @@ class EncodeProgress:
                 self.summary.skipped.append(event)
                 words = f"skipped: {event.reason}"
         count = len(self.summary.inputs)
+        self._live.update(self._task, completed=self._completed, done=count, name="", words="")
         if self._quiet and not isinstance(event, Skipped):
             return
         self._say(f"[{count}/{len(self._sizes)}] {event.path}: {words}")
@@ -236,6 +240,11 @@ class EncodeProgress:
         if self.summary.skipped and len(self.summary.skipped) == len(self.summary.inputs):
             return 1
         return 4 if self.summary.skipped or self.summary.incomplete or self._unreadable or self.summary.refused else 0
+
+    @property
+    def _completed(self) -> float:
+        """Files that are done, and the shares of those in work."""
+        return len(self.summary.inputs) + sum(self._shares.values())
 
     def _work(self, paths: Iterable[Path]) -> dict[bool, float]:
         """What there is to do: how many photos (True), and how many bytes of videos (False)."""

@@ -92,3 +92,15 @@ def test_same_faces_matches_both_ways() -> None:
     assert not same_faces([], [face(100)])
     assert not same_faces([face(100)], [face(100), face(700)])
     assert same_faces([face(100), face(700, score=0.5)], [face(100)])
+
+
+@pytest.mark.parametrize(("count", "pause"), [(20, SHORTEST), (60, SHORTEST), (90, Fraction(3, 10)), (200, LONGEST)])
+def test_a_crowd_is_looked_at_less_often(count: int, pause: Fraction) -> None:
+    """At most 300 faces a second, and never longer than where nothing changes."""
+    looks = LookSchedule(1920)
+    for number in range(5):  # other faces every time
+        time = Fraction(number)
+        assert looks.due(time)
+        looks.seen(time, [face(100 * one + 37 * number * one, 100) for one in range(count)])
+        assert not looks.due(time + pause - Fraction(1, 1000))
+        assert looks.due(time + pause)

@@ -9,13 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 from heic import write_heic
 from PIL import Image
 from synthetic import astronaut, grace_hopper, scene
 from video_files import CASES
 
+from dhhcli.base.arrays import Picture
 from dhhcli.encoding.events import Encoded, Skipped
 from dhhcli.encoding.photo import encode_still
 from dhhcli.encoding.query_photo import photo_code
@@ -27,7 +27,6 @@ from dhhcli.media.photo import open_photo, read_photo
 from dhhcli.media.photo_formats import is_heic
 from dhhcli.models.network import Network, load_network
 
-Picture = npt.NDArray[np.uint8]
 given = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
 
 

@@ -285,6 +285,22 @@ def test_prefetch_gives_everything_in_order_and_stays_bounded() -> None:
     assert list(prefetch([], 1)) == []
 
 
+def test_prefetch_is_bounded_by_weight() -> None:
+    made: list[int] = []
+
+    def produce() -> Iterator[int]:
+        for item in range(20):
+            made.append(item)
+            yield item
+
+    ahead = prefetch(produce(), 12, most=100, weigh=lambda _: 60)
+    assert next(ahead) == 0
+    time.sleep(0.2)
+    assert len(made) <= 4  # one that is used, two that wait, one in hand
+    assert list(ahead) == list(range(1, 20))
+    assert list(prefetch(range(5), 12, most=1, weigh=lambda _: 60)) == list(range(5))  # one always has room
+
+
 def test_prefetch_passes_errors_on_after_what_came_before() -> None:
     def produce() -> Iterator[int]:
         yield 1

@@ -195,6 +195,26 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     assert progress.exit_code == 4
 
 
+def test_the_bar_moves_inside_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("dhhcli.output.encode_progress.time.monotonic", lambda: now[0])
+    videos = [tmp_path / f"{name}.mp4" for name in "abcd"]
+    for video in videos:
+        video.write_bytes(bytes(100))
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    progress = EncodeProgress(VideoList(tuple(videos), ()), console)
+    progress.plan(set(videos[1:]))
+    now[0] += 50  # a look at what is known takes a while
+    progress.done(Unchanged(videos[0]))
+    for video, seconds in ((videos[1], 0.0), (videos[2], 0.0), (videos[1], 50.0), (videos[2], 25.0)):
+        now[0] += 30 if seconds == 50 else 0
+        progress.step(Step(video, seconds, 100.0))
+    assert progress._completed == pytest.approx(1.75)
+    now[0] += 30
+    progress.done(Encoded(videos[1], 1, 1, 100.0, ()))
+    assert progress._completed == pytest.approx(2.25)
+
+
 @pytest.mark.parametrize(
     ("events", "code"),
     [
