@@ -121,6 +121,7 @@ class Library:
         per_video: int | None = None,
         merge: float | None = None,
         thumbnails: bool = False,
+        prior: float | None = None,
     ) -> "list[Hit]":
         """Shots that show a person, best first; an empty list where nobody is found.
 
@@ -142,6 +143,7 @@ class Library:
             per_video: at most so many shots of a video, the best.
             merge: join the shots found that lie at most so many seconds apart in a video.
             thumbnails: also read the pictures of the faces.
+            prior: which share of all tracks is the person's, for confidence; None: as their distances say.
 
         Raises:
             MissingPathError: there is no codes file, photo or video of this name.
@@ -170,6 +172,7 @@ class Library:
             merge=merge,
             thumbnails=thumbnails,
             exact=True,
+            prior=prior,
         )
         answer = find_person(request, self.codes, weights=self.weights, load=self._kept)
         _note(answer.notes)

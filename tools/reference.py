@@ -32,6 +32,7 @@ STAGES = (
     ("Answers to look at", ("output", "output/sheets")),
     ("A page to look through it all", ("review",)),
     ("Answers in the edit", ("output/timelines",)),
+    ("A page to look through it", ("review",)),
     ("The command line, and the same for Python", ("cli", "library.py")),
     ("Under all of it", ("base", "")),
     ("People to learn from", ("research/datasets",)),

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
+from dhhcli.cli.config import defaults_of, read_config, take_provider
 from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.errors import DhhError
 
@@ -30,6 +31,10 @@ class Commands(TyperGroup):
         """Read the command line, which may print help."""
         args = (args[0], _spelt(args[1]), *args[2:])
         with _errors_as_words():
+            config = read_config()
+            take_provider(config)
+            if config.path:
+                kwargs = {"default_map": defaults_of(self.commands, config), **kwargs}
             return super().make_context(*args, **kwargs)
 
     def format_help(self, *args: Any, **kwargs: Any) -> None:
@@ -114,6 +119,7 @@ for panel, commands in {
         codes_commands.merge,
         codes_commands.migrate,
         codes_commands.forget,
+        codes_commands.doctor,
     ),
     "Research": (
         research_commands.pack,

@@ -8,15 +8,19 @@ from typing import Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, WeightsName, Wide, finite
+from dhhcli.cli.completion import names_beside
+from dhhcli.cli.options import Codes, Json, WeightsName, Wide, finite
 from dhhcli.errors import UsageError
 
 
 def encode(
     videos: Annotated[
-        list[Path], typer.Argument(help="Video files and photos, or folders that are searched for them.")
+        list[Path],
+        typer.Argument(envvar="DHH_FOLDERS", help="Video files and photos, or folders that are searched for them."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", envvar="DHH_CODES", help="Codes file; added to when it exists.")
+    ] = Path("codes.h5"),
     weights: WeightsName = None,
     thumbnails: Annotated[
         bool | None,
@@ -55,8 +59,24 @@ def encode(
         float | None,
         typer.Option(min=0.1, max=86_400, callback=finite, help="With --watch: seconds between two looks. [10]"),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong, and the summary.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Also write what happens as JSON lines on standard output, an event a line.")
+    ] = False,
+    then: Annotated[
+        str | None,
+        typer.Option(
+            "--then",
+            metavar="CMD",
+            help="When it is done, or a round of --watch has encoded something, run this: notify-send 'dhh is done'. "
+            "$DHH_EXIT, $DHH_ENCODED, $DHH_SKIPPED and $DHH_CODES tell it how it went.",
+        ),
+    ] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights, film=True)  # before the rest is imported
     from dhhcli.cli.encode_loop import encode_loop
     from dhhcli.encoding.options import EncodeOptions
     from dhhcli.encoding.run import weights_for
@@ -77,6 +97,9 @@ def encode(
             prune="all" if prune_all else prune,
             workers=workers,
             every=(every or 10.0) if watch else None,
+            quiet=quiet,
+            as_json=json,
+            then=then,
         )
     )
 
@@ -112,7 +135,7 @@ def index(
 
 
 def info(
-    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    codes: Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")] = Path("codes.h5"),
     listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
     json: Json = False,
@@ -182,7 +205,8 @@ def forget(
     ] = None,
     within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
     called: Annotated[
-        list[str] | None, typer.Option("--name", help="Forget all tracks that have this name; repeatable.")
+        list[str] | None,
+        typer.Option("--name", help="Forget all tracks that have this name; repeatable.", autocompletion=names_beside),
     ] = None,
     face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
@@ -225,6 +249,25 @@ def forget(
     if not told:
         tell(removed, notes)
     raise typer.Exit(0 if removed else 3)
+
+
+def doctor(
+    codes: Codes = Path("codes.h5"),
+    speed: Annotated[bool, typer.Option(help="Also encode the sample film for at most ten seconds.")] = True,
+    json: Json = False,
+    weights: WeightsName = None,
+) -> None:
+    """Look at this installation: what is there, what is wrong, and how to mend it."""
+    from dhhcli.cli.config import read_config
+    from dhhcli.output.health import checks, print_checks
+
+    config = read_config()
+    said = [("codes", config.codes), ("weights", config.weights), ("provider", config.provider)]
+    words = ", ".join(f"{name} = {value}" for name, value in said if value)
+    if config.folders:
+        words = f"{words}{', ' if words else ''}folders = {', '.join(config.folders)}"
+    settings = f"{config.path}: {words or 'nothing set'}" if config.path else "no dhh.toml here, and no $DHH_CONFIG"
+    raise typer.Exit(print_checks(checks(codes, settings, weights, speed=speed), as_json=json))
 
 
 def sample(

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from dhhcli.cli.completion import names_beside, who
 from dhhcli.cli.options import (
     AudioOption,
     Codes,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @in_panels(
-    Ask=("codes", "called", "each", "null", "also", "without", "never"),
+    Ask=("codes", "called", "each", "null", "also", "without", "never", "yes", "no"),
     Limit=(
         "top",
         "everything",
@@ -60,21 +61,28 @@ if TYPE_CHECKING:
         "sheet",
         "show",
     ),
-    Expert=("face", "fuse", "why", "search", "rank_by", "device", "weights"),
+    Expert=("face", "fuse", "why", "search", "rank_by", "prior", "device", "weights"),
 )
 def query(
     people: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="WHO",
-            help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
+            autocompletion=who,
+            help="Photo or video of the person, or several of one person, or a folder of their photos; track:N or "
+            "shot:VIDEO:N of the codes file; "
             "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
         ),
     ] = None,
     codes: Codes = Path("codes.h5"),
     called: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Somebody who was named (dhh name), as the word name:NAME.",
+            autocompletion=names_beside,
+        ),
     ] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Each word is a person of its own; rows say whom they answer (question).")
@@ -95,6 +103,14 @@ def query(
     never: Annotated[
         list[str] | None,
         typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+    ] = None,
+    yes: Annotated[
+        list[str] | None,
+        typer.Option("--yes", help="This is who is asked for, too, say track:4fa91c07-5b2e90d1; it stays an answer."),
+    ] = None,
+    no: Annotated[
+        list[str] | None,
+        typer.Option("--no", help="This is not who is asked for: no answer, and those like it come later."),
     ] = None,
     top: Annotated[
         int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
@@ -176,6 +192,15 @@ def query(
             "them all alike, as the column distance does.",
         ),
     ] = Rank.soft,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Which share of all face tracks is the person's, for confidence: 0.01 is one in a hundred. Default: "
+            "estimated from how near all of them come.",
+        ),
+    ] = None,
     device: Annotated[
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
@@ -226,6 +251,8 @@ def query(
         also=also or (),
         without=without or (),
         never=never or (),
+        yes=yes or (),
+        no=no or (),
         globs=globs or (),
         only=only,
         after=after,
@@ -239,16 +266,26 @@ def query(
         device=device,
         way=search,
         rank=rank_by,
+        prior=prior,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
+        from dhhcli.base.text import counted
+        from dhhcli.output.waiting import waiting
+
         faces = [face for person in answer.asked for face in person.faces]
-        print_notes(
-            write_sheet(
-                sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
+        with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
+            written = write_sheet(
+                sheet,
+                answer.rows,
+                answer.thumbnails,
+                videos=answer.videos,
+                photos=faces,
+                matched=answer.matched,
+                why=answer.explanation,
             )
-        )
+        print_notes(written)
         if show:
             print_notes(show_sheet(sheet))
     if answer.explanation:
@@ -271,6 +308,8 @@ def request_of(
     also: Sequence[str] = (),
     without: Sequence[str] = (),
     never: Sequence[str] = (),
+    yes: Sequence[str] = (),
+    no: Sequence[str] = (),
     globs: Sequence[str] = (),
     only: Only | None = None,
     after: str | None = None,
@@ -284,6 +323,7 @@ def request_of(
     device: Device = Device.cpu,
     way: FrameDistance | None = None,
     rank: Rank = Rank.soft,
+    prior: float | None = None,
 ) -> "Query":
     """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Query``.
 
@@ -310,6 +350,8 @@ def request_of(
         also=tuple(map(parse_word, also)),
         without=tuple(map(parse_word, without)),
         never=tuple(map(parse_word, never)),
+        yes=tuple(map(parse_word, yes)),
+        no=tuple(map(parse_word, no)),
         where=where,
         limits=limits or NO_LIMITS,
         top=top,
@@ -320,6 +362,7 @@ def request_of(
         cuda=device is Device.cuda,
         way=way,
         rank=rank,
+        prior=prior,
     )
 
 

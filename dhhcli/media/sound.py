@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dhhcli.errors import VideoError
+from dhhcli.media.demuxers import OPTIONS
 
 REEL_KEYS: Final = ("reel_name", "tape_name", "reel", "tape", "com.apple.proapps.reel")  # in files' metadata
 
@@ -31,9 +32,7 @@ def reel_of(path: Path) -> str | None:
     import av.error
 
     try:
-        with av.open(
-            "file:" + os.fspath(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        ) as container:
+        with av.open("file:" + os.fspath(path.absolute()), options=OPTIONS, metadata_errors="replace") as container:
             for metadata in (*(stream.metadata for stream in container.streams), container.metadata):
                 for key, value in metadata.items():
                     if key.lower() in REEL_KEYS and value.strip():
@@ -56,7 +55,7 @@ def sounds_of(path: Path) -> tuple[Sound, ...]:
     try:
         with av.open(
             "file:" + os.fspath(path.absolute()),
-            options={"protocol_whitelist": "file"},
+            options=OPTIONS,
             metadata_errors="replace",
         ) as container:
             begin = Fraction(container.start_time or 0, 1_000_000)

@@ -30,8 +30,10 @@ from av.video.stream import VideoStream
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
 from dhhcli.media.clock import COUNTED_ON, Clock
 from dhhcli.media.demuxers import OPTIONS, kind_in_words
+from dhhcli.media.encrypted import encryption
 from dhhcli.media.frame import Frame, Scaler, ffmpeg_words, orientation, square
 from dhhcli.media.frame_rate import OFF, doubtful, real_rate
+from dhhcli.media.passed_over import camera_raw
 from dhhcli.media.stream_choice import film_of
 from dhhcli.media.stream_info import info_of, rational
 
@@ -384,9 +386,17 @@ def open_video(path: Path, *, threads: int = 0) -> Video:
         stream, notes = film_of(container, lambda: _container(path))
         if stream is None:
             found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raw = camera_raw(path)
+            if raw:
+                raise VideoError(f"{path}: {raw}")
             raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
+        how = encryption(path, container, stream)
+        if how:
+            raise VideoError(f"{path}: encrypted ({how}): it has to be decrypted by whoever may do so")
         if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
-            raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
+            raise VideoError(
+                f"{path}: {camera_raw(path) or 'no decoder for its picture codec; convert the file first'}"
+            )
         prepare(stream, threads)
         return Video(path, container, stream, threads=threads, notes=tuple(notes))
     except BaseException:
@@ -406,6 +416,9 @@ def _container(path: Path) -> InputContainer:
         kind = kind_in_words(path)
         if kind:
             raise VideoError(f"{path}: is {kind}, no film, and nothing it names is opened: give the films") from error
+        raw = camera_raw(path)
+        if raw:
+            raise VideoError(f"{path}: {raw}") from error
         raise VideoError(f"{path}: cannot be opened as video ({ffmpeg_words(error)}): is the file complete?") from error
 
 

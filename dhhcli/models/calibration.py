@@ -145,8 +145,14 @@ class Calibration:
 
         Never rises along a ranking by distance, then score. ``photos``: how many photos these are the nearest of.
         """
-        logit = self.curves[kind].log_ratio(distances, scores, photos=photos**self.alike)
-        return sigmoid(logit + math.log(self.prior / (1 - self.prior)))
+        ratio = self.log_ratio(distances, scores, kind=kind, photos=photos)
+        return sigmoid(ratio + math.log(self.prior / (1 - self.prior)))
+
+    def log_ratio(
+        self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, kind: str = "still-track", photos: int = 1
+    ) -> Doubles:
+        """(n,), (n,) -> (n,): see ``Curve.log_ratio``."""
+        return self.curves[kind].log_ratio(distances, scores, photos=photos**self.alike)
 
     def false_match_rate(self, distances: Distances, *, kind: str = "still-track", photos: int = 1) -> Doubles:
         """(n,) -> (n,): see ``Curve.false_match_rate``."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.patience import done_so_far
 from dhhcli.errors import WeightsError
 from dhhcli.models.weights import shipped_folder
 
@@ -115,9 +116,10 @@ class FeatureExtractor:
         session = self._session
         name = session.get_inputs()[0].name
         try:
-            parts = [
-                session.run(None, {name: crops[first : first + BATCH]})[0] for first in range(0, len(crops), BATCH)
-            ]
+            parts = []
+            for first in range(0, len(crops), BATCH):
+                done_so_far("faces", first, len(crops))
+                parts.append(session.run(None, {name: crops[first : first + BATCH]})[0])
         except Exception as error:  # noqa: BLE001 - as above
             raise self._unfit(error) from None
         return np.concatenate(parts) if parts else np.empty((0, self.size), np.float32)

@@ -11,7 +11,7 @@ from dhhcli.faces.detector import FaceDetector, photo_detector
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import HashLayers
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.models.network_ahead import photo_extractor
+from dhhcli.models.network_ahead import film_extractor, photo_extractor
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 
 CHECKED: Final = 4  # pictures on which integers must agree with float32
@@ -82,7 +82,7 @@ def quick_extractor(weights: Weights, exact: FeatureExtractor, threads: int = 1)
     expected = weights.film_check
     if expected is None and exact.on_gpu:
         return exact
-    quick = FeatureExtractor(weights.int8_path, threads=threads)
+    quick = film_extractor(weights.int8_path, threads)
     found = quick(check_pictures())
     if expected is not None and expected.shape != found.shape:
         raise WeightsError(f"{weights.record_path}: film_check {expected.shape}, its network gives {found.shape}")

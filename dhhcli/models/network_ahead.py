@@ -1,4 +1,4 @@
-"""network_ahead: name of weights -> their network for photos, loaded by a thread while the rest of dhh is imported."""
+"""network_ahead: name of weights -> their network for photos, or film, loaded while the rest of dhh is imported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +18,19 @@ def photo_extractor(onnx_path: Path) -> FeatureExtractor:
     return begun() if begun else FeatureExtractor(onnx_path, threads=PHOTO_THREADS, plain=True)
 
 
-def look_for_network(name: str | None) -> None:
+def film_extractor(int8_path: Path, threads: int) -> FeatureExtractor:
+    """The network for film. Raises WeightsError where it cannot be loaded."""
+    begun = _begun.pop(int8_path, None) if threads == 1 else None
+    return begun() if begun else FeatureExtractor(int8_path, threads=threads)
+
+
+def look_for_network(name: str | None, *, film: bool = False) -> None:
     """Begin to load the network that weights will probably need: all lengths of the shipped ones share theirs.
 
     Of weights that are not shipped nothing is begun: these are verified first. Whatever is wrong is said later.
     """
     record = resolve_weights(name)
-    if record.parent == shipped_folder() and (path := network_of(record)) is not None:
-        _begun[path] = ahead(lambda: FeatureExtractor(path, threads=PHOTO_THREADS, plain=True))
+    if record.parent != shipped_folder() or (path := network_of(record, film=film)) is None:
+        return
+    threads = 1 if film else PHOTO_THREADS
+    _begun[path] = ahead(lambda: FeatureExtractor(path, threads=threads, plain=not film))

@@ -117,10 +117,11 @@ def shipped_as(fingerprint: str) -> str | None:
     return None
 
 
-def network_of(record_path: Path) -> Path | None:
-    """The network that a record names, unverified; None where that cannot be told."""
+def network_of(record_path: Path, *, film: bool = False) -> Path | None:
+    """The network for photos, or film, that a record names, unverified; None where that cannot be told."""
     try:
-        return record_path.parent / _plain_name(_read_record(record_path)["files"]["onnx"]["name"])
+        files = _read_record(record_path)["files"]
+        return record_path.parent / _plain_name(files["int8" if film else "onnx"]["name"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 

@@ -175,7 +175,7 @@ def _asked_with(review: Review, request: Request) -> Response:
     face = request.query_params.get("face", "1")
     if not face.isdecimal() or not 0 < len(face) < 6:
         raise UsageError("face is a number from 1 up")
-    return _jpeg(review.picture(int(request.path_params["photo"]), int(face)))
+    return _jpeg(review.look(int(request.path_params["photo"]), int(face)).picture)
 
 
 def _still(review: Review, request: Request) -> Response:

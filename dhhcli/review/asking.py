@@ -13,7 +13,7 @@ from dhhcli.review.bodies import number_in, numbers_in, text_in, texts_in
 from dhhcli.review.describing import KEY, about_track
 from dhhcli.review.state import Review
 from dhhcli.review.table import Table, picked_faces
-from dhhcli.search.probe import Asked
+from dhhcli.search.distances import Soft
 from dhhcli.search.query import Answer, Query, find_person
 from dhhcli.search.result import Row
 from dhhcli.search.terms import FileTerm, NameTerm, TrackTerm, Word
@@ -23,6 +23,7 @@ from dhhcli.storage.track_id import track_ids
 
 TOP: Final = 60
 MOST: Final = 1000  # hits
+SHOWN: Final = 64  # tracks of somebody that a hit may be shown beside
 EXAMPLES: Final = 16  # tracks of somebody without a name that are asked with
 
 
@@ -70,12 +71,13 @@ def ask(review: Review, question: Question) -> dict[str, Any]:
         rows = [*confirmed, *(row for row in answer.rows if row.track_id not in {*own, *question.no})]
         review.rows |= {str(row.track_id): row for row in answer.rows}
         person = question.person or next((n for n, name in table.names.items() if name == question.name), 0)
-        like = matched(table, rows, answer.asked[0])
+        shown = sources(review, table, question, person)
+        like = matched(table, rows, [soft for _, soft in shown])
         hits = [
             about_track(table, row.track, row)
             | {
                 "rank": rank,
-                "like": _source(review, question, answer.asked[0].names[at]),
+                "like": shown[at][0] if shown else None,
                 "yes": row.track_id in own or bool(person and table.number[row.track] == person and _said(table, row)),
             }
             for rank, (row, at) in enumerate(zip(rows, like, strict=True), start=1)
@@ -83,7 +85,7 @@ def ask(review: Review, question: Question) -> dict[str, Any]:
         return {
             "content": table.shard.content[:KEY],
             "hits": hits,
-            "notes": [review.renamed(note) for note in answer.notes],
+            "notes": [review.renamed(note).replace("; --face N chooses another", "") for note in answer.notes],
             "person": person,
             "more": _more(answer, question),
         }
@@ -127,20 +129,25 @@ def _rejected(table: Table, cast: Cast, person: int) -> list[str]:
     return [word for rows in found for word in track_ids(table.shard, rows)]
 
 
-def matched(table: Table, rows: Sequence[Row], asked: Asked) -> list[int]:
-    """Which row of the question each hit is nearest to: of single photos and tracks, not of photos taken together."""
-    if not rows:
-        return []
-    alone = [at for at, name in enumerate(asked.names) if not name.endswith("photos together")] or [0]
+def sources(review: Review, table: Table, question: Question, person: int) -> list[tuple[dict[str, int], Soft]]:
+    """What can be shown beside a hit: photos, tracks that are sure or asked with; where it is, and soft bits (K,)."""
+    face = question.face if len(question.photos) == 1 else 1
+    found: list[tuple[dict[str, int], Soft]] = [
+        ({"photo": number}, review.look(number, face).soft) for number in question.photos
+    ]
+    rows = [review.row_of(track).track for track in question.yes]
+    own = table.rows(person)
+    own = own[table.sure[own]] if question.name and table.sure[own].any() else own
+    rows += own[np.unique(np.linspace(0, len(own) - 1, min(len(own), SHOWN)).astype(np.int64))].tolist()
+    bits = unpack(table.shard.code_rows(np.array(rows, np.int64)), table.shard.tag.bits).astype(np.float32)
+    return found + [({"track": int(row)}, soft) for row, soft in zip(rows, bits, strict=True)]
+
+
+def matched(table: Table, rows: Sequence[Row], shown: Sequence[Soft]) -> list[int]:
+    """Which of some soft bits (K,) each hit's code is nearest to, itself left out where there is another."""
+    if not rows or not shown:
+        return [0] * len(rows)
     bits = unpack(table.shard.code_rows(np.array([row.track for row in rows], np.int64)), table.shard.tag.bits)
-    away = np.abs(bits[:, None].astype(np.float32) - asked.soft[alone][None]).sum(axis=2)  # (h, r)
-    return [alone[at] for at in away.argmin(axis=1).tolist()]
-
-
-def _source(review: Review, question: Question, name: str) -> dict[str, int]:
-    """Where the picture of a row of the question is: a photo's number, or a track's row."""
-    for number in question.photos:
-        if review.photo(number).path.name == name:
-            return {"photo": number}
-    kind, _, row = name.partition(" ")
-    return {"track": int(row)} if kind == "track" else {"photo": question.photos[0]}
+    away = np.abs(bits[:, None].astype(np.float32) - np.stack(shown)[None]).sum(axis=2)  # (h, s)
+    away[away == 0] = len(bits[0])  # a hit beside itself shows nothing
+    return [int(at) for at in away.argmin(axis=1)]

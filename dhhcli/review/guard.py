@@ -37,7 +37,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on without its token, or refuse it."""
-        if scope["type"] != "http":  # there are no web sockets, and nothing to do at the beginning and the end
+        if scope["type"] == "lifespan":  # of the server itself
+            await self.app(scope, receive, send)
+        if scope["type"] != "http":  # there are no web sockets
             return
         token, _, rest = str(scope["path"]).removeprefix("/").partition("/")
         if not (self._is_ours(scope) and secrets.compare_digest(token.encode(), self.token.encode())):

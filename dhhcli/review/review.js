@@ -313,11 +313,13 @@ function play(key) {
     video?.removeAttribute("src");
     video?.load();
     other.querySelector(".stage").remove();
+    other.querySelector("[data-play]").setAttribute("aria-pressed", "false");
   }
   if (open) return;
   settleOn(made);
   const one = state.items.get(key);
   made.classList.add("playing");
+  made.querySelector("[data-play]").setAttribute("aria-pressed", "true");
   const video = document.createElement("video");
   made.querySelector(".row").before(one.type && video.canPlayType(one.type) ? film(video, one) : frames(one));
   made.scrollIntoView({ block: "nearest" });

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dhhcli.base.extras import require
-from dhhcli.errors import DeviceError
+from dhhcli.errors import DhhError
 
 HOME = "127.0.0.1"
 LAST = 1.0  # seconds that what is being sent has when the program is told to end
@@ -25,7 +25,7 @@ def serve(codes: Path, *, port: int = 0, weights: str | None = None, tell: Calla
 
     Raises:
         MissingExtraError: Starlette or uvicorn is not installed.
-        DeviceError: the port is taken.
+        DhhError: the port is taken.
         KeyboardInterrupt: the usual end.
         MissingPathError, ShardError, NamesError, WeightsError: as ``people.identities.find_people``.
     """
@@ -36,7 +36,7 @@ def serve(codes: Path, *, port: int = 0, weights: str | None = None, tell: Calla
     from dhhcli.review.guard import Guard
     from dhhcli.review.state import Review
 
-    with tempfile.TemporaryDirectory(prefix="dhh-review-") as folder, _bound(port) as listening:
+    with tempfile.TemporaryDirectory(prefix="dhh-review-") as folder, bound(port) as listening:
         review = Review(codes, Path(folder), weights)
         review.table()  # what is wrong is said here, not on the page
         port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
@@ -62,12 +62,13 @@ def serve(codes: Path, *, port: int = 0, weights: str | None = None, tell: Calla
             signal.signal(signal.SIGINT, before)
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """A socket of this machine alone that listens. Raises DhhError where the port is taken."""
     listening = socket.socket()
     try:
         listening.bind((HOME, port))
         listening.listen()  # whoever comes before the server runs waits
     except OSError as error:
         listening.close()
-        raise DeviceError(f"{HOME}:{port}: cannot be listened on ({error.strerror}); name another --port") from None
+        raise DhhError(f"{HOME}:{port}: cannot be listened on ({error.strerror}); name another --port") from None
     return listening

@@ -30,7 +30,6 @@ class Photo:
     path: Path
     name: str  # as it was called
     faces: int
-    picture: bytes  # JPEG of the largest face
 
 
 @dataclass(eq=False)
@@ -45,6 +44,7 @@ class Review:
     rows: dict[str, Row] = field(default_factory=dict)  # track_id -> as it was answered last
     _table: Table | None = None
     _stamp: tuple[object, ...] = ()
+    _looks: dict[tuple[int, int], PhotoCode] = field(default_factory=dict)  # photo, face
     _networks: dict[tuple[object, ...], Network] = field(default_factory=dict)
 
     def table(self) -> Table:
@@ -81,16 +81,17 @@ class Review:
             except DhhError:
                 path.unlink()
                 raise
-            self.photos.append(Photo(path, name, code.faces, code.picture))
+            self.photos.append(Photo(path, name, code.faces))
+            self._looks[number, 1] = code
             return number
 
-    def picture(self, number: int, face: int) -> bytes:
-        """JPEG of a face of a photo, 1 is the largest. Raises UsageError, NoFaceError."""
+    def look(self, number: int, face: int) -> PhotoCode:
+        """What was seen of a face of a photo, 1 is the largest. Raises UsageError, NoFaceError."""
         photo = self.photo(number)
-        if face == 1:
-            return photo.picture
         with self.lock:
-            return self._looked_at(photo.path, photo.name, face).picture
+            if (number, face) not in self._looks:
+                self._looks[number, face] = self._looked_at(photo.path, photo.name, face)
+            return self._looks[number, face]
 
     def _looked_at(self, path: Path, name: str, face: int = 1) -> PhotoCode:
         """Its code; what is wrong with the photo calls it by the name that it came with."""

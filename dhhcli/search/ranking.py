@@ -82,6 +82,7 @@ class Rules:
     never: tuple[Soft, ...] = ()  # nor are these
     allowed: Allowed | None = None  # tracks that are looked at
     apart: Ints | None = None  # (s,) rows of shots that are no answer
+    gone: tuple[Ints, ...] = ()  # of who is asked for, then `also`: tracks that are not them, rising
     radius: int | None = None  # bits: no row is farther by Hamming distance
     reach: float | None = None  # nor by what it is ranked by
     per_video: int | None = None  # rows of one video, the first ones
@@ -166,13 +167,15 @@ def shots_of(
     keep: Keep,
     index: Index | None = None,
     rank: Rank = Rank.soft,
+    gone: Sequence[Ints] = (),
 ) -> Ints:
     """Rows of the shots that hold person number `who`, rising: a track within `radius` (of what is ranked by) that
-    `keep` keeps, and that is taken for nobody else of `people`.
+    `keep` keeps, and that is taken for nobody else of `people`. gone: of each, tracks that are not them.
     """
     ids = candidates_of(index or Flat(codes_in(shard)), people[who], math.floor(radius * unit_of(rank)), None, rank)
     distances, scores = measured_by_code(shard, people, ids, rank)
     first, second = keys(rank, distances, scores)
+    first = _far_where_gone(first, ids, gone)
     mine = (_owners(first, second) == who) & (first[who] <= radius)
     mine &= keep(distances[who][None], scores[who][None])
     return distinct(shard.track_rows(ids[mine])["shot"]).astype(np.int64)
@@ -208,6 +211,7 @@ def _within(shard: Shard, measure: Measure, wanted: int, radius: float, rules: R
         ids, shots = ids[kept], shots[kept]
     distances, scores = measure.measured(ids)  # (p, c)
     first, second = keys(rank, distances, scores)
+    first = _far_where_gone(first, ids, rules.gone)
     owner = _owners(first, second)
     at = np.arange(len(ids))
     kept = (owner < wanted) & (first[owner, at] <= radius)
@@ -215,6 +219,17 @@ def _within(shard: Shard, measure: Measure, wanted: int, radius: float, rules: R
         kept &= distances[owner, at] <= rules.radius
     at, owner = at[kept], owner[kept]
     return _Found(owner, ids[at], shots[at], distances[owner, at], scores[owner, at], wanted, rank)
+
+
+def _far_where_gone(first: NDArray[Any], ids: Ints, gone: Sequence[Ints]) -> NDArray[Any]:
+    """What tracks (c,) are ranked by, (p, c): infinitely far from those they are said not to be."""
+    if not any(len(rows) for rows in gone):
+        return first
+    first = first.astype(np.float64)
+    for person, rows in enumerate(gone):
+        if len(rows):
+            first[person, rows[np.searchsorted(rows, ids).clip(max=len(rows) - 1)] == ids] = np.inf
+    return first
 
 
 def _owners(first: NDArray[Any], second: NDArray[Any]) -> Ints:

@@ -20,7 +20,7 @@ from dhhcli.storage.track_id import is_track_id
 STDIN: Final = "-"
 CAMERA: Final = re.compile(r"(IMG|DSC|DSCF|DSCN|PXL|MVI|VID|GOPR|photo|image|scan|frame)(?=[\W\d_]|$)", re.IGNORECASE)
 TELLS: Final = re.compile(r"[^\W\d_]{2}")  # a word in a file's name
-EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
+EXPECTED: Final = "a photo, a folder of photos of one person, a video, track:N, shot:VIDEO:N or name:NAME"
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def asked_name(words: Sequence[Word]) -> str:
         case NameTerm(name):
             return name
         case FileTerm(path):
+            if is_folder(word):
+                return path.resolve().name or str(path)
             stem, home = path.stem, path.absolute().parent
             homes = {one.path.absolute().parent for one in words if isinstance(one, FileTerm)}
             if len(words) > 1 and len(homes) == 1 and home.name:
@@ -113,6 +115,11 @@ def asked_name(words: Sequence[Word]) -> str:
             return stem if not home.name or TELLS.search(CAMERA.sub("", stem)) else f"{home.name} {stem}"
         case _:
             return text_of(word).replace(":", " ")
+
+
+def is_folder(word: Word) -> bool:
+    """Whether a word names a folder, whose photos are all of one person."""
+    return isinstance(word, FileTerm) and word.path.is_dir()
 
 
 def is_film(word: Word) -> bool:

@@ -35,8 +35,9 @@ def with_names(shard: Shard, cast: Cast, rows: Sequence[Row], shots: Sequence[in
 
 
 def _named_tracks(shard: Shard, cast: Cast, shots: set[int]) -> dict[int, tuple[int, str]]:
-    """Track -> shot and name, of every named track in some shots."""
-    videos = sorted(set(shard.shots_rows(np.array(sorted(shots), np.int64))["video"].tolist()))
+    """Track -> shot and name, of every track of somebody with a name in some shots."""
+    wanted = np.array(sorted(shots), np.int64)
+    videos = sorted(set(shard.shots_rows(wanted)["video"].tolist()))
     starts = extents(shard, "track")
     found: dict[int, tuple[int, str]] = {}
     for video in videos:
@@ -44,7 +45,7 @@ def _named_tracks(shard: Shard, cast: Cast, shots: set[int]) -> dict[int, tuple[
             continue
         own = np.arange(starts[video], starts[video + 1])
         held = shard.track_rows(own)["shot"]
-        inside = np.isin(held, np.array(sorted(shots), np.int64))
+        inside = np.isin(held, wanted)
         said = _names_of(shard, cast, own[inside])
         for track, shot, name in zip(own[inside].tolist(), held[inside].tolist(), said, strict=True):
             if name is not None:
@@ -53,6 +54,6 @@ def _named_tracks(shard: Shard, cast: Cast, shots: set[int]) -> dict[int, tuple[
 
 
 def _names_of(shard: Shard, cast: Cast, tracks: Ints) -> list[str | None]:
-    """The name of each track (k,), None for nobody's."""
-    rows = cast.find(tracks_in(shard, tracks))
-    return [cast.names.get(int(cast.person[row])) if row >= 0 else None for row in rows.tolist()]
+    """The name of whom each track (k,) shows, None where they have none."""
+    person = np.concatenate([cast.person, np.zeros(1, np.int32)])[cast.find(tracks_in(shard, tracks))]
+    return [cast.names.get(number) for number in person.tolist()]

@@ -184,7 +184,6 @@ def test_a_second_run_encodes_nothing_and_changes_nothing(encoded: Path, sample:
     assert result.exit_code == 0
     size = f"{encoded.stat().st_size:,} bytes"
     assert result.stderr.splitlines() == [
-        f"[1/1] {sample.film}: unchanged, encoded before",
         "1 video: 0 encoded, 1 unchanged, 0 skipped; nothing new",
         f"{encoded}: {size}",
     ]

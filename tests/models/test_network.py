@@ -66,6 +66,10 @@ def test_what_is_loaded_ahead_is_what_is_used(monkeypatch: pytest.MonkeyPatch, t
     (begun,) = (wait() for wait in network_ahead._begun.values())
     assert load_network("dhh-48").extract is begun
     assert network_ahead._begun == {}
+    network_ahead.look_for_network(None, film=True)
+    (begun,) = (wait() for wait in network_ahead._begun.values())
+    assert load_network("dhh-12", film=True).film_extract is begun
+    assert network_ahead._begun == {}
     network_ahead.look_for_network(str(tmp_path / "own.json"))
     network_ahead.look_for_network("dhh-13")
     assert network_ahead._begun == {}

@@ -190,7 +190,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
         f"without faces: {videos[1]}",
         f"incomplete: {videos[1]}: stopped at 00:00:05.0: end of file",
         f"skipped: {videos[2]}: not a video",
-        f"ignored: {tmp_path / 'notes.txt'}: hidden or not the suffix of a video",
+        f"ignored: {tmp_path / 'notes.txt'}: not the suffix of a video or photo",
     ]
     assert progress.exit_code == 4
 
@@ -217,7 +217,7 @@ def test_many_ignored_files_are_counted(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     progress = EncodeProgress(VideoList((), tuple(Path(f"{i}.txt") for i in range(25))), console)
     progress.conclude(tmp_path / "codes.h5")
-    assert words(console)[-1] == "ignored: 5 more files, hidden or not of a video's suffix"
+    assert words(console)[-1] == "ignored: 5 more files (5: not the suffix of a video or photo)"
 
 
 def test_summary_of_nothing() -> None:

@@ -250,3 +250,45 @@ def test_a_browser_fits_the_page_to_its_width_and_colours(
     dark, bright = (sum(map(int, re.findall(r"\d+", colour)[:3])) / 3 for colour in (paper, ink))
     assert (bright - dark > 150) == (scheme == "dark")
     assert (dark - bright > 150) == (scheme == "light")
+
+
+def test_the_photo_that_matched_and_the_folder_are_shown() -> None:
+    photos = [(Path("/p/a.jpg"), jpeg(1)), (Path("/p/b & c.jpg"), jpeg(2))]
+    made = page("t", photos, rows_of("a.mov"), [jpeg(3)] * 3, [Stills()] * 3, matched=(1, 0, -1))
+    cards = made.split("<article")[1:]
+    second = Elements(made.split("<main>")[0]).tags
+    asked = [attributes["src"] for tag, attributes in second if tag == "img"]
+    shown = [next(a["src"] for tag, a in Elements("<article" + card).tags if tag == "img") for card in cards]
+    assert shown == [asked[1], asked[0], asked[0]]
+    assert ["nearest: b &amp; c.jpg" in card for card in cards] == [True, False, False]
+    assert "asked for, all together" in cards[2]
+    folder = str(rows_of("a.mov")[0].video.parent)
+    assert all(f'<p class="path"><bdi>{folder}</bdi></p>' in card for card in cards)
+
+
+def test_a_query_of_two_photos_says_which_matched(
+    encoded: Path, sample: Sample, dhh: Callable[..., Result], tmp_path: Path
+) -> None:
+    words = ("query", *sample.photos, "--codes", encoded, "--fuse", "best", "--sheet", "hits.html", "--all")
+    assert dhh(*words).exit_code == 0
+    made = (tmp_path / "hits.html").read_text()
+    matched = {name for name in ("collins.jpg", "hopper.jpg") if f"nearest: {name}" in made}
+    assert matched == {"collins.jpg", "hopper.jpg"}
+
+
+def test_a_browser_filters_by_words(browser: Any, tmp_path: Path) -> None:
+    rows = [dataclasses.replace(row, video=Path(f"/day{row.rank}x/Film.mov")) for row in rows_of("a.mov", 5)]
+    made = page("t", [(Path("/p.jpg"), jpeg(9))], rows, [jpeg(1)] * 5, [Stills()] * 5)
+    path = tmp_path / "sheet.html"
+    path.write_text(made, encoding="utf-8")
+    tab, requests = shown_page(browser, path)
+    tab.locator("h1").click()
+    tab.keyboard.press("w")
+    tab.keyboard.type("FILM day")
+    assert visible(tab) == ["#1", "#2", "#3", "#4", "#5"]
+    tab.keyboard.type(" day3x")
+    assert visible(tab) == ["#3"]
+    tab.locator("#words").fill("nothing like it")
+    assert visible(tab) == []
+    assert tab.locator("#none").is_visible()
+    assert requests == [path.as_uri()]

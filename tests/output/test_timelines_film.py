@@ -10,7 +10,7 @@ import numpy as np
 import opentimelineio
 import pytest
 from edits import answer
-from synthetic import numbered, read_number, write_video
+from synthetic import numbered, read_number, with_sound, write_video
 from typer.testing import Result
 
 from dhhcli.errors import VideoError
@@ -203,27 +203,6 @@ def test_export_reads_standard_input(encoded: Path, sample: Sample, dhh: Run) ->
     result = CliRunner().invoke(app, ["export", "-", "--codes", str(encoded), "-f", "edl"], input=lines)
     assert result.exit_code == 0, result.stderr
     assert result.stdout_bytes.startswith(b"TITLE: dhh\r\nFCM: NON-DROP FRAME\r\n")
-
-
-def with_sound(path: Path, late: float, streams: tuple[int, ...] = (2, 1)) -> None:
-    """Three seconds of pictures at 25 a second with PCM sound that begins ``late`` s after them, a stream a count."""
-    with av.open(str(path), "w") as container:
-        picture = container.add_stream("mjpeg", rate=25)
-        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
-        sounds = [
-            container.add_stream("pcm_s16le", rate=48_000, layout={1: "mono", 2: "stereo"}[count]) for count in streams
-        ]
-        for number in range(75):
-            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(picture.encode(frame))
-        for stream, count in zip(sounds, streams, strict=True):
-            samples = round((3 - late) * 48_000)
-            block = av.AudioFrame.from_ndarray(
-                np.zeros((1, samples * count), np.int16), format="s16", layout={1: "mono", 2: "stereo"}[count]
-            )
-            block.sample_rate, block.time_base, block.pts = 48_000, Fraction(1, 48_000), round(late * 48_000)
-            container.mux(stream.encode(block))
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])

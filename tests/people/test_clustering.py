@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dhhcli.models.binary_codes import hamming, pack
 from dhhcli.models.calibration import Curve, Spread
-from dhhcli.people.clustering import group_tracks, limit_of, linked, mean_distances, summed, usual_distances
+from dhhcli.people.clustering import group_tracks, limit_of, linked, mean_distances, usual_distances
+from dhhcli.people.neighbours import summed
 
 K = 48
 

@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_identities import write_film
 
 from dhhcli.errors import NamesError
 from dhhcli.models.binary_codes import hamming
+from dhhcli.people.clustering import group_tracks
 from dhhcli.people.deciding import confirm_tracks, merge_people, reject_tracks, split_person, undo
 from dhhcli.people.identities import find_people
+from dhhcli.people.moments import at_once
 from dhhcli.people.naming import give_name, take_name
 from dhhcli.people.regrouping import group_again
 from dhhcli.search.forget import Erasure, forget
@@ -23,6 +28,7 @@ from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.merge import merge
 from dhhcli.storage.people import open_book, people_in
 from dhhcli.storage.people_file import people_path, read_journal
+from dhhcli.storage.schema import TRACK_DTYPE
 from dhhcli.storage.track_id import track_ids
 
 WITHIN = 8
@@ -183,6 +189,43 @@ def test_old_steps_are_folded(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         taken += 1
         assert names(path) == {1: said[-1 - taken]}
     assert taken >= 3
+
+
+def test_in_a_large_file_only_neighbours_of_who_is_new_are_looked_at(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_film(path, "m.mov", "A A A A B B B C+D C D E E", fresh=1)
+    before = numbers(path)
+    monkeypatch.setattr("dhhcli.people.joining.EXACT", 4)
+    monkeypatch.setattr("dhhcli.people.joining.NEIGHBOURS", 3)
+    monkeypatch.setattr("dhhcli.people.joining.SAMPLE", 2)
+    looked = []
+    real = group_tracks
+
+    def counted(codes: np.ndarray, *args: Any, **more: Any) -> Any:
+        looked.append(len(codes))
+        return real(codes, *args, **more)
+
+    monkeypatch.setattr("dhhcli.people.joining.group_tracks", counted)
+    write_film(path, "n.mov", "A+F B", content="cd", fresh=1, seed=7)
+    assert numbers(path) == [*before, before[0], max(before) + 1, before[4]]
+    assert looked[0] < len(before)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 25))
+def test_who_is_seen_at_once_as_a_loop_finds_it(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    tracks = np.zeros(n, TRACK_DTYPE)
+    tracks["shot"], tracks["start_pts"] = rng.integers(0, 5, n), rng.integers(0, 30, n)
+    tracks["end_pts"] = tracks["start_pts"] + rng.integers(0, 10, n)
+    expected = [
+        [i, j]
+        for i, j in combinations(range(n), 2)
+        if tracks["shot"][i] == tracks["shot"][j]
+        and max(tracks["start_pts"][i], tracks["start_pts"][j]) <= min(tracks["end_pts"][i], tracks["end_pts"][j])
+    ]
+    assert at_once(tracks).tolist() == expected
 
 
 def test_merged_files_keep_the_numbers_of_the_first(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """limits and question: what rows are worth, against loops over rows and people; the rows that photos make."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from dhhcli.models.calibration import Calibration
 from dhhcli.models.hash_layers import hash_tracks
 from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
-from dhhcli.search.confidence import ConfidenceModel, Limits, nobody
+from dhhcli.search.confidence import FOOTAGE, HELD_BACK, ConfidenceModel, Limits, nobody
 from dhhcli.search.options import Fuse
 from dhhcli.search.probe import Asked, kind_of, photo_rows
 from dhhcli.search.ranking import Claim, Hit
@@ -38,11 +39,13 @@ def rows_of(rng: np.random.Generator, p: int, n: int) -> tuple[np.ndarray, np.nd
 def slow_chance(
     calibration: Calibration, wanted: Sequence[Asked], distances: np.ndarray, scores: np.ndarray
 ) -> tuple[float, float]:
-    """One row: the product of everybody's confidence, the worst of their rates."""
+    """One row: the product of everybody's confidence, the worst of their rates. Photos are one, tracks are counted."""
     confidence, rate = 1.0, 0.0
     for one, distance, score in zip(wanted, distances, scores, strict=True):
         d, s = np.array([distance]), np.array([score])
-        confidence *= float(calibration.confidence(d, s, kind=one.kind, photos=len(one.soft))[0])
+        rows = 1 if one.kind == "still-track" else len(one.soft)
+        ratio = FOOTAGE * float(calibration.log_ratio(d, s, kind=one.kind, photos=rows)[0]) - HELD_BACK
+        confidence *= 1 / (1 + math.exp(-ratio) * 0.99 / 0.01)
         rate = max(rate, float(calibration.false_match_rate(d, kind=one.kind, photos=len(one.soft))[0]))
     return round(confidence, 6), rate
 
@@ -108,4 +111,4 @@ def test_rows_of_photos() -> None:
     for way in Fuse:
         assert (photo_rows(soft[:1], features[:1], layers, way) == soft[:1]).all()
         assert kind_of(1, way) == "still-track"
-    assert [kind_of(2, way) for way in Fuse] == ["track-track", "track-track", "still-track"]
+    assert [kind_of(2, way) for way in Fuse] == ["still-track", "track-track", "still-track"]

@@ -1,6 +1,8 @@
 """explain: what is said of a hit is what was stored, and the crops cut again give the stored code."""
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,8 @@ from typer.testing import Result
 
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import UNIT, soft_codes
-from dhhcli.output.explanation import explained
-from dhhcli.search.explain import BySoftBits, Explanation, outlying
+from dhhcli.output.explanation import explained, in_words
+from dhhcli.search.explain import BySoftBits, Explanation, outlying, turned
 from dhhcli.search.options import Rank
 from dhhcli.search.query import Query, find_person
 from dhhcli.search.terms import FileTerm
@@ -188,3 +190,73 @@ def test_where_the_threshold_lies(stands_out: int | None, words: str) -> None:
     assert lines[2] == f"thresholds, bits: {calibrated}"
     assert lines[3] == words
     assert "their code differs in 3 bits" in lines[7]
+
+
+def test_words_come_before_bits(encoded: Path, sample: Sample, dhh: Run) -> None:
+    lines = dhh("query", sample.photos[0], "-c", encoded, "--explain", "1").stdout.splitlines()
+    assert lines[0] == "very likely: closest to collins.jpg"
+    assert re.fullmatch(
+        r"the face is \d+ pixels high( \(small\))?, (turned|seen from in front).*; best of \d+ looks", lines[1]
+    )
+    assert re.fullmatch("of 6 faces in these codes none is nearer; the next person is far", lines[2])
+    assert not any("bit" in line for line in lines[:3])
+    assert lines[3] == ""
+    said = json.loads(dhh("query", sample.photos[0], "-c", encoded, "--explain", "1", "--json").stdout)
+    assert said["words"] == lines[:3]
+
+
+def test_of_several_photos_the_nearest_is_said() -> None:
+    why = dataclasses.replace(made(np.bincount([3, 30], minlength=49), 3, 9), number=3, photos=12, likely="likely")
+    first, second, third = in_words(why)
+    assert first == "likely: closest to x.jpg, your 3rd of 12 photos"
+    assert second == "the face is 40 pixels high; best of 2 looks"
+    assert third == "of 2 faces in these codes none is nearer; the next person is far"
+    turned_away = dataclasses.replace(why, turn=0.4, face_px=20.0, sharpness=9.0, still=True)
+    assert list(in_words(turned_away))[1] == "the face is 20 pixels high (small), turned, blurred; in a photo"
+
+
+def test_a_photo_among_the_hits_is_explained_as_a_photo(sample: Sample, dhh: Run, tmp_path: Path) -> None:
+    """Its face is found and hashed again: no word of a video that cannot be opened."""
+    codes = tmp_path / "codes.h5"
+    assert dhh("encode", *sample.photos, "-o", codes).exit_code == 0
+    said = dhh("query", "track:0", "-c", codes, "--explain", "1")
+    assert said.exit_code in (0, 3), said.stderr  # it is somebody else, and said to be
+    assert "; in a photo\n" in said.stdout
+    assert "face in a photo; crops used: 1" in said.stdout
+    assert "crops cut again from the photo: 1; they give the stored code" in said.stdout
+
+
+def test_how_far_a_face_is_turned() -> None:
+    front = np.array([[10, 10], [30, 10], [20, 20], [12, 30], [28, 30]], np.float32)
+    assert turned(front) == 0
+    aside = front.copy()
+    aside[2] = (28, 20)
+    assert turned(aside) == pytest.approx(0.4)
+    tilt = np.array([[0.8, -0.6], [0.6, 0.8]])  # a head on its side is not turned
+    assert turned(front @ tilt) == pytest.approx(0, abs=1e-6)
+    assert turned(aside @ tilt) == pytest.approx(0.4)
+    assert turned(np.zeros((5, 2))) is None
+
+
+def test_a_folder_is_one_person(encoded: Path, sample: Sample, dhh: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "people" / "Eileen"
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        (folder / f"0{number}.jpg").write_bytes(sample.photos[0].read_bytes())
+    one = dhh("query", folder / "01.jpg", folder / "02.jpg", "-c", encoded, "--json")
+    assert dhh("query", folder, "-c", encoded, "--json").stdout == one.stdout
+    (folder / "none.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("x")
+    other = dhh("query", f"{folder}/", "-c", encoded, "--json")
+    assert other.stdout == one.stdout
+    assert "left out: " in other.stderr
+    assert "none.png" in other.stderr
+    assert dhh("query", folder, "-c", encoded, "-o", tmp_path / "cut.edl").exit_code == 0
+    assert (tmp_path / "cut.edl").read_text().startswith("TITLE: Eileen\n")
+    each = dhh("query", "--each", folder, sample.photos[1], "-c", encoded, "-n", "1", "--json")
+    assert [json.loads(line)["question"] for line in each.stdout.splitlines()] == [str(folder), str(sample.photos[1])]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused = dhh("query", empty, "-c", encoded)
+    assert refused.exit_code != 0
+    assert "none with a face" in refused.stderr

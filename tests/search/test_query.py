@@ -219,7 +219,8 @@ def test_a_name_finds_its_tracks_and_others_like_them(ask: Run, collins: Path, h
     result = ask("--name", "eileen collins", "--json")
     found = shots(result)
     assert set(found[:2]) == set(named)
-    assert [row["distance"] for row in objects(result)[:3]][:2] == [0, 0]
+    sure = [row["confidence"] for row in objects(result)]
+    assert sure == sorted(sure, reverse=True)
     assert set(found[:6]) == both(COLLINS)
     assert ask(f"name:{eileen}", "--json").stdout == result.stdout
     assert set(shots(ask(hopper, "--not", f"name:{eileen}", "--json"))) == both(HOPPER)
@@ -240,24 +241,21 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
     names.write_bytes(good)
 
 
-def test_a_name_of_many_tracks_asks_with_some(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dhhcli.search import probe
+def test_a_name_asks_with_all_its_tracks_in_one_row(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dhhcli.search.learning import learned
     from dhhcli.search.probe import asked
     from dhhcli.search.terms import NameTerm
     from dhhcli.storage import people
     from dhhcli.storage.codes_file import open_shard
 
-    monkeypatch.setattr(people, "known_rows", lambda *_: people.Known(np.arange(12), np.arange(0)))
-    monkeypatch.setattr(probe, "CALLED", 5)
+    monkeypatch.setattr(people, "known_rows", lambda *_: people.Known(np.arange(10), np.array([11])))
     with open_shard(archive) as shard:
         found = asked([NameTerm("x")], shard, object(), archive)  # type: ignore[arg-type]
-        assert found.soft.tolist() == unpack(shard.codes[::3], shard.tag.bits).astype(float).tolist()
-    assert (found.names, found.kind, len(found.faces)) == (
-        tuple(f"track {n}" for n in range(0, 12, 3)),
-        "track-track",
-        4,
-    )
+        bits = unpack(shard.codes, shard.tag.bits).astype(float)
+    assert found.soft.tolist() == learned(bits[:10], bits[11:12]).tolist()
+    assert (found.names, found.kind, len(found.faces)) == (("the 10 tracks of x",), "track-track", 4)
     assert not len(found.apart)
+    assert found.gone.tolist() == [11]
 
 
 def test_photos_of_one_person_three_ways(ask: Run, collins: Path, tmp_path: Path) -> None:

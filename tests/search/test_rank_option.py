@@ -1,6 +1,7 @@
 """--rank: soft bits unless bits are asked for; confidence never rises down an answer, by either."""
 
 import json
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import UNIT, soft_codes, unpack
 from dhhcli.models.calibration import Calibration
 from dhhcli.models.weights import resolve_weights
-from dhhcli.search.confidence import ConfidenceModel, Limits
+from dhhcli.search.confidence import FOOTAGE, HELD_BACK, ConfidenceModel, Limits
 from dhhcli.search.options import Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.query import Query, find_person
@@ -64,9 +65,10 @@ def test_stored_tracks_and_bits_have_the_curves_of_bits(calibration: Calibration
     assert bits != soft
     for unsure, rank, expected in ((False, Rank.soft, bits), (True, Rank.bits, bits), (True, Rank.soft, soft)):
         worth = ConfidenceModel(calibration, (person("track-track", 1, unsure),), rank)
-        assert worth.each(distances, scores)[0] == np.round(expected, 6)
+        odds = (expected / (1 - expected) * 99) ** FOOTAGE * math.exp(-HELD_BACK) / 99
+        assert worth.each(distances, scores)[0] == pytest.approx(odds / (1 + odds), abs=1e-6)
         (chance,) = worth.chances([Hit(1, 20, 20.0, 0, 0, 1, (Claim(0, 20, 20.0),))])
-        assert chance.confidence == round(float(expected[0]), 6)
+        assert chance.confidence == worth.each(distances, scores)[0][0]
 
 
 @pytest.mark.parametrize("rank", Rank)

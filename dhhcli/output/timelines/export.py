@@ -127,9 +127,8 @@ def _file(line: Timeline, wanted: Format, *, several: bool) -> TimelineFile:
     sources = line.media()
     rate = f"{float(line.rate):.3f}".rstrip("0").rstrip(".")
     video = sources[0].path if several and len(sources) == 1 else None
-    return TimelineFile(
-        video, _writer(line, wanted), "" if video or not several else f"{rate}{'df' if line.drop else ''}"
-    )
+    part = "" if video or not several else f"{rate}{'df' if line.drop else ''}"
+    return TimelineFile(video, _writer(line, wanted), part)
 
 
 def _writer(line: Timeline, wanted: Format) -> Writer:
