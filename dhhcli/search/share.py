@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Doubles
 from dhhcli.index.codes import Allowed
 from dhhcli.models.binary_codes import UNIT, hamming, soft_codes, soft_distance, unpack, weighed_distances
 from dhhcli.models.calibration import whole_bits
@@ -24,10 +25,9 @@ from dhhcli.storage.codes_file import Shard
 BELIEF: Final = 300.0  # tracks that the prior weighs
 LOOKED_AT: Final = 1 << 16  # codes that are compared for it, all rows together; evenly spread where there are more
 LEAST, MOST = 1e-5, 0.5  # of what is estimated
-Floats = npt.NDArray[np.float64]
 
 
-def most_likely_share(log_ratios: Floats, prior: float) -> float:
+def most_likely_share(log_ratios: Doubles, prior: float) -> float:
     """Log ratios (n,) of tracks -> the likeliest share, with what the prior says as `BELIEF` tracks more.
 
     The logarithm of the likelihood and of that is concave in the share, so its slope has one zero: bisection.
