@@ -34,10 +34,10 @@ test: $(VENV)/installed
 
 # every export format, thousands of answers each, read back by other people's readers; some minutes
 exact: $(VENV)/installed
-	DHH_EDIT_CASES=1000 $(VENV)/bin/python -m pytest tests/test_edit.py
+	DHH_EDIT_CASES=1000 $(VENV)/bin/python -m pytest tests/output/test_timelines.py
 
 bench: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -s tests/bench/*.py
+	$(VENV)/bin/python -m pytest -s tests/bench/bench_*.py tests/bench/accuracy/bench_floats.py
 
 check: $(VENV)/installed
 	$(VENV)/bin/ruff check .
@@ -46,7 +46,7 @@ check: $(VENV)/installed
 	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/installed
-	PYTHONPATH=tools:tests $(VENV)/bin/cog -r README.md $(wildcard docs/*.md docs/*/*.md)
+	PYTHONPATH=tools:tests/support $(VENV)/bin/cog -r README.md $(wildcard docs/*.md docs/*/*.md)
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -3,10 +3,10 @@
 Exit codes of every command (docs/reference/exit-codes.md is written from this):
 
 ====  =====================================================================================
-0     done; for ``query``: at least one shot was found
+0     done; for ``query``: somebody was found
 1     an error: nothing was written, the one line on stderr says what and what to do
 2     wrong usage (unknown option, missing argument)
-3     ``query``: searched, and nobody was found, or nobody was asked for; ``forget``: nothing was found to remove
+3     ``query``: nobody was found, or nobody with a confidence of 0.1, or asked for; ``forget``: nothing to remove
 4     ``encode``, ``pack``, ``query --each``: finished, but skipped some inputs or found them incomplete (listed)
 130   interrupted (Ctrl-C)
 ====  =====================================================================================

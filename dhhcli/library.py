@@ -121,6 +121,7 @@ class Library:
         per_video: int | None = None,
         merge: float | None = None,
         thumbnails: bool = False,
+        prior: float | None = None,
     ) -> "list[Hit]":
         """Shots that show a person, best first; an empty list where nobody is found.
 
@@ -142,6 +143,7 @@ class Library:
             per_video: at most so many shots of a video, the best.
             merge: join the shots found that lie at most so many seconds apart in a video.
             thumbnails: also read the pictures of the faces.
+            prior: which share of all tracks is the person's, for confidence; None: as their distances say.
 
         Raises:
             MissingPathError: there is no codes file, photo or video of this name.
@@ -153,11 +155,11 @@ class Library:
             UsageError: nobody is asked for, a word cannot be read, or a number is out of its range.
         """
         from dhhcli.search.confidence import Limits
-        from dhhcli.search.query import Request, find_person
+        from dhhcli.search.query import Query, find_person
         from dhhcli.search.scope import Where
 
         where = Where(tuple(map(str, _each(within, str, PathLike))), _moment(after, "after"), _moment(before, "before"))
-        request = Request(
+        request = Query(
             words=_words(who),
             face=face,
             also=_words(also),
@@ -170,6 +172,7 @@ class Library:
             merge=merge,
             thumbnails=thumbnails,
             exact=True,
+            prior=prior,
         )
         answer = find_person(request, self.codes, weights=self.weights, load=self._kept)
         _note(answer.notes)
@@ -209,10 +212,10 @@ class Library:
         """
         from dhhcli.people.naming import give_name
         from dhhcli.search.exact import Hit
-        from dhhcli.search.terms import Track, parse_word
+        from dhhcli.search.terms import TrackTerm, parse_word
 
         word = parse_word(who) if isinstance(who, str) and who.startswith("track:") else None
-        tracks = [who.track] if isinstance(who, Hit) else [word.row] if isinstance(word, Track) else []
+        tracks = [who.track] if isinstance(who, Hit) else [word.row] if isinstance(word, TrackTerm) else []
         seen = (who.video, who.shot) if isinstance(who, Hit) else None
         whom = None if isinstance(who, Hit) or word else who
         _note(give_name(self.codes, whom, name, tracks=tracks, seen=seen, within=within, weights=self.weights))
@@ -245,10 +248,10 @@ class Library:
                 track or video.
             NamesError, PhotoError, NoFaceError, WeightsError: nobody is called so, or a photo cannot be hashed.
         """
-        from dhhcli.search.forget import Request, forget
+        from dhhcli.search.forget import Erasure, forget
 
         rows = tuple(map(int, _each(track, Integral)))
-        request = Request(_paths(video), rows, _paths(photo), within, face, _each(name, str))
+        request = Erasure(_paths(video), rows, _paths(photo), within, face, _each(name, str))
         removed, notes = forget(self.codes, request, weights=self.weights, dry_run=dry_run)
         _note(notes)
         return removed
@@ -283,18 +286,18 @@ def _moment(value: str | date | None, what: str) -> float | None:
 def _words(value: "Who | Iterable[Who]") -> "tuple[Word, ...]":
     from dhhcli.people.identities import Person
     from dhhcli.search.exact import Hit
-    from dhhcli.search.terms import Called, File, Track, parse_word
+    from dhhcli.search.terms import FileTerm, NameTerm, TrackTerm, parse_word
 
     words: list[Word] = []
     for one in _each(value, str, PathLike, Hit, Person):
         if isinstance(one, str):
             words.append(parse_word(one))
         elif isinstance(one, Person) and one.name:
-            words.append(Called(one.name))
+            words.append(NameTerm(one.name))
         elif isinstance(one, Hit):
-            words.append(Track(one.track, one.video, one.shot))
+            words.append(TrackTerm(one.track, one.video, one.shot))
         elif isinstance(one, Person):
-            words.append(Track(one.track))
+            words.append(TrackTerm(one.track))
         else:
-            words.append(File(Path(one)))
+            words.append(FileTerm(Path(one)))
     return tuple(words)

@@ -1,9 +1,9 @@
 """Fixtures that several test files share: weights, a film with two people, its codes."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before faiss is imported: spinning threads starve each other
 os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"  # tests import onnxruntime themselves
@@ -150,6 +150,26 @@ def dhh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     return run
 
 
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An encoder that only notes the names of its files."""
+    from dataclasses import replace
+
+    from footage import encoded_video
+
+    done: list[str] = []
+
+    def encode_video(path: Path, *_: object, fingerprint: str, **_rest: object) -> Any:
+        done.append(path.name)
+        made = encoded_video(np.random.default_rng(0), path.resolve(), fingerprint=fingerprint)
+        stat = path.stat()
+        return replace(made, video=replace(made.video, size=stat.st_size, mtime_ns=stat.st_mtime_ns))
+
+    monkeypatch.setattr("dhhcli.encoding.video.encode_video", encode_video)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    return done
+
+
 @pytest.fixture(scope="session")
 def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The film's codes, made by the command line with the shipped weights."""
@@ -171,11 +191,3 @@ def with_frames(sample: Sample, picture_weights: Path, tmp_path_factory: pytest.
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.stderr
     return codes
-
-
-def python(code: str, *arguments: str | Path) -> str:
-    """Run Python in a fresh process and return what it printed: for what an import brings with it."""
-    import subprocess
-
-    command = [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout

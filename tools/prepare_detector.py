@@ -27,6 +27,7 @@ import onnx
 import onnx.version_converter
 
 import dhhcli.base.onnx_session  # noqa: F401  (before onnxruntime: it turns telemetry off)
+from dhhcli.base.arrays import Picture
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.media.sample import portraits
 from dhhcli.research.training.publishing.quantise import quiet, to_int8
@@ -40,8 +41,6 @@ CHANNELS: Final = {"input.1": 3, "537": 1, "538": 2, "539": 2, "540": 10}  # of 
 EVERY: Final = 60  # frames of a film from one typical picture to the next
 SIZE: Final = (640, 384)  # of the network's input, width and height
 OPSET: Final = 13  # the first with a scale per channel
-
-Picture = npt.NDArray[np.uint8]
 
 
 def read_model(wheel: Path) -> bytes:

@@ -30,6 +30,7 @@ STAGES = (
     ("Search", ("search",)),
     ("Who is who", ("people",)),
     ("Answers to look at", ("output", "output/sheets")),
+    ("A page to look through it all", ("review",)),
     ("Answers in the edit", ("output/timelines",)),
     ("A page to look through it", ("review",)),
     ("The command line, and the same for Python", ("cli", "library.py")),
@@ -203,8 +204,8 @@ def unlisted() -> set[str]:
 
 
 def formats() -> Iterator[str]:
-    """The table of what tests/test_formats.py makes and reads back."""
-    from test_formats import FORMATS
+    """The table of what tests/media/test_formats.py makes and reads back."""
+    from containers import FORMATS
 
     yield "| codec | containers |"
     yield "|---|---|"

@@ -1,7 +1,7 @@
 """extras: names of libraries that only some commands use -> they are there, or a line that says what to install.
 
 ``dhhcli[research]`` brings what trains and compares, ``dhhcli[otio]`` what writes OpenTimelineIO,
-``dhhcli[review]`` what serves a page. Nothing is imported.
+``dhhcli[review]`` what serves a page, ``dhhcli[heif]`` what reads HEIC photos. Nothing is imported.
 """
 
 import sys
@@ -12,9 +12,10 @@ from typing import Final
 from dhhcli.errors import MissingExtraError
 
 MODULES: Final = {
-    "research": ("torch", "onnx", "sklearn", "matplotlib"),
+    "research": ("torch", "onnx", "sklearn", "scipy", "matplotlib"),
     "otio": ("opentimelineio",),
     "review": ("starlette", "uvicorn"),
+    "heif": ("pi_heif",),
 }
 
 

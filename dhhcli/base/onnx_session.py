@@ -63,6 +63,7 @@ def start_session(
     bounded: bool = False,
     as_it_is: bool = False,
     integers: bool = True,
+    plain: bool = False,
 ) -> Any:
     """An InferenceSession. A GPU that does not start (no driver, no memory) is passed over, as if it were not there.
 
@@ -70,6 +71,8 @@ def start_session(
     bounded: all such sessions together take at most MOST_MEMORY of the processor's. as_it_is: on the processor, nothing
     is computed before the first run (optimising a graph computes what is constant, in memory that has no bounds).
     integers: whether what a quantised network does is computed in integers, or the same in floats (slower).
+    plain: only what is constant is computed beforehand; tensors are not laid out anew for the processor, which takes
+    longer than a few runs gain by it.
     Raises what onnxruntime raises for a model that the processor cannot run either.
     """
     options = onnxruntime.SessionOptions()
@@ -83,6 +86,8 @@ def start_session(
         options.add_session_config_entry("session.use_env_allocators", "1")
     if as_it_is:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    elif plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     if not integers:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     source = model if isinstance(model, bytes) else str(model)

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
+from dhhcli.cli.config import defaults_of, read_config, take_provider
 from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.errors import DhhError
 
@@ -30,6 +31,10 @@ class Commands(TyperGroup):
         """Read the command line, which may print help."""
         args = (args[0], _spelt(args[1]), *args[2:])
         with _errors_as_words():
+            config = read_config()
+            take_provider(config)
+            if config.path:
+                kwargs = {"default_map": defaults_of(self.commands, config), **kwargs}
             return super().make_context(*args, **kwargs)
 
     def format_help(self, *args: Any, **kwargs: Any) -> None:
@@ -106,9 +111,16 @@ def root(
 
 for panel, commands in {
     "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
-    "Edit": (search_commands.export,),
+    "Edit": (search_commands.export, people_commands.log),
     "People": (people_commands.people, people_commands.name, people_commands.review),
-    "Keep": (codes_commands.info, codes_commands.index, codes_commands.merge, codes_commands.forget),
+    "Keep": (
+        codes_commands.info,
+        codes_commands.index,
+        codes_commands.merge,
+        codes_commands.migrate,
+        codes_commands.forget,
+        codes_commands.doctor,
+    ),
     "Research": (
         research_commands.pack,
         research_commands.train,

@@ -1,4 +1,5 @@
-"""codes_commands: videos and photos -> codes files; their care: encode, index, info, merge, forget, sample."""
+"""codes_commands: videos and photos -> codes files; their care: encode, migrate, index, info, merge,
+forget, sample."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,15 +8,19 @@ from typing import Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, WeightsName, finite
+from dhhcli.cli.completion import names_beside
+from dhhcli.cli.options import Codes, Json, WeightsName, Wide, finite
 from dhhcli.errors import UsageError
 
 
 def encode(
     videos: Annotated[
-        list[Path], typer.Argument(help="Video files and photos, or folders that are searched for them.")
+        list[Path],
+        typer.Argument(envvar="DHH_FOLDERS", help="Video files and photos, or folders that are searched for them."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Codes file; added to when it exists.")] = Path("codes.h5"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", envvar="DHH_CODES", help="Codes file; added to when it exists.")
+    ] = Path("codes.h5"),
     weights: WeightsName = None,
     thumbnails: Annotated[
         bool | None,
@@ -54,8 +59,24 @@ def encode(
         float | None,
         typer.Option(min=0.1, max=86_400, callback=finite, help="With --watch: seconds between two looks. [10]"),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong, and the summary.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Also write what happens as JSON lines on standard output, an event a line.")
+    ] = False,
+    then: Annotated[
+        str | None,
+        typer.Option(
+            "--then",
+            metavar="CMD",
+            help="When it is done, or a round of --watch has encoded something, run this: notify-send 'dhh is done'. "
+            "$DHH_EXIT, $DHH_ENCODED, $DHH_SKIPPED and $DHH_CODES tell it how it went.",
+        ),
+    ] = None,
 ) -> None:
     """Index the people in videos and photos: one binary code per face track."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights, film=True)  # before the rest is imported
     from dhhcli.cli.encode_loop import encode_loop
     from dhhcli.encoding.options import EncodeOptions
     from dhhcli.encoding.run import weights_for
@@ -76,6 +97,9 @@ def encode(
             prune="all" if prune_all else prune,
             workers=workers,
             every=(every or 10.0) if watch else None,
+            quiet=quiet,
+            as_json=json,
+            then=then,
         )
     )
 
@@ -111,10 +135,11 @@ def index(
 
 
 def info(
-    codes: Annotated[Path, typer.Argument(help="Codes file made by encode.")] = Path("codes.h5"),
+    codes: Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")] = Path("codes.h5"),
     listing: Annotated[bool, typer.Option("--list", help="A line for every video, photo and skipped file.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read every byte; damage is an error.")] = False,
     json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """What a codes file holds: model, videos, tracks, hours, what is incomplete, skipped or forgotten."""
     from dhhcli.output.inventory import inventory_notes, print_lines, print_pairs
@@ -122,7 +147,7 @@ def info(
 
     taken = take_inventory(codes, check=check)
     if listing:
-        print_lines(list_entries(codes), as_json=json)
+        print_lines(list_entries(codes), as_json=json, wide=wide)
     else:
         print_pairs(taken, as_json=json)
     raise typer.Exit(inventory_notes(taken))
@@ -137,6 +162,30 @@ def merge(
     from dhhcli.storage.merge import merge as merge_codes
 
     print_notes(merge_codes(codes, out).lines(out))
+
+
+def migrate(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by encode, with other weights.")] = Path("codes.h5"),
+    weights: WeightsName = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Let the codes go of files that are gone or cannot be read any more.")
+    ] = False,
+    frame_codes: Annotated[
+        bool | None,
+        typer.Option("--frame-codes/--no-frame-codes", help="As for encode. Default: as the codes file has it."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
+    ] = None,
+) -> None:
+    """Encode what a codes file holds anew, with other weights; names and what was forgotten stay as they are."""
+    from dhhcli.cli.migrate_loop import migrate_loop
+    from dhhcli.encoding.migrate import weights_after
+    from dhhcli.models.network import load_network
+    from dhhcli.output.encode_progress import stderr_console
+
+    network = load_network(weights_after(codes, weights), film=True)
+    migrate_loop(codes, network, stderr_console(), drop=drop, frame_codes=frame_codes, workers=workers)
 
 
 def forget(
@@ -156,7 +205,8 @@ def forget(
     ] = None,
     within: Annotated[int | None, typer.Option(min=0, help="With --photo: at most so many bits away.")] = None,
     called: Annotated[
-        list[str] | None, typer.Option("--name", help="Forget all tracks that have this name; repeatable.")
+        list[str] | None,
+        typer.Option("--name", help="Forget all tracks that have this name; repeatable.", autocompletion=names_beside),
     ] = None,
     face: Annotated[int, typer.Option("--face", min=1, help="Which face of the photo, 1 is the largest.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
@@ -170,23 +220,24 @@ def forget(
         bool, typer.Option("--yes", "-y", help="Do not ask on a terminal whether they are the right.")
     ] = False,
     json: Json = False,
+    wide: Wide = False,
     weights: WeightsName = None,
 ) -> None:
     """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines, removal_note
     from dhhcli.output.removal import ask_before, check_removal_sheet
-    from dhhcli.search.forget import Removed, Request
+    from dhhcli.search.forget import Erasure, Removed
     from dhhcli.search.forget import forget as forget_in
 
     check_removal_sheet(sheet)
 
     def tell(removed: Sequence[Removed], notes: Sequence[str]) -> None:
         print_notes(notes)
-        print_lines(removed, as_json=json)
+        print_lines(removed, as_json=json, wide=wide)
         print_notes([removal_note(removed, codes, dry_run=dry_run)])
 
-    request = Request(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
+    request = Erasure(tuple(video or ()), tuple(track or ()), tuple(photo or ()), within, face, tuple(called or ()))
     told: list[int] = []
 
     def tell_once(removed: Sequence[Removed], notes: Sequence[str]) -> None:
@@ -198,6 +249,25 @@ def forget(
     if not told:
         tell(removed, notes)
     raise typer.Exit(0 if removed else 3)
+
+
+def doctor(
+    codes: Codes = Path("codes.h5"),
+    speed: Annotated[bool, typer.Option(help="Also encode the sample film for at most ten seconds.")] = True,
+    json: Json = False,
+    weights: WeightsName = None,
+) -> None:
+    """Look at this installation: what is there, what is wrong, and how to mend it."""
+    from dhhcli.cli.config import read_config
+    from dhhcli.output.health import checks, print_checks
+
+    config = read_config()
+    said = [("codes", config.codes), ("weights", config.weights), ("provider", config.provider)]
+    words = ", ".join(f"{name} = {value}" for name, value in said if value)
+    if config.folders:
+        words = f"{words}{', ' if words else ''}folders = {', '.join(config.folders)}"
+    settings = f"{config.path}: {words or 'nothing set'}" if config.path else "no dhh.toml here, and no $DHH_CONFIG"
+    raise typer.Exit(print_checks(checks(codes, settings, weights, speed=speed), as_json=json))
 
 
 def sample(

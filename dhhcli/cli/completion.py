@@ -1,5 +1,10 @@
 """completion: what was typed of a word -> the words it may become; asked by the shell at a press of the tab key."""
 
+import os
+from pathlib import Path
+
+from typer import Context
+
 from dhhcli.output.columns import KNOWN
 
 
@@ -8,6 +13,28 @@ def weights_names(incomplete: str) -> list[str]:
     from dhhcli.models.weights import shipped_folder
 
     return sorted(path.stem for path in shipped_folder().glob("*.json") if path.stem.startswith(incomplete))
+
+
+def names_beside(ctx: Context, incomplete: str) -> list[str]:
+    """Names that people were given in the codes file of this command line; none where it has none."""
+    return [name for name in _names(ctx) if name.startswith(incomplete)]
+
+
+def who(ctx: Context, incomplete: str) -> list[str]:
+    """``name:`` with the names behind it. Where something else is typed, the shell offers files."""
+    words = [f"name:{name}" for name in _names(ctx)]
+    return [word for word in words if word.startswith(incomplete)] if incomplete.startswith("n") else []
+
+
+def _names(ctx: Context) -> list[str]:
+    from dhhcli.errors import DhhError
+    from dhhcli.storage.people import names_beside as names_of
+
+    said = ctx.params.get("codes") or os.environ.get("DHH_CODES") or "codes.h5"
+    try:
+        return sorted(names_of(Path(said)))
+    except (DhhError, OSError):  # there is nobody to tell
+        return []
 
 
 def column_lists(incomplete: str) -> list[str]:

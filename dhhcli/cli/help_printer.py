@@ -4,6 +4,7 @@
 pygments), for settings that ``cli.app`` has switched off. Empty classes stand there for them while it is imported.
 """
 
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -41,6 +42,8 @@ def import_printer() -> None:
     finally:
         for name in left_out:
             del sys.modules[name]
+    if os.environ.get("NO_COLOR"):  # rich leaves out colours then, and still makes letters bold
+        setattr(sys.modules["typer.rich_utils"], "COLOR_SYSTEM", None)  # noqa: B010  (no name of its for mypy to see)
 
 
 def _stand_in(name: str, content: str) -> ModuleType:

@@ -10,7 +10,7 @@ import typer
 from typer.models import OptionInfo
 
 from dhhcli.cli.completion import column_lists, weights_names
-from dhhcli.output.formats import Layout, Order
+from dhhcli.output.formats import Order, SequenceLayout
 from dhhcli.research.baselines.names import METHODS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,12 +37,23 @@ HandlesOption = Annotated[
 ]
 OrderOption = Annotated[Order, typer.Option("--order", help="Of shots on a timeline: by rank, or by file and time.")]
 SequenceOption = Annotated[
-    Layout | None,
+    SequenceLayout | None,
     typer.Option(
         "--sequence",
         help="stringout: all shots on one timeline; video: a timeline each, on which markers lie where the shot is. "
         "Default: video for resolve, avid, webvtt and chapters, stringout for the others.",
     ),
+]
+RateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rate",
+        metavar="RATE",
+        help="Frames a second of a timeline: 25, 23.976, 29.97df. Default: as most of its shots have.",
+    ),
+]
+AudioOption = Annotated[
+    bool, typer.Option("--audio/--no-audio", help="The sound of the videos, in timelines that can hold it.")
 ]
 ColumnsOption = Annotated[
     str | None,
@@ -70,6 +81,7 @@ WeightsNames = Annotated[
         autocompletion=weights_names,
     ),
 ]
+Wide = Annotated[bool, typer.Option("--wide", help="On a terminal too, show every column, as a pipe has them.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")]
 
 

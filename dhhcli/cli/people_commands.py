@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, WeightsName, finite
+from dhhcli.cli.options import Json, WeightsName, Wide, finite
 from dhhcli.errors import UsageError
+from dhhcli.output.formats import LogFormat
 
 if TYPE_CHECKING:
     from dhhcli.people.regrouping import Change
 
-CodesFile = Annotated[Path, typer.Argument(help="Codes file made by encode.")]
+CodesFile = Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")]
 Within = Annotated[
     float | None,
     typer.Option(
@@ -38,30 +39,46 @@ def people(
         Path | None, typer.Option("--sheet", help="Also write their faces: a page (.html), or a picture (.png, .jpg).")
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the sheet.")] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Names for people who have none: who they look like, or their folder's.")
+    ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Group all tracks anew; says what would change, and asks.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --again: do not ask.")] = False,
     within: Within = None,
     json: Json = False,
+    wide: Wide = False,
     weights: WeightsName = None,
 ) -> None:
     """Group the tracks of a codes file by who they show: everybody has a number that stays, most screen time first."""
     from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines
+    from dhhcli.output.waiting import waiting
     from dhhcli.people.identities import find_people
 
     if yes and not again:
         raise UsageError("--yes goes with --again")
     if again:
-        if together or sheet or show:
+        if together or sheet or show or suggest:
             raise UsageError("--again says what changes; ask for people or a sheet after it")
         raise typer.Exit(_again(codes, within, weights, yes=yes, as_json=json))
+    if suggest:
+        from dhhcli.people.suggesting import suggestions
+
+        if together or sheet or show:
+            raise UsageError("--suggest lists names that people may have; ask for people or a sheet after it")
+        offered = suggestions(codes, within=within, weights=weights)
+        print_lines(offered, as_json=json)
+        if not offered:
+            print_notes([f"{codes}: nobody without a name looks like somebody with one"])
+        raise typer.Exit(0 if offered else 3)
     if sheet or show:
         from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet
 
         check_sheet(sheet, show=show)
-    found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
+    with waiting(f"{codes}: grouping its tracks by who they show"):
+        found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
     print_notes(found.notes)
     if sheet:
         from dhhcli.output.sheets.people_sheet import write_cast
@@ -69,8 +86,48 @@ def people(
         write_cast(sheet, found)
         if show:
             print_notes(show_sheet(sheet))
-    print_lines(found.together if together else found.people, as_json=json)
+    print_lines(found.together if together else found.people, as_json=json, wide=wide)
     raise typer.Exit(0 if found.people else 3)
+
+
+def log(
+    codes: Annotated[Path, typer.Argument(envvar="DHH_CODES", help="Codes file made by encode.")] = Path("codes.h5"),
+    format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="csv: a row a person in a shot; ale: Avid, a line a shot, a file a frame rate; xmp: a sidecar a video "
+            "into the folder of --out; json: an object a shot. Default: as the suffix of --out says, else csv.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write, for xmp a folder. - or none: standard output.")
+    ] = None,
+    within: Annotated[float | None, typer.Option(min=0, callback=finite, help="As for dhh people.")] = None,
+    weights: WeightsName = None,
+) -> None:
+    """Log the footage: who is in every shot, first and last frame, screen time, source timecode and reel."""
+    from dhhcli.output.console import print_notes, write_bytes
+    from dhhcli.output.delivery import shown
+    from dhhcli.output.footage_log import log_files, wished_log, write_log
+    from dhhcli.people.footage_log import footage_log
+
+    if out is not None and str(out) == "-":
+        out = None
+    wanted = wished_log(format, out)
+    if wanted is LogFormat.xmp and out is None:
+        raise UsageError("--format xmp writes a sidecar a video: name a folder with --out")
+    videos, notes = footage_log(codes, within=within, weights=weights)
+    print_notes(notes)
+    files = log_files(videos, wanted)
+    if out is not None and files:
+        print_notes(write_log(files, wanted, out))
+    elif len(files) > 1:
+        raise UsageError(f"--format {wanted} makes {len(files)} files, one a frame rate; name one with --out")
+    elif files:
+        write_bytes(shown(files[0].data()))
+    raise typer.Exit(0 if any(shot.people for video in videos for shot in video.shots) else 3)
 
 
 def _again(codes: Path, within: float | None, weights: str | None, *, yes: bool, as_json: bool) -> int:
@@ -159,6 +216,7 @@ def name(
     ] = None,
     within: Within = None,
     json: Json = False,
+    wide: Wide = False,
     weights: WeightsName = None,
 ) -> None:
     """Give people of a codes file names to ask for; without a name, list those that there are."""
@@ -178,7 +236,7 @@ def name(
         print_notes(give_name(codes, who, given[-1], tracks=track or (), within=within, weights=weights))
     else:
         listed = list_names(codes)
-        print_lines(listed, as_json=json)
+        print_lines(listed, as_json=json, wide=wide)
         if not listed:
             print_notes(
                 [f"{codes}: nobody is named; say dhh name {codes} 1 'Ada Lovelace' with a number of dhh people"]

@@ -8,7 +8,7 @@ import typer
 
 from dhhcli.cli.options import OURS, Json, Method, Recipe, Search, WeightsName, WeightsNames, finite
 from dhhcli.errors import UsageError
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.search.options import Rank
 
 
@@ -59,36 +59,38 @@ def train(
 
     require("research", "dhh train")
     from dhhcli.output.console import print_notes
+    from dhhcli.output.waiting import waiting
     from dhhcli.research.train import train_by
 
-    for line in train_by(
-        recipe,
-        data,
-        out,
-        bits or [128],
-        seed=seed,
-        method=method,
-        features_of=features_of,
-        hold_out=hold_out,
-        changes=changes or (),
-        backbone_steps=backbone_steps,
-        hash_steps=hash_steps,
-        joint_steps=joint_steps,
-        name=name,
-        validate=validate,
-        protocol=protocol,
-        terms=terms,
-        threads=threads,
-        start_from=backbone_from,
-        patience=patience,
-    ):
-        print_notes([line])
+    with waiting(f"{out}: reading {data}, and what was done before"):
+        for line in train_by(
+            recipe,
+            data,
+            out,
+            bits or [128],
+            seed=seed,
+            method=method,
+            features_of=features_of,
+            hold_out=hold_out,
+            changes=changes or (),
+            backbone_steps=backbone_steps,
+            hash_steps=hash_steps,
+            joint_steps=joint_steps,
+            name=name,
+            validate=validate,
+            protocol=protocol,
+            terms=terms,
+            threads=threads,
+            start_from=backbone_from,
+            patience=patience,
+        ):
+            print_notes([line])
 
 
 def pack(
     sources: Annotated[list[Path], typer.Argument(help="Folders of people's photos, frames or clips.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Face pack (HDF5) to write.")],
-    layout: Annotated[Layout, typer.Option(help="How the folders are laid out; auto looks.")] = Layout.AUTO,
+    layout: Annotated[FolderLayout, typer.Option(help="How the folders are laid out; auto looks.")] = FolderLayout.AUTO,
 ) -> None:
     """Cut the faces out of folders of people, into one face pack for training."""
     from dhhcli.output.encode_progress import stderr_console
@@ -160,7 +162,8 @@ def evaluate(
     """Retrieval and verification figures of codes and of the features behind them."""
     from dhhcli.base.extras import require
     from dhhcli.output.console import print_notes, print_tables
-    from dhhcli.research.evaluation.run import Request, evaluate_request
+    from dhhcli.output.waiting import waiting
+    from dhhcli.research.evaluation.run import EvaluationJob, evaluate_request
     from dhhcli.research.evaluation.tables import write_evaluation
 
     if plot:
@@ -180,7 +183,7 @@ def evaluate(
         return
     if fit or closed or bits or seeds or search:
         raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
-    request = Request(
+    request = EvaluationJob(
         data,
         tuple(weights or ()),
         protocol=protocol,
@@ -189,7 +192,8 @@ def evaluate(
         seed=seed,
         rank=rank_by or Rank.soft,
     )
-    found = evaluate_request(request)
+    with waiting(f"{data}: reading it, then comparing the features and codes of its faces"):
+        found = evaluate_request(request)
     print_notes(found.notes)
     if plot:
         from dhhcli.research.evaluation.plots import plot_curves
@@ -282,6 +286,7 @@ def calibrate(
     from dhhcli.research.calibration.plots import plot_reliability
     from dhhcli.research.evaluation.plots import check_picture
 
+    require("research", "dhh calibrate", ["scipy"])
     if plot:
         check_picture(plot)
         require("research", "dhh calibrate --plot", ["matplotlib"])

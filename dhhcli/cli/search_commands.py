@@ -7,29 +7,33 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from dhhcli.cli.completion import names_beside, who
 from dhhcli.cli.options import (
+    AudioOption,
     Codes,
     ColumnsOption,
     HandlesOption,
     Json,
     OrderOption,
     Out,
+    RateOption,
     SequenceOption,
     WeightsName,
+    Wide,
     finite,
     in_panels,
 )
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import Format, Order
-from dhhcli.search.options import Device, Fuse, Only, Rank, Way
+from dhhcli.search.options import Device, FrameDistance, Fuse, Only, Rank
 
 if TYPE_CHECKING:
     from dhhcli.search.confidence import Limits
-    from dhhcli.search.query import Request
+    from dhhcli.search.query import Query
 
 
 @in_panels(
-    Ask=("codes", "called", "each", "null", "also", "without", "never"),
+    Ask=("codes", "called", "each", "null", "also", "without", "never", "yes", "no"),
     Limit=(
         "top",
         "everything",
@@ -43,22 +47,42 @@ if TYPE_CHECKING:
         "per_video",
         "merge",
     ),
-    Export=("json", "format", "columns", "out", "handles", "order", "sequence", "sheet", "show"),
-    Expert=("face", "fuse", "why", "search", "rank_by", "device", "weights"),
+    Export=(
+        "json",
+        "format",
+        "columns",
+        "wide",
+        "out",
+        "handles",
+        "order",
+        "sequence",
+        "rate",
+        "audio",
+        "sheet",
+        "show",
+    ),
+    Expert=("face", "fuse", "why", "search", "rank_by", "prior", "device", "weights"),
 )
 def query(
     people: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="WHO",
-            help="Photo or video of the person, or several of one person; track:N or shot:VIDEO:N of the codes file; "
+            autocompletion=who,
+            help="Photo or video of the person, or several of one person, or a folder of their photos; track:N or "
+            "shot:VIDEO:N of the codes file; "
             "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
         ),
     ] = None,
     codes: Codes = Path("codes.h5"),
     called: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="NAME", help="Somebody who was named (dhh name), as the word name:NAME."),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Somebody who was named (dhh name), as the word name:NAME.",
+            autocompletion=names_beside,
+        ),
     ] = None,
     each: Annotated[
         bool, typer.Option("--each", help="Each word is a person of its own; rows say whom they answer (question).")
@@ -79,6 +103,14 @@ def query(
     never: Annotated[
         list[str] | None,
         typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+    ] = None,
+    yes: Annotated[
+        list[str] | None,
+        typer.Option("--yes", help="This is who is asked for, too, say track:4fa91c07-5b2e90d1; it stays an answer."),
+    ] = None,
+    no: Annotated[
+        list[str] | None,
+        typer.Option("--no", help="This is not who is asked for: no answer, and those like it come later."),
     ] = None,
     top: Annotated[
         int | None, typer.Option("--top", "-n", min=1, help="How many shots to show. [20]", show_default=False)
@@ -115,10 +147,13 @@ def query(
         Format | None, typer.Option("--format", "-f", help="How to write the answer; a table or TSV if not given.")
     ] = None,
     columns: ColumnsOption = None,
+    wide: Wide = False,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    rate: RateOption = None,
+    audio: AudioOption = True,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", help="Also write a contact sheet: a page (.html), or a picture (.png, .jpg)."),
@@ -142,7 +177,7 @@ def query(
         typer.Option("--explain", min=1, help="Instead of the answer, say why the hit of this rank is in it."),
     ] = None,
     search: Annotated[
-        Way | None,
+        FrameDistance | None,
         typer.Option(
             help="Where a codes file keeps codes of frames: a track is as far as its frames are on average, as the "
             "nearest of them, or as the majority of their bits. [average]",
@@ -157,6 +192,15 @@ def query(
             "them all alike, as the column distance does.",
         ),
     ] = Rank.soft,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Which share of all face tracks is the person's, for confidence: 0.01 is one in a hundred. Default: "
+            "estimated from how near all of them come.",
+        ),
+    ] = None,
     device: Annotated[
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
@@ -164,25 +208,31 @@ def query(
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
+    from dhhcli.models.network_ahead import look_for_network
+
+    look_for_network(weights)  # needs a core for a tenth of a second, and the least of dhh
     from dhhcli.encoding.query_photo import look_ahead
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
 
     if everything and top is not None:
         raise UsageError("--all and --top: give one of them")
     wish = wished(
-        Wish(
+        OutputOptions(
             Format.json if json and not format else format,
             out,
             handles,
             order,
             sequence,
             parse_columns(columns),
+            rate,
+            audio,
+            wide,
             asked_extras(each=each, several=bool(also), merged=merge is not None),
         )
     )
@@ -201,6 +251,8 @@ def query(
         also=also or (),
         without=without or (),
         never=never or (),
+        yes=yes or (),
+        no=no or (),
         globs=globs or (),
         only=only,
         after=after,
@@ -214,16 +266,26 @@ def query(
         device=device,
         way=search,
         rank=rank_by,
+        prior=prior,
     )
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
+        from dhhcli.base.text import counted
+        from dhhcli.output.waiting import waiting
+
         faces = [face for person in answer.asked for face in person.faces]
-        print_notes(
-            write_sheet(
-                sheet, answer.rows, answer.thumbnails, videos=answer.videos, photos=faces, why=answer.explanation
+        with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
+            written = write_sheet(
+                sheet,
+                answer.rows,
+                answer.thumbnails,
+                videos=answer.videos,
+                photos=faces,
+                matched=answer.matched,
+                why=answer.explanation,
             )
-        )
+        print_notes(written)
         if show:
             print_notes(show_sheet(sheet))
     if answer.explanation:
@@ -246,6 +308,8 @@ def request_of(
     also: Sequence[str] = (),
     without: Sequence[str] = (),
     never: Sequence[str] = (),
+    yes: Sequence[str] = (),
+    no: Sequence[str] = (),
     globs: Sequence[str] = (),
     only: Only | None = None,
     after: str | None = None,
@@ -257,17 +321,18 @@ def request_of(
     thumbnails: bool = False,
     why: int | None = None,
     device: Device = Device.cpu,
-    way: Way | None = None,
+    way: FrameDistance | None = None,
     rank: Rank = Rank.soft,
-) -> "Request":
-    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Request``.
+    prior: float | None = None,
+) -> "Query":
+    """What the words of a command line ask for; ``stream`` is read where "-" is among ``words``. See ``Query``.
 
     Raises:
         UsageError: a word names nobody, "-" comes twice, ``nul`` without it, a date is none.
         NobodyError: all there is is an empty stream.
     """
     from dhhcli.search.confidence import NO_LIMITS
-    from dhhcli.search.query import Request
+    from dhhcli.search.query import Query
     from dhhcli.search.scope import Where, moment
     from dhhcli.search.terms import parse_word, read_words
 
@@ -277,7 +342,7 @@ def request_of(
         None if before is None else moment(before, "--before"),
         only,
     )
-    return Request(
+    return Query(
         words=read_words(words, stream, nul=nul),
         each=each,
         face=face,
@@ -285,6 +350,8 @@ def request_of(
         also=tuple(map(parse_word, also)),
         without=tuple(map(parse_word, without)),
         never=tuple(map(parse_word, never)),
+        yes=tuple(map(parse_word, yes)),
+        no=tuple(map(parse_word, no)),
         where=where,
         limits=limits or NO_LIMITS,
         top=top,
@@ -295,6 +362,7 @@ def request_of(
         cuda=device is Device.cuda,
         way=way,
         rank=rank,
+        prior=prior,
     )
 
 
@@ -308,16 +376,18 @@ def export(
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
     sequence: SequenceOption = None,
+    rate: RateOption = None,
+    audio: AudioOption = True,
     columns: ColumnsOption = None,
 ) -> None:
     """Write the saved answer of a query, or what jq left of it, in another format."""
     from dhhcli.output.columns import parse_columns
     from dhhcli.output.console import print_notes
-    from dhhcli.output.delivery import Wish, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.search.query import saved_videos
 
-    wish = wished(Wish(format, out, handles, order, sequence, parse_columns(columns)))
+    wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
     if wish.format is None and wish.out is None:
         raise UsageError("say what to write: --format edl, or --out cuts.edl")
     check_wish(wish)

@@ -12,9 +12,10 @@ import numpy as np
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.errors import PhotoError
 from dhhcli.faces.alignment import align, sharpness
+from dhhcli.faces.photo_faces import photo_faces
 from dhhcli.faces.thumbnail import thumbnail
 from dhhcli.media.capture_time import photo_recorded
-from dhhcli.media.photo import read_photo
+from dhhcli.media.photo import open_photo
 from dhhcli.models.binary_codes import binarise, code_bytes, pack
 from dhhcli.models.extractor import still_features
 from dhhcli.models.hash_layers import hash_stills
@@ -34,10 +35,11 @@ def encode_still(
         PhotoError, MissingPathError: the file cannot be read as a photo.
     """
     fingerprint, stat = fingerprint or content_fingerprint(path), path.stat()
-    picture = read_photo(path)
+    photo = open_photo(path)
+    picture = photo.picture
     height, width = picture.shape[:2]
     try:
-        faces = network.detector.detect(picture)
+        faces = photo_faces(network.detector, picture, network.film_detector)
         crops = np.array([align(picture, face.landmarks) for face in faces], np.uint8)
     except ValueError as error:
         raise PhotoError(f"{path}: {error}") from error
@@ -63,7 +65,7 @@ def encode_still(
         duration=None,
         start_timecode=None,
         drop_frame=False,
-        warnings=(),
+        warnings=photo.warnings,
         still=True,
         recorded=photo_recorded(path),
     )

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from dhhcli.base.prefetch import ahead
 from dhhcli.errors import NoFaceError
 from dhhcli.faces.alignment import align
-from dhhcli.faces.detector import Face, FaceDetector, photo_detector
+from dhhcli.faces.detector import SURE, Face, FaceDetector, photo_detector
+from dhhcli.faces.photo_faces import photo_faces
 from dhhcli.faces.thumbnail import thumbnail
 from dhhcli.media.discover import is_photo
-from dhhcli.media.photo import Picture, read_photo
+from dhhcli.media.photo import Photo, open_photo
 from dhhcli.models.extractor import still_features
 from dhhcli.models.hash_layers import hash_stills
 from dhhcli.models.network import Network
@@ -32,9 +33,10 @@ class PhotoCode:
     number: int  # 1-based, largest first
     faces: int  # how many the photo shows
     picture: bytes = b""  # JPEG of the face with its surroundings
+    warnings: tuple[str, ...] = ()  # what is missing of the photo
 
 
-_begun: dict[Path, Callable[[], tuple[Picture, list[Face]]]] = {}  # photos that a thread looks at already
+_begun: dict[Path, Callable[[], tuple[Photo, list[Face]]]] = {}  # photos that a thread looks at already
 
 
 def look_ahead(word: str) -> None:
@@ -47,9 +49,13 @@ def look_ahead(word: str) -> None:
         _begun[path] = ahead(lambda: _faces(path, photo_detector()))
 
 
-def _faces(path: Path, detector: FaceDetector) -> tuple[Picture, list[Face]]:
-    picture = read_photo(path)
-    return picture, largest_first(detector.detect(picture))
+def _faces(path: Path, detector: FaceDetector) -> tuple[Photo, list[Face]]:
+    """A photo and its faces, largest first. Small ones are looked for only where there is no sure one of usual size."""
+    photo = open_photo(path)
+    faces = detector.detect(photo.picture)
+    if not any(face.score >= SURE for face in faces):
+        faces = photo_faces(detector, photo.picture)
+    return photo, largest_first(faces)
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
@@ -65,8 +71,11 @@ def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
         NoFaceError: there is no face, or there are fewer than ``number``.
     """
     begun = _begun.pop(path, None)
-    picture, faces = begun() if begun else _faces(path, network.detector)
+    photo, faces = begun() if begun else _faces(path, network.detector)
+    picture = photo.picture
     height, width = picture.shape[:2]
+    if 0 < len(faces) < number:
+        faces = largest_first(photo_faces(network.detector, picture))
     if not faces:
         raise NoFaceError(
             f"{path}: no face found in {width}x{height} pixels; take a photo where the face is 20 pixels or larger"
@@ -77,4 +86,6 @@ def photo_code(path: Path, network: Network, *, number: int = 1) -> PhotoCode:
     crop = align(picture, face.landmarks)[None]
     feature = still_features(network.extract, crop, mirror=network.mirror)
     soft = hash_stills(network.layers, feature)[0]
-    return PhotoCode(path, soft, feature[0], face, number, len(faces), thumbnail(picture, face.box, longest=LONGEST))
+    return PhotoCode(
+        path, soft, feature[0], face, number, len(faces), thumbnail(picture, face.box, longest=LONGEST), photo.warnings
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from dhhcli.encoding.events import FileEvent, Skipped, Step
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import USUAL, EncodeOptions
-from dhhcli.encoding.sync import Plan, Prune, decide, erase_leftovers, gone_files, make_plan, waiting
+from dhhcli.encoding.sync import Prune, SyncPlan, decide, erase_leftovers, gone_files, make_plan, waiting
 from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
 from dhhcli.errors import MissingPathError, UsageError
 from dhhcli.models.network import Network
@@ -87,7 +87,7 @@ def encode(
             note_skipped(codes_path, tried)
 
 
-def _jobs(paths: Sequence[Path], plan: Plan) -> Iterator[Job | Decided]:
+def _jobs(paths: Sequence[Path], plan: SyncPlan) -> Iterator[Job | Decided]:
     """What there is to encode, and of the rest why not."""
     for path in paths:
         decided = decide(plan, path)

@@ -44,7 +44,7 @@ class Known:
 
 
 @dataclass(eq=False)
-class Plan:
+class SyncPlan:
     """What is known before the first file is encoded, and what was done about it."""
 
     known: dict[Path, Known]  # by recorded path
@@ -56,7 +56,7 @@ class Plan:
     leftovers: dict[Path, Path] = field(default_factory=dict)  # gone path -> the path that has its content now
 
 
-def make_plan(paths: Sequence[Path], codes_path: Path, tag: ModelTag, thumbnails: bool | None) -> Plan:
+def make_plan(paths: Sequence[Path], codes_path: Path, tag: ModelTag, thumbnails: bool | None) -> SyncPlan:
     """Read what is known, relink what has moved, and take the pictures off where they are not wanted any more.
 
     The lock is held. Everything that this does is committed file by file; killed anywhere, the next run goes on.
@@ -67,11 +67,11 @@ def make_plan(paths: Sequence[Path], codes_path: Path, tag: ModelTag, thumbnails
     try:
         shard = open_shard(codes_path)
     except MissingPathError:
-        return Plan({}, NO_TOMBSTONES, thumbnails)
+        return SyncPlan({}, NO_TOMBSTONES, thumbnails)
     with shard:
         check_model(shard, tag)
         rows = {video.path: row for row, video in enumerate(shard.videos)}
-        plan = Plan(_known(shard.videos, shard.pictures()), shard.tombstones, thumbnails)
+        plan = SyncPlan(_known(shard.videos, shard.pictures()), shard.tombstones, thumbnails)
         by_content: dict[str, list[Path]] = {}
         for path, known in plan.known.items():
             by_content.setdefault(known.record.fingerprint, []).append(path)
@@ -106,7 +106,7 @@ def _known(videos: Sequence[VideoRecord], pictures: Sequence[tuple[int, bool]]) 
     return {video.path: Known(video, *counts) for video, counts in zip(videos, pictures, strict=True)}
 
 
-def _copied(paths: Sequence[Path], plan: Plan, by_content: Mapping[str, list[Path]]) -> Iterator[tuple[Path, Path]]:
+def _copied(paths: Sequence[Path], plan: SyncPlan, by_content: Mapping[str, list[Path]]) -> Iterator[tuple[Path, Path]]:
     """Files whose content is known under another path only, and that path; one that is gone where there is one."""
     sizes = {known.record.size for known in plan.known.values()}
     for path in paths:
@@ -137,7 +137,7 @@ def _lacks(known: Known) -> bool:
     return known.tracks > 0 and not known.pictures
 
 
-def waiting(plan: Plan, paths: Sequence[Path]) -> set[Path]:
+def waiting(plan: SyncPlan, paths: Sequence[Path]) -> set[Path]:
     """The files that will probably be encoded: for an estimate of the time left, without looking into them."""
     left = set()
     for path in paths:
@@ -153,7 +153,7 @@ def waiting(plan: Plan, paths: Sequence[Path]) -> set[Path]:
     return left
 
 
-def decide(plan: Plan, path: Path) -> str | Unchanged | Relinked | Forgotten | Skipped:
+def decide(plan: SyncPlan, path: Path) -> str | Unchanged | Relinked | Forgotten | Skipped:
     """The fingerprint of a file that is to be encoded now, or what else there is to say of it."""
     if not path.is_file():  # reading a pipe or a device may never end
         return Skipped(path, "not a regular file")
@@ -177,7 +177,7 @@ def decide(plan: Plan, path: Path) -> str | Unchanged | Relinked | Forgotten | S
     return Unchanged(path, known.record.warnings, "pictures removed" if recorded in plan.stripped else "")
 
 
-def gone_files(plan: Plan, codes_path: Path, roots: Sequence[Path], *, prune: Prune) -> Iterator[Gone]:
+def gone_files(plan: SyncPlan, codes_path: Path, roots: Sequence[Path], *, prune: Prune) -> Iterator[Gone]:
     """Known videos under the named folders and files at whose paths there is nothing any more; last thing of a run.
 
     A folder that is empty or not there is a disk or a share that is away: nothing of it is dropped. Nor are more files
@@ -223,7 +223,7 @@ def drop(codes_path: Path, paths: Sequence[Path]) -> None:
     remove_videos(codes_path, paths)
 
 
-def erase_leftovers(plan: Plan, codes_path: Path, tag: ModelTag) -> None:
+def erase_leftovers(plan: SyncPlan, codes_path: Path, tag: ModelTag) -> None:
     """At the end of a run without pictures: no older version of a video keeps some in an older part of the file."""
     if plan.thumbnails is False and parts_of(codes_path):
         compact(codes_path, tag)

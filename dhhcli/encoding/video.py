@@ -19,6 +19,7 @@ from dhhcli.errors import DhhError
 from dhhcli.faces.scan import Looked, scan
 from dhhcli.media.clock import counted_on
 from dhhcli.media.discover import is_photo
+from dhhcli.media.photo import is_animated
 from dhhcli.media.shots import Shot
 from dhhcli.media.video import open_video
 from dhhcli.models.binary_codes import code_bytes
@@ -139,7 +140,7 @@ def encode_file(
     """Encode a video or a photo, or say why that cannot be done: anything that a reader raises is this file's fault."""
     path, fingerprint = job.path, job.fingerprint
     try:
-        if is_photo(path):
+        if is_photo(path) and not is_animated(path):
             made = encode_still(path, network, options, fingerprint=fingerprint)
         else:
             made = encode_video(path, network, options, fingerprint=fingerprint, on_step=on_step)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.media.photo import Picture
+from dhhcli.base.arrays import Picture
 
 # Eyes, nose tip, mouth corners, left to right in the image: where they lie in a 64 x 64 crop, in pixels.
 TEMPLATE: npt.NDArray[np.float64] = np.array(

@@ -14,7 +14,8 @@ from fractions import Fraction
 from dhhcli.base.prefetch import prefetch
 from dhhcli.faces.alignment import SIZE, align, sharpness
 from dhhcli.faces.detector import FaceDetector
-from dhhcli.faces.schedule import LONGEST, Looks
+from dhhcli.faces.doubt import shows_a_face
+from dhhcli.faces.schedule import LONGEST, LookSchedule
 from dhhcli.faces.thumbnail import surroundings
 from dhhcli.faces.tracker import PATIENCE, FaceTrack, FaceTracker, Observation
 from dhhcli.media.frame import Frame
@@ -50,7 +51,7 @@ def scan(
     shots, tracker, looks = (
         ShotDetector(rate),
         FaceTracker(patience=PATIENCE if rate is None else min(PATIENCE, int(UNSEEN * rate))),
-        Looks(max(video.info.width, video.info.height), longest),
+        LookSchedule(max(video.info.width, video.info.height), longest),
     )
     waiting: deque[tuple[int, list[Observation]]] = deque()
     last_look, origin = -1, None
@@ -59,13 +60,16 @@ def scan(
         while waiting and waiting[0][0] < frame:
             tracker.step(waiting.popleft()[1])
 
+    def faces(tracks: list[FaceTrack]) -> list[FaceTrack]:
+        return [track for track in tracks if shows_a_face(track, detector, margin=margin)]
+
     with closing(prefetch(part or video.frames(), DECODE_AHEAD)) as frames:
         for frame in frames:
             origin = frame.time if origin is None else origin
             finished = shots.push(frame)
             for shot in finished:
                 track_before(shot.end_frame)
-                yield from tracker.finish()
+                yield from faces(tracker.finish())
                 yield shot
             if shots.suspected or (finished and last_look < finished[-1].end_frame):
                 looks.restart()
@@ -85,10 +89,10 @@ def scan(
                 last_look = frame.index
                 yield Looked(frame.time - origin)
             track_before(shots.settled)
-            yield from tracker.ended()
+            yield from faces(tracker.ended())
     for shot in shots.finish():
         track_before(shot.end_frame)
-        yield from tracker.finish()
+        yield from faces(tracker.finish())
         yield shot
 
 

@@ -36,7 +36,7 @@ REMEMBERED = 3  # seconds for which a small face, sure or not, keeps looks full
 
 
 @dataclass(slots=True)
-class Looks:
+class LookSchedule:
     """The plan of one film. longer_side: of its pictures, pixels. longest: pause, seconds."""
 
     longer_side: int

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.media.photo import Picture, shrink
+from dhhcli.base.arrays import Picture
+from dhhcli.media.photo import shrink
 
 THUMBNAIL = 112  # longest side, pixels
 

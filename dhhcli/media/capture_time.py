@@ -25,7 +25,7 @@ def video_recorded(metadata: Iterable[Mapping[str, str]]) -> int | None:
 
 
 def photo_recorded(path: Path) -> int | None:
-    """From EXIF: when the picture was taken; without a zone, by the clock of this machine."""
+    """From EXIF: when the picture was taken; without a zone it is UTC, so that every machine reads the same."""
     from PIL import Image
 
     try:
@@ -35,15 +35,15 @@ def photo_recorded(path: Path) -> int | None:
     except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and the picture itself has been read
         return None
     day, _, time = taken.strip("\0 ").partition(" ")
-    return _seconds(f"{day.replace(':', '-')}T{time}", offset.strip("\0 "))
+    return _seconds(f"{day.replace(':', '-')}T{time}", offset.strip("\0 ") or "+00:00")
 
 
 def _seconds(text: str, zone: str) -> int | None:
     try:
         found = datetime.fromisoformat(text)
-        if found.tzinfo is None and zone:
+        if found.tzinfo is None:
             found = datetime.fromisoformat(f"{text}{zone}")
-        seconds = (found if found.tzinfo else found.astimezone()).timestamp()
+        seconds = found.timestamp()
     except (ValueError, OverflowError, OSError):
         return None
     return int(seconds) if seconds > FIRST else None

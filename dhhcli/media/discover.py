@@ -7,15 +7,21 @@ from pathlib import Path
 
 from dhhcli.base.text import counted
 from dhhcli.errors import MissingPathError, NoVideoError
+from dhhcli.media.passed_over import is_of_system
 
 # fmt: off
 VIDEO_SUFFIXES: frozenset[str] = frozenset((
-    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv",
-    ".mov", ".mp4", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts",
-    ".vob", ".webm", ".wmv", ".y4m",
+    ".264", ".265", ".360", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avc", ".avi", ".dav", ".divx", ".dv", ".dvr-ms",
+    ".f4v", ".flv", ".gxf", ".h264", ".h265", ".hevc", ".insv", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
+    ".mj2", ".mjpeg", ".mjpg", ".mkv", ".mod", ".mov", ".mp2v", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf",
+    ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod", ".tp", ".trp", ".ts", ".vob", ".vro",
+    ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
+))
+PHOTO_SUFFIXES: frozenset[str] = frozenset((
+    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfi", ".jfif", ".jif", ".jp2", ".jpe",
+    ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 ))
 # fmt: on
-PHOTO_SUFFIXES: frozenset[str] = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,8 @@ def find_files(paths: Iterable[Path], suffixes: frozenset[str]) -> tuple[tuple[P
     """(files, ignored) under ``paths``: folders recursively in sorted order, files as named, whatever their
     suffix.
 
-    In folders, hidden entries, folders that cannot be read and files of other suffixes are ignored and
-    listed. A file that is reached twice (also over a symbolic link) is taken once. The result may be empty.
+    In folders, hidden entries, folders of the system, folders that cannot be read and files of other suffixes are
+    ignored and listed. A file that is reached twice (also over a symbolic link) is taken once. The result may be empty.
     Raises MissingPathError when a named path does not exist or a named folder cannot be read.
     """
     found = _find(paths, suffixes)
@@ -79,25 +85,36 @@ def _walk(
     unreadable: dict[str, Path],
     seen: set[str],
 ) -> None:
-    real = os.path.realpath(folder)
-    if real in seen:  # a symbolic link into a folder above
-        return
-    seen.add(real)
-    try:
-        entries = sorted(folder.iterdir())
-        kinds = [(entry, entry.is_dir(), entry.is_file()) for entry in entries]  # fails in a folder without x
-    except OSError:
-        unreadable.setdefault(real, folder)
-        return
-    for entry, is_folder, is_file in kinds:
-        if entry.name.startswith("."):
-            ignored.setdefault(os.path.realpath(entry), entry)
+    """Everything below a folder, however deep: what is still to be looked at lies on a stack."""
+    stack: list[tuple[Path, str, bool, bool]] = [(folder, os.path.realpath(folder), True, False)]
+    while stack:
+        path, real, is_folder, is_file = stack.pop()
+        if path is not folder and (path.name.startswith(".") or (is_folder and is_of_system(path))):
+            ignored.setdefault(real, path)
         elif is_folder:
-            _walk(entry, suffixes, files, ignored, unreadable, seen)
-        elif entry.suffix.lower() in suffixes and is_file:
-            files.setdefault(os.path.realpath(entry), entry)
+            if real not in seen:  # else a symbolic link into a folder above
+                seen.add(real)
+                try:
+                    stack += reversed(_entries(path, real))
+                except OSError:
+                    unreadable.setdefault(real, path)
+        elif path.suffix.lower() in suffixes and is_file:
+            files.setdefault(real, path)
         else:
-            ignored.setdefault(os.path.realpath(entry), entry)
+            ignored.setdefault(real, path)
+
+
+def _entries(folder: Path, real: str) -> list[tuple[Path, str, bool, bool]]:
+    """(path, real path, is a folder, is a file) of what is in a folder; OSError also in a folder without x."""
+    return [
+        (
+            entry,
+            os.path.realpath(entry) if entry.is_symlink() else f"{real.rstrip(os.sep)}{os.sep}{entry.name}",
+            entry.is_dir(),
+            entry.is_file(),
+        )
+        for entry in sorted(folder.iterdir())
+    ]
 
 
 def require_videos(paths: Iterable[Path], *, photos: bool = False) -> VideoList:

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from dhhcli.base.arrays import Picture
 from dhhcli.errors import VideoError
 
-Picture = npt.NDArray[np.uint8]
 PQ, HLG = 16, 18  # transfer functions as ITU-T H.273 numbers them
 HDR = (PQ, HLG)
 ASPECT = Fraction(4)  # pixels wider or higher than this are a mistake of the file

@@ -16,7 +16,7 @@ def timecode_rate(path: Path) -> Fraction | None:
     """Labels a second of the first timecode track, exact; None where there is none, or the file is not of this kind."""
     try:
         with path.open("rb") as file:
-            match = TRACK.search(_moov(file))
+            match = TRACK.search(movie_box(file))
     except OSError:
         return None
     if not match:
@@ -25,7 +25,7 @@ def timecode_rate(path: Path) -> Fraction | None:
     return Fraction(ticks, step) if ticks and step else Fraction(match[3][0]) or None
 
 
-def _moov(file: BinaryIO) -> bytes:
+def movie_box(file: BinaryIO) -> bytes:
     """The box that describes the tracks, b"" where there is none."""
     end = file.seek(0, 2)
     at = 0

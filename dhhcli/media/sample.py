@@ -13,12 +13,11 @@ from typing import IO
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Picture
 from dhhcli.base.atomic_write import write_atomically, write_stream_atomically
 from dhhcli.errors import DhhError
 
-Picture = npt.NDArray[np.uint8]
 WIDTH, HEIGHT, RATE = 640, 360, Fraction(25)
 
 

@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.media.frame import Frame, Picture
+from dhhcli.base.arrays import Picture
+from dhhcli.media.frame import Frame
 
 Grey = npt.NDArray[np.float32]
 WIDTH, HEIGHT = 64, 36

@@ -29,8 +29,11 @@ from av.video.stream import VideoStream
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
 from dhhcli.media.clock import COUNTED_ON, Clock
+from dhhcli.media.demuxers import OPTIONS, kind_in_words
+from dhhcli.media.encrypted import encryption
 from dhhcli.media.frame import Frame, Scaler, ffmpeg_words, orientation, square
 from dhhcli.media.frame_rate import OFF, doubtful, real_rate
+from dhhcli.media.passed_over import camera_raw
 from dhhcli.media.stream_choice import film_of
 from dhhcli.media.stream_info import info_of, rational
 
@@ -367,9 +370,9 @@ class Video:
 def open_video(path: Path, *, threads: int = 0) -> Video:
     """Open a video and decode its first frame. threads: of the decoder, 0: one for each core.
 
-    The largest picture stream is taken, of equals the first; cover art does not count. Nothing is read from the
-    network, whatever a playlist says. Raises MissingPathError, NoVideoError when there is no picture stream,
-    VideoError when nothing can be decoded.
+    The largest picture stream is taken, of equals the first; cover art does not count. No other file is read, nor the
+    network, whatever the file says (media/demuxers.py). Raises MissingPathError, NoVideoError when there is no picture
+    stream, VideoError when nothing can be decoded.
     """
     try:
         if path.is_dir():
@@ -383,9 +386,17 @@ def open_video(path: Path, *, threads: int = 0) -> Video:
         stream, notes = film_of(container, lambda: _container(path))
         if stream is None:
             found = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+            raw = camera_raw(path)
+            if raw:
+                raise VideoError(f"{path}: {raw}")
             raise NoVideoError(f"{path}: holds no picture stream (found: {found})")
+        how = encryption(path, container, stream)
+        if how:
+            raise VideoError(f"{path}: encrypted ({how}): it has to be decrypted by whoever may do so")
         if stream.codec_context is None:  # FFmpeg knows the container but has no decoder for what is in it
-            raise VideoError(f"{path}: no decoder for its picture codec; convert the file first")
+            raise VideoError(
+                f"{path}: {camera_raw(path) or 'no decoder for its picture codec; convert the file first'}"
+            )
         prepare(stream, threads)
         return Video(path, container, stream, threads=threads, notes=tuple(notes))
     except BaseException:
@@ -398,10 +409,16 @@ def _container(path: Path) -> InputContainer:
         # The prefix keeps a name like "concat:a" or "http:x" a name; metadata is often in old encodings.
         return av.open(
             "file:" + os.fspath(path.absolute()),
-            options={"protocol_whitelist": "file"},
+            options=dict(OPTIONS),
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, ValueError) as error:
+        kind = kind_in_words(path)
+        if kind:
+            raise VideoError(f"{path}: is {kind}, no film, and nothing it names is opened: give the films") from error
+        raw = camera_raw(path)
+        if raw:
+            raise VideoError(f"{path}: {raw}") from error
         raise VideoError(f"{path}: cannot be opened as video ({ffmpeg_words(error)}): is the file complete?") from error
 
 

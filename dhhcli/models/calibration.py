@@ -27,6 +27,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Doubles
 from dhhcli.errors import WeightsError
 
 VERSION: Final = 1
@@ -34,7 +35,6 @@ PRIOR: Final = 0.01
 KINDS: Final = ("still-track", "track-still", "still-still", "track-track")  # query first
 STEPS_A_BIT: Final = 4  # the soft score, or what a weighed distance is beyond whole bits, divides each into so many
 WORDS: Final = ((0.9, "very likely"), (0.5, "likely"), (0.1, "unsure"), (0.0, "unlikely"))
-Floats = npt.NDArray[np.float64]
 Distances = npt.NDArray[np.integer[Any]]
 
 
@@ -51,7 +51,7 @@ class Spread:
     high: float
 
 
-def score_place(distances: Distances, scores: npt.NDArray[np.floating[Any]], bits: int) -> Floats:
+def score_place(distances: Distances, scores: npt.NDArray[np.floating[Any]], bits: int) -> Doubles:
     """Where soft scores (n,) lie in what their distances (n,) allow: 0 .. 1.
 
     Each of h differing bits adds 0.5 to 1 to the score, each of the others 0 to 0.5: h / 2 <= score <= (K + h) / 2.
@@ -88,10 +88,10 @@ class Curve:
     bits: int
     spread: Spread | None  # None: of weighed distances
     false_matches: npt.NDArray[np.int64]  # (K + 1,) pairs of different people at or below each distance
-    true_rate: Floats  # (K + 1,) share of pairs of one person at or below each distance
+    true_rate: Doubles  # (K + 1,) share of pairs of one person at or below each distance
     people_pairs: int
     first_cells: npt.NDArray[np.int64]  # (s,) where each step begins, from 0
-    log_ratios: Floats  # (s,) never rising
+    log_ratios: Doubles  # (s,) never rising
 
     @property
     def floor(self) -> float:
@@ -99,11 +99,11 @@ class Curve:
         return min(1.0, 3.0 / self.people_pairs)
 
     @property
-    def false_rate(self) -> Floats:
+    def false_rate(self) -> Doubles:
         """(K + 1,) share of pairs of different people at or below each distance, at least ``floor``."""
         return np.maximum(self.false_matches / max(1, int(self.false_matches[-1])), self.floor)
 
-    def false_match_rate(self, distances: Distances, *, photos: int = 1) -> Floats:
+    def false_match_rate(self, distances: Distances, *, photos: int = 1) -> Doubles:
         """(n,) -> (n,): how often somebody else comes as near to the nearest of some photos, at most.
 
         Photos of one person are alike, so the rate rises less than ``photos``-fold; this is the union bound, which
@@ -111,7 +111,7 @@ class Curve:
         """
         return np.asarray(np.minimum(1.0, photos * self.false_rate[np.asarray(distances)]))
 
-    def log_ratio(self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, photos: float = 1.0) -> Floats:
+    def log_ratio(self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, photos: float = 1.0) -> Doubles:
         """(n,), (n,) -> (n,): log of how many times likelier a pair is if it is of one person.
 
         ``photos``: independent photos k of which these are the nearest. With F and G the shares of pairs of different
@@ -140,20 +140,26 @@ class Calibration:
 
     def confidence(
         self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, kind: str = "still-track", photos: int = 1
-    ) -> Floats:
+    ) -> Doubles:
         """(n,), (n,) -> (n,): probability that a pair is of one person, if ``prior`` of all tracks were that person.
 
         Never rises along a ranking by distance, then score. ``photos``: how many photos these are the nearest of.
         """
-        logit = self.curves[kind].log_ratio(distances, scores, photos=photos**self.alike)
-        return sigmoid(logit + math.log(self.prior / (1 - self.prior)))
+        ratio = self.log_ratio(distances, scores, kind=kind, photos=photos)
+        return sigmoid(ratio + math.log(self.prior / (1 - self.prior)))
 
-    def false_match_rate(self, distances: Distances, *, kind: str = "still-track", photos: int = 1) -> Floats:
+    def log_ratio(
+        self, distances: Distances, scores: npt.NDArray[np.floating[Any]], *, kind: str = "still-track", photos: int = 1
+    ) -> Doubles:
+        """(n,), (n,) -> (n,): see ``Curve.log_ratio``."""
+        return self.curves[kind].log_ratio(distances, scores, photos=photos**self.alike)
+
+    def false_match_rate(self, distances: Distances, *, kind: str = "still-track", photos: int = 1) -> Doubles:
         """(n,) -> (n,): see ``Curve.false_match_rate``."""
         return self.curves[kind].false_match_rate(distances, photos=photos)
 
 
-def sigmoid(x: Floats) -> Floats:
+def sigmoid(x: Doubles) -> Doubles:
     """1 / (1 + exp(-x)), without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(x))))
 

@@ -1,29 +1,32 @@
 """extractor: crops (n, 64, 64, 3) uint8 BGR -> features (n, d) float32, by onnxruntime."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.patience import done_so_far
 from dhhcli.errors import WeightsError
 from dhhcli.models.weights import shipped_folder
 
 MOST_FEATURES = 8192  # as many as any layer behind it could take
-BATCH = 32  # crops a call: bounds memory (200 MB of activations of SFace) without costing speed
+BATCH = 16  # crops a call: bounds memory (100 MB of activations of SFace) without costing speed
 Extract = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]  # (n, 64, 64, 3) -> (n, d)
 
 
 def still_features(extract: Extract, crops: npt.NDArray[np.uint8], *, mirror: bool) -> npt.NDArray[np.float32]:
     """Features (n, d) of stills (n, 64, 64, 3); ``mirror``: the mean over each crop and its mirror image.
 
-    A still has one look only, where a track has many: one more costs a query 6 ms and raised still -> still mAP of the
-    real-valued features from 0.719 to 0.753.
+    A still has one look only, where a track has many; see docs/research/backbone.md. Both go through the network
+    together, which gives the same bytes in less time.
     """
-    features = extract(crops)
     if not mirror:
-        return features
-    return np.asarray((features + extract(np.ascontiguousarray(crops[:, :, ::-1]))) / 2, np.float32)
+        return extract(crops)
+    both = extract(np.concatenate([crops, crops[:, :, ::-1]]))
+    return np.asarray((both[: len(crops)] + both[len(crops) :]) / 2, np.float32)
 
 
 class FeatureExtractor:
@@ -33,28 +36,41 @@ class FeatureExtractor:
         onnx_path: the backbone; its input is (n, 64, 64, 3) uint8, normalisation is part of the graph.
         threads: onnxruntime's own threads.
         integers: whether a quantised network may compute in integers (base/onnx_session.py).
+        plain: for few crops: laid out in a third of the time (base/onnx_session.py).
+        late: load it when it is first called. For shipped files only, whose digest says what they are: others are
+            tried when they are loaded.
 
     Raises:
         WeightsError: the file does not load as a network of that form.
     """
 
-    def __init__(self, onnx_path: Path, threads: int = 1, *, integers: bool = True) -> None:
+    def __init__(
+        self, onnx_path: Path, threads: int = 1, *, integers: bool = True, plain: bool = False, late: bool = False
+    ) -> None:
+        self._path, self._foreign = onnx_path, onnx_path.parent != shipped_folder()
+        self._how: dict[str, Any] = {"threads": threads, "integers": integers, "plain": plain}
+        if self._foreign or not late:
+            _ = self._session
+
+    @cached_property
+    def _session(self) -> Any:
         from dhhcli.base.onnx_session import start_session
 
-        self._path = onnx_path
         try:
-            data = onnx_path.read_bytes()  # once: what is checked is what is run, and it has no folder to read from
+            data = self._path.read_bytes()  # once: what is checked is what is run, and it has no folder to read from
         except OSError as error:
-            raise WeightsError(f"{onnx_path}: cannot be read ({error.strerror}); reinstall it") from None
-        foreign = onnx_path.parent != shipped_folder()
-        if foreign:
+            raise WeightsError(f"{self._path}: cannot be read ({error.strerror}); reinstall it") from None
+        if self._foreign:
             self._try(data)
         try:
-            self._session = start_session(data, threads=threads, severity=4, bounded=foreign, integers=integers)
+            return start_session(data, severity=4, bounded=self._foreign, **self._how)
         except Exception as error:  # noqa: BLE001 - onnxruntime's own classes differ from release to release
             raise self._unfit(error) from None
-        self._input = self._session.get_inputs()[0].name
-        self.size = int(self._session.get_outputs()[0].shape[1])
+
+    @property
+    def size(self) -> int:
+        """d."""
+        return int(self._session.get_outputs()[0].shape[1])
 
     def _try(self, data: bytes) -> None:
         """Raises WeightsError for a network that is not what ours are, however large it says its tensors are.
@@ -97,11 +113,13 @@ class FeatureExtractor:
 
     def __call__(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """(n, 64, 64, 3) -> (n, d); n may be 0. Raises WeightsError where the network cannot be run."""
+        session = self._session
+        name = session.get_inputs()[0].name
         try:
-            parts = [
-                self._session.run(None, {self._input: crops[first : first + BATCH]})[0]
-                for first in range(0, len(crops), BATCH)
-            ]
+            parts = []
+            for first in range(0, len(crops), BATCH):
+                done_so_far("faces", first, len(crops))
+                parts.append(session.run(None, {name: crops[first : first + BATCH]})[0])
         except Exception as error:  # noqa: BLE001 - as above
             raise self._unfit(error) from None
         return np.concatenate(parts) if parts else np.empty((0, self.size), np.float32)

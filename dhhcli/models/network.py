@@ -11,6 +11,7 @@ from dhhcli.faces.detector import FaceDetector, photo_detector
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import HashLayers
 from dhhcli.models.model_tag import ModelTag
+from dhhcli.models.network_ahead import film_extractor, photo_extractor
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 
 CHECKED: Final = 4  # pictures on which integers must agree with float32
@@ -39,15 +40,20 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
     Raises:
         WeightsError: missing, damaged or unknown weights.
     """
-    weights = load_weights(resolve_weights(name))
+    weights = load_weights(resolve_weights(name), film=film)
     detector = photo_detector() if threads == 1 else FaceDetector(threads=threads)
-    extract = FeatureExtractor(weights.onnx_path, threads=threads)
+    if film and weights.film_check is not None:  # an encoding may meet no photo, and need not have its memory
+        extract = FeatureExtractor(weights.onnx_path, threads=threads, plain=True, late=True)
+        measured = film_extract = quick_extractor(weights, extract, threads)
+    else:
+        measured = extract = photo_extractor(weights.onnx_path)
+        film_extract = quick_extractor(weights, extract, threads) if film else extract
     layers = load_hash_layers(weights, tracks=tracks)
     bent = layers.still_expansion
     wanted = int((bent.weight if bent else layers.still_weight).shape[1])
-    if extract.size != wanted:
+    if measured.size != wanted:
         raise WeightsError(
-            f"{weights.onnx_path}: makes {extract.size} features, {weights.safetensors_path.name} takes {wanted}; "
+            f"{weights.onnx_path}: makes {measured.size} features, {weights.safetensors_path.name} takes {wanted}; "
             "reinstall them"
         )
     return Network(
@@ -55,7 +61,7 @@ def load_network(name: str | None = None, *, tracks: bool = True, film: bool = F
         detector,
         FaceDetector(threads=threads, quick=True) if film else detector,
         extract,
-        quick_extractor(weights, extract, threads) if film else extract,
+        film_extract,
         layers,
         ModelTag(weights.bits, weights.fingerprint),
         weights,
@@ -76,7 +82,7 @@ def quick_extractor(weights: Weights, exact: FeatureExtractor, threads: int = 1)
     expected = weights.film_check
     if expected is None and exact.on_gpu:
         return exact
-    quick = FeatureExtractor(weights.int8_path, threads=threads)
+    quick = film_extractor(weights.int8_path, threads)
     found = quick(check_pictures())
     if expected is not None and expected.shape != found.shape:
         raise WeightsError(f"{weights.record_path}: film_check {expected.shape}, its network gives {found.shape}")

@@ -2,7 +2,8 @@
 
 ``dhh-128.json`` says what the files beside it must be (SHA-256, size, bits), how the network wants its input, what it
 was trained on, under which terms and what it reaches. ``dhh-128.safetensors`` holds both hash layers. ``dhh.onnx`` is
-in integers, for film (older weights have none), and ``dhh.safetensors`` the same for torch. Safetensors and ONNX hold
+the network for photos, ``dhh-int8.onnx`` the one for film, in integers (older weights have none); where a network can
+be trained on, ``dhh.safetensors`` holds it for torch (the shipped weights have none). Safetensors and ONNX hold
 numbers only: loading weights runs nobody's code. Weights of a method that hashes pictures only (``"tracks":
 "majority"`` in the record) have one hash layer. Where a method is not linear, the record names what it bends
 (``"expansions": {"still": "gaussian"}``, see feature_map.py), its arrays lie in the same safetensors as
@@ -58,6 +59,19 @@ class Weights:
         return isinstance(model, dict) and bool(model.get("mirror", False))
 
     @property
+    def one_person(self) -> float | None:
+        """The least cosine of features before and after any moment of a track of one person; None: tracks are not cut.
+
+        Raises:
+            WeightsError: it is no cosine.
+        """
+        model = self.record.get("model")
+        found = model.get("one_person") if isinstance(model, dict) else None
+        if found is None or (isinstance(found, (int, float)) and -1 <= found <= 1):
+            return found
+        raise WeightsError(f"{self.record_path}: one_person is {str(found)[:20]}, -1 to 1 expected; reinstall it")
+
+    @property
     def film_check(self) -> npt.NDArray[np.float32] | None:
         """What the network in integers makes of some pictures (models/network.py) on a processor that computes right.
 
@@ -103,8 +117,17 @@ def shipped_as(fingerprint: str) -> str | None:
     return None
 
 
-def load_weights(record_path: Path) -> Weights:
-    """Read a record and verify its files against it.
+def network_of(record_path: Path, *, film: bool = False) -> Path | None:
+    """The network for photos, or film, that a record names, unverified; None where that cannot be told."""
+    try:
+        files = _read_record(record_path)["files"]
+        return record_path.parent / _plain_name(files["int8" if film else "onnx"]["name"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def load_weights(record_path: Path, *, film: bool = True) -> Weights:
+    """Read a record and verify its files against it; ``film=False`` leaves out the network that looks at film only.
 
     Raises:
         WeightsError: a file is missing, of an unknown version, or not the one that the record describes.
@@ -131,7 +154,7 @@ def load_weights(record_path: Path) -> Weights:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise WeightsError(f"{record_path}: not a weights record ({_reason(error)}); train anew or reinstall") from None
     integers = files.get("int8")
-    for name, expected in filter(None, (tensors, network, integers)):
+    for name, expected in filter(None, (tensors, network, integers if film else None)):
         path = record_path.parent / Path(name).name
         found = _sha256(path)
         if found != expected:

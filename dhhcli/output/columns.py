@@ -30,10 +30,11 @@ COLUMNS: Final = (
     "tracks",
     "track",
     "track_id",
+    "name",
+    "names",
 )  # of TSV, CSV and JSON lines
 EXTRAS: Final = ("question", "also", "shots")  # there only when something was asked that gives them
 KNOWN: Final = (*COLUMNS, *EXTRAS)
-SHOWN: Final = ("rank", "distance", "confidence", "shot", "start", "end", "face_at", "video")  # on a terminal
 
 
 def parse_columns(text: str | None) -> tuple[str, ...] | None:

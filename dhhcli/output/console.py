@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dhhcli.base.text import in_a_cell, one_line, take_any_text
-from dhhcli.output.columns import COLUMNS, SHOWN
+from dhhcli.output.columns import COLUMNS
 from dhhcli.output.delimited import tsv
 from dhhcli.search.result import Row
 
@@ -26,19 +26,29 @@ def print_notes(notes: Sequence[str]) -> None:
 
 
 def print_rows(
-    rows: Sequence[Row], *, table: bool, columns: Sequence[str] | None = None, extras: Sequence[str] = ()
+    rows: Sequence[Row],
+    *,
+    table: bool,
+    columns: Sequence[str] | None = None,
+    extras: Sequence[str] = (),
+    wide: bool = False,
 ) -> None:
-    """The answer of a query as a table, else TSV; ``columns``: instead of the usual ones, ``extras``: beside them.
+    """The answer of a query as a line a hit, else TSV; ``columns``: instead of the usual ones, ``extras``: beside them,
+    ``wide``: all columns on a terminal too.
 
     Nothing goes to stdout when nobody was found, except a TSV's header."""
     if table:
         if rows:
-            from rich.console import Console
-
+            from dhhcli.output.screen import hit_columns, print_columns, terminal
             from dhhcli.output.table import print_result
 
             take_any_text(sys.stdout)
-            print_result(Console(), rows, columns or (*SHOWN, *extras))
+            console = terminal()
+            if columns or wide:
+                print_result(console, rows, columns or (*COLUMNS, *extras))
+            else:
+                ascii_only = not (console.encoding or "").lower().startswith("utf")
+                print_columns(console, hit_columns(rows, ascii_only=ascii_only, extras=extras))
     else:
         _write(tsv(rows, columns or (*COLUMNS, *extras)))
 
@@ -83,16 +93,16 @@ def _print_table(lines: "Sequence[DataclassInstance]") -> None:
 
 def _print_cells(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     if sys.stdout.isatty():
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
+        from dhhcli.output.screen import terminal
         from dhhcli.output.table import print_cells
 
         table = Table(*names, box=None, pad_edge=False)
         for row in cells:
             table.add_row(*map(Text, row))
-        print_cells(Console(), names, cells, table, ())
+        print_cells(terminal(), names, cells, table, ())
     else:
         _write("\t".join(row) for row in [names, *cells])
 

@@ -32,10 +32,11 @@ def csv_lines(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> Iterator
     quoted, quotes are doubled, nothing else is changed."""
     yield ",".join(columns)
     for row in rows:
-        yield ",".join(_quoted(_plain(getattr(row, name))) for name in columns)
+        yield ",".join(quoted(_plain(getattr(row, name))) for name in columns)
 
 
-def _quoted(cell: str) -> str:
+def quoted(cell: str) -> str:
+    """A cell of CSV."""
     return '"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell
 
 
@@ -48,7 +49,8 @@ def _plain(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return ",".join(str(part) for part in value)
+        words = all(isinstance(part, str) for part in value)  # names: a comma may be part of one
+        return ("; " if words else ",").join(str(part) for part in value)
     if isinstance(value, float):
         return f"{value:.6f}"
     return str(value)

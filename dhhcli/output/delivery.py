@@ -5,33 +5,40 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dhhcli.base.extras import require
-from dhhcli.base.text import on_a_terminal
-from dhhcli.errors import UsageError
+from dhhcli.base.text import counted, on_a_terminal
+from dhhcli.errors import UsageError, VideoError
 from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.console import print_rows, write_bytes
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
-from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Layout, Order
-from dhhcli.output.timelines.cuts import parse_handles
+from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Order, SequenceLayout
+from dhhcli.output.timelines.cuts import parse_handles, parse_rate
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
 
+if TYPE_CHECKING:
+    from dhhcli.media.sound import Sound
+
 
 @dataclass(frozen=True)
-class Wish:
+class OutputOptions:
     """What the user asked for. format: None is a table on a terminal, TSV elsewhere; layout: what suits the format."""
 
     format: Format | None = None
     out: Path | None = None
     handles: str = "0f"
     order: Order = Order.rank
-    layout: Layout | None = None
+    layout: SequenceLayout | None = None
     columns: tuple[str, ...] | None = None  # None: the usual ones
+    rate: str | None = None  # of a timeline; None: as most of its shots
+    sound: bool = True  # in timelines that can hold some
+    wide: bool = False  # all columns on a terminal too
     extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
 
 
-def wished(wish: Wish) -> Wish:
+def wished(wish: OutputOptions) -> OutputOptions:
     """With ``-`` for standard output, and the format that a file's suffix says where none is named."""
     if wish.out is not None and str(wish.out) == "-":
         return replace(wish, out=None)
@@ -40,25 +47,32 @@ def wished(wish: Wish) -> Wish:
     return wish
 
 
-def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
+def check_wish(wish: OutputOptions, *, as_json: bool = False, explain: bool = False, each: bool = False) -> None:
     """Raises UsageError for options that contradict each other, MissingExtraError for a format whose library is not
     installed: before anything is searched.
     """
     handles = parse_handles(wish.handles)
+    if wish.rate is not None:
+        parse_rate(wish.rate)
     if explain and (wish.format not in (None, Format.json) or wish.out):
         raise UsageError("--explain takes the place of the answer: leave --format and --out out; --json is possible")
     if as_json and wish.format is not Format.json:
         raise UsageError(f"--json and --format {wish.format}: give one of them")
     if wish.format in ROWS or wish.format is None:
-        shaped = handles.frames or handles.seconds or wish.order is not Order.rank or wish.layout
-        if shaped:
-            raise UsageError("--handles, --order and --sequence shape a timeline; give its --format, say edl or otio")
+        shaped = handles.frames or handles.seconds or wish.order is not Order.rank or wish.layout or wish.rate
+        if shaped or not wish.sound:
+            raise UsageError(
+                "--handles, --order, --sequence, --rate and --no-audio shape a timeline; give its --format, say edl or "
+                "otio"
+            )
         if wish.out and wish.format in (None, Format.table):
             raise UsageError(f"--out needs a --format, say csv or edl; {wish.out.name!r} ends like none")
     elif wish.columns:
         raise UsageError(f"--columns are of a table, tsv, csv or json; --format {wish.format} has its own")
     elif each:
         raise UsageError(f"--each asks several questions: ask them one by one for --format {wish.format}")
+    elif wish.rate and wish.format is Format.edl:
+        raise UsageError("--rate: an EDL counts in the rate of its sources, a file a rate; take otio, fcpxml or fcp7")
     if wish.format in BINARY and not wish.out and sys.stdout.isatty():
         raise UsageError(f"--format {wish.format} is no text for a terminal; name a file with --out")
     if wish.format in OTIO:
@@ -66,7 +80,7 @@ def check_wish(wish: Wish, *, as_json: bool = False, explain: bool = False, each
 
 
 def deliver(
-    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: Wish, name: str
+    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: OutputOptions, name: str
 ) -> Sequence[str]:
     """Write the answer. Nothing is written where nobody was found, except the head of a table.
 
@@ -74,10 +88,11 @@ def deliver(
     """
     extras = wish.extras or extras_of(rows)
     if wish.format is None or wish.format is Format.table:
-        print_rows(rows, table=wish.format is Format.table or sys.stdout.isatty(), columns=wish.columns, extras=extras)
+        table = wish.format is Format.table or sys.stdout.isatty()
+        print_rows(rows, table=table, columns=wish.columns, extras=extras, wide=wish.wide)
         return ()
     from dhhcli.output.timelines.export import (
-        File,
+        TimelineFile,
         export,
         films,
         write_files,
@@ -91,9 +106,10 @@ def deliver(
         end = "\r\n" if wish.format is Format.csv else "\n"
         data = "".join(f"{line}{end}" for line in lines).encode("utf-8", "surrogateescape")
         if wish.out is None:
-            write_bytes(_shown(data))
+            write_bytes(shown(data))
             return ()
-        return write_files([File(None, lambda stream: stream.write(data))], wish.out)
+        return write_files([TimelineFile(None, lambda stream: stream.write(data))], wish.out)
+    sounds, notes = sounds_heard(rows, videos, wish)
     files = export(
         rows,
         videos,
@@ -102,24 +118,44 @@ def deliver(
         order=wish.order,
         layout=wish.layout,
         name=name,
+        counting=parse_rate(wish.rate) if wish.rate else None,
+        sounds=sounds,
     )
     photos = len(rows) - len(films(rows, videos))
-    notes = [f"{photos} photo{'s' if photos > 1 else ''} left out: a timeline is of videos"] if photos else []
+    if photos:
+        notes.append(f"{counted(photos, 'photo')} left out: a timeline is of videos")
     if wish.out:
         return [*write_files(files, wish.out), *notes]
     if len(files) > 1:
-        raise UsageError(
-            f"--format {wish.format} makes {len(files)} files, one a video; name one with --out, "
-            "or take --sequence stringout"
-        )
+        way = "" if files[0].part else ", or take --sequence stringout"
+        each = "rate" if files[0].part else "video"
+        raise UsageError(f"--format {wish.format} makes {len(files)} files, one a {each}; name one with --out{way}")
     if files:
         made = io.BytesIO()
         files[0].write(made)
-        write_bytes(made.getvalue() if wish.format in BINARY else _shown(made.getvalue()))
+        write_bytes(made.getvalue() if wish.format in BINARY else shown(made.getvalue()))
     return notes
 
 
-def _shown(data: bytes) -> bytes:
+def sounds_heard(
+    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: OutputOptions
+) -> tuple[dict[Path, "tuple[Sound, ...]"], list[str]]:
+    """The sound of every video of a timeline that is to have some, and words about those that cannot be looked at."""
+    from dhhcli.media.sound import sounds_of
+    from dhhcli.output.timelines.export import SOUNDING, films
+
+    found: dict[Path, tuple[Sound, ...]] = {}
+    notes = []
+    if wish.sound and wish.format in SOUNDING:
+        for path in dict.fromkeys(row.video for row in films(rows, videos)):
+            try:
+                found[path] = sounds_of(path)
+            except VideoError as error:
+                notes.append(f"without sound: {error}")
+    return found, notes
+
+
+def shown(data: bytes) -> bytes:
     """Text for standard output: a terminal gets nothing that it would act on."""
     if not sys.stdout.isatty():
         return data

@@ -1,11 +1,15 @@
 """encode_progress: events of an encoding -> one live line on a terminal, plain lines elsewhere; always on stderr."""
 
+import dataclasses
+import json
+import os
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,9 +17,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dhhcli.base.text import counted, one_line
 from dhhcli.encoding.events import Encoded, FileEvent, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
-from dhhcli.media.discover import VideoList, is_photo
+from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, VideoList, is_photo
+from dhhcli.media.passed_over import passed_over_lines
 
-LISTED = 20  # ignored files that are named; the rest are counted
+SUMMED = ("encoded", "unchanged", "relinked", "forgotten", "skipped", "gone")
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
 
 
@@ -83,30 +88,40 @@ class Summary:
 
 
 class EncodeProgress:
-    """Shows how an encoding goes; a context manager around it.
+    """Shows how an encoding goes; a context manager around it. What is unchanged is counted, not named.
 
-    Time left is estimated from the bytes of what is to be encoded and the time that was spent on encoding alone: the
-    length of a file is known only when it is opened, and unchanged files pass in no time.
+    Time left is estimated from the bytes of the videos and the number of the photos that are to be encoded, and the
+    time that was spent on encoding each kind: the length of a file is known only when it is opened, unchanged files
+    pass in no time, and a photo takes as long as another however many bytes it has. As long as nothing is known of a
+    kind that is still to come, nothing is said.
+
+    quiet: no word about a file that is well, and no live line. events: JSON lines go there, one a file, and one a
+    second while a file is in work.
     """
 
-    def __init__(self, found: VideoList, console: Console) -> None:
+    def __init__(
+        self, found: VideoList, console: Console, *, quiet: bool = False, events: IO[str] | None = None
+    ) -> None:
         paths = found.videos
+        self._quiet, self._events = quiet, events
         self.summary = Summary()
         self._ignored, self._unreadable = found.ignored, found.unreadable
         self._sizes = {path: path.stat().st_size if path.exists() else 0 for path in paths}
-        self._total = max(1, sum(self._sizes.values()))
         self._waiting = set(paths)
-        self._done_bytes, self._busy = 0, 0.0
+        self._total = self._work(paths)
+        self._done, self._busy = {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}  # of photos, of videos
         self._console = console
         self._began = self._said = self._file_began = time.monotonic()
+        self._told = 0.0
         self._live = Progress(
             TextColumn("[bold]{task.completed}/{task.total}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[name]}"),
             TextColumn("{task.fields[words]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=quiet or not console.is_terminal,
         )
+        self._tell("began", files=len(paths))
         self._task: TaskID = self._live.add_task("", total=len(paths), name="", words="")
 
     def __enter__(self) -> Self:
@@ -126,19 +141,25 @@ class EncodeProgress:
     def plan(self, waiting: set[Path]) -> None:
         """Which files will be encoded, as far as can be known before they are looked into."""
         self._waiting = waiting
-        self._total = max(1, sum(self._sizes[path] for path in waiting))
+        self._total = self._work(waiting)
+        self._tell("plan", files=len(self._sizes), to_encode=len(waiting))
 
     def step(self, step: Step) -> None:
         """A frame was done."""
         now = time.monotonic()
         if not step.seconds:
             self._file_began = now
-        if now - self._said < (0.2 if self._console.is_terminal else QUIET_SECONDS):
+        if self._events and now - self._told >= 1.0:
+            self._told = now
+            self._tell("step", path=str(step.path), seconds=step.seconds, duration=step.duration)
+        if self._quiet or now - self._said < (0.2 if self._console.is_terminal else QUIET_SECONDS):
             return
         self._said = now
         share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
         speed = step.seconds / max(now - self._file_began, 1e-6)
-        words = f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0))}"
+        words = (
+            f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0), busy=now - self._file_began)}"
+        )
         if self._console.is_terminal:
             self._live.update(self._task, name=escape(one_line(step.path.name)), words=words)
         else:
@@ -146,29 +167,34 @@ class EncodeProgress:
 
     def done(self, event: FileEvent) -> None:
         """A file was finished, one way or another."""
+        self._tell(type(event).__name__.lower(), **dataclasses.asdict(event))
         if isinstance(event, Gone):
             self.summary.gone.append(event)
             return
         took = time.monotonic() - self._file_began
         if event.path in self._waiting:
-            self._done_bytes += self._sizes.get(event.path, 0)
-            self._busy += took
+            kind = is_photo(event.path)
+            self._done[kind] += 1 if kind else self._sizes.get(event.path, 0)
+            self._busy[kind] += took
         self._file_began = time.monotonic()
         self._live.update(self._task, advance=1, name="", words="")
         match event:
-            case Encoded() if is_photo(event.path):
+            case Encoded() if is_photo(event.path) and not event.seconds:
                 self.summary.encoded.append(event)
-                words = f"photo, {counted(event.tracks, 'face')}{self._left(0)}"
+                words = f"photo, {counted(event.tracks, 'face')}{self._left()}"
             case Encoded():
                 self.summary.encoded.append(event)
                 words = (
                     f"{event.seconds:.1f} s, {counted(event.shots, 'shot')}, "
                     f"{counted(event.tracks, 'face track')}, "
-                    f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left(0)}"
+                    f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left()}"
                 )
             case Unchanged():
                 self.summary.unchanged.append(event)
-                words = "unchanged, encoded before" + (f"; {event.note}" if event.note else "")
+                if event.note in ("", "without pictures"):  # said at the end
+                    self._count_unchanged()
+                    return
+                words = f"unchanged, encoded before; {event.note}"
             case Relinked():
                 self.summary.relinked.append(event)
                 words = f"moved from {event.before}" if event.moved else f"the codes of {event.before}, same content"
@@ -179,19 +205,26 @@ class EncodeProgress:
                 self.summary.skipped.append(event)
                 words = f"skipped: {event.reason}"
         count = len(self.summary.inputs)
+        if self._quiet and not isinstance(event, Skipped):
+            return
         self._say(f"[{count}/{len(self._sizes)}] {event.path}: {words}")
         self._said = self._file_began = time.monotonic()
 
     def conclude(self, codes_path: Path) -> None:
         """Say the last words."""
+        own = self.summary
+        self._tell(
+            "summary",
+            **{name: len(getattr(own, name)) for name in SUMMED},
+            incomplete=len(own.incomplete),
+            film_seconds=sum(event.seconds for event in own.encoded),
+            took_seconds=round(own.seconds, 3),
+            codes=str(codes_path),
+        )
         for line in self.summary.lines():
             self._say(line)
-        for path in self._ignored[:LISTED]:
-            self._say(f"ignored: {path}: hidden or not the suffix of a video")
-        if len(self._ignored) > LISTED:
-            self._say(
-                f"ignored: {counted(len(self._ignored) - LISTED, 'more file')}, hidden or not of a video's suffix"
-            )
+        for line in passed_over_lines(self._ignored, VIDEO_SUFFIXES, PHOTO_SUFFIXES):
+            self._say(line)
         for path in self._unreadable:
             self._say(f"unreadable: {path}: folder cannot be read, what is in it was left out")
         if codes_path.exists():
@@ -204,13 +237,36 @@ class EncodeProgress:
             return 1
         return 4 if self.summary.skipped or self.summary.incomplete or self._unreadable or self.summary.refused else 0
 
-    def _left(self, bytes_of_current: float) -> str:
-        done = self._done_bytes + bytes_of_current
-        if done <= 0 or done >= self._total:
-            return ""
-        busy = self._busy + (time.monotonic() - self._file_began if bytes_of_current else 0.0)
-        seconds = busy * (self._total - done) / done
-        return f", about {_span(seconds)} left"
+    def _work(self, paths: Iterable[Path]) -> dict[bool, float]:
+        """What there is to do: how many photos (True), and how many bytes of videos (False)."""
+        work = {True: 0.0, False: 0.0}
+        for path in paths:
+            work[is_photo(path)] += 1 if is_photo(path) else self._sizes[path]
+        return work
+
+    def _left(self, bytes_of_current: float = 0.0, busy: float = 0.0) -> str:
+        seconds = 0.0
+        for kind, total in self._total.items():
+            current, spent = (0.0, 0.0) if kind else (bytes_of_current, busy)
+            done = self._done[kind] + current
+            if total > done:
+                if done <= 0:  # nothing is known of these yet
+                    return ""
+                seconds += (self._busy[kind] + spent) * (total - done) / done
+        return f", about {span(seconds)} left" if seconds else ""
+
+    def _count_unchanged(self) -> None:
+        """Now and then where nobody sees the bar: that something goes on."""
+        now = time.monotonic()
+        if not self._quiet and not self._console.is_terminal and now - self._said >= QUIET_SECONDS:
+            self._said = now
+            self._say(f"[{len(self.summary.inputs)}/{len(self._sizes)}] {len(self.summary.unchanged)} unchanged so far")
+
+    def _tell(self, event: str, **values: object) -> None:
+        if self._events:
+            line = json.dumps({"event": event, **values}, default=str)
+            self._events.write(f"{line}\n")
+            self._events.flush()
 
     def _say(self, line: str) -> None:
         self._console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
@@ -222,7 +278,8 @@ def _gone(event: Gone) -> str:
     return f"{event.path}{': dropped' if event.dropped else ''}"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Seconds as a person says them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
@@ -231,5 +288,6 @@ def _span(seconds: float) -> str:
 
 
 def stderr_console() -> Console:
-    """Where words go; colour only where a person reads and NO_COLOR is not set (rich sees to both)."""
-    return Console(file=sys.stderr, highlight=False)
+    """Where words go; with NO_COLOR set, plain lines, as nothing but text may be written then."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=sys.stderr, highlight=False, force_terminal=False if plain else None)

@@ -6,12 +6,59 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dhhcli.base.text import one_line
+from dhhcli.base.text import counted, one_line
 from dhhcli.output.console import write_bytes
 from dhhcli.search.explain import UNSURE, Explanation
 
 BARS = 40  # letters of the longest
 LINES = 16  # of the histogram, at most
+
+
+TURNED = 0.25  # of the distance of the eyes, from which a face counts as turned; in profile it is 0.5 and more
+BLURRED = 30  # sharpness below which a face is said to be blurred
+SMALL = 40  # pixels
+
+
+def in_words(why: Explanation) -> Iterator[str]:
+    """The reason as a person would give it, without numbers of bits."""
+    total = int(why.histogram.sum())
+    sure = f"{why.likely}: " if why.likely else ""
+    if why.number is not None:
+        closest = f"closest to {why.photo}, your {_ordinal(why.number)} of {why.photos} photos"
+    else:
+        closest = f"closest to {why.photo}"
+    yield f"{sure}{closest}"
+    looks = [f"{why.face_px:.0f} pixels high{' (small)' if why.face_px < SMALL else ''}"]
+    if why.turn is not None:
+        looks.append("turned" if why.turn >= TURNED else "seen from in front")
+    if why.sharpness < BLURRED:
+        looks.append("blurred")
+    where = "in a photo" if why.still else f"best of {why.crops_used} looks"
+    yield f"the face is {', '.join(looks)}; {where}"
+    if why.nearer == 0:
+        yield f"of {counted(total, 'face')} in these codes none is nearer{_next(why)}"
+    else:
+        nearer = f"{why.nearer} {'is' if why.nearer == 1 else 'are'} nearer"
+        yield f"of {counted(total, 'face')} in these codes {nearer}{_next(why)}"
+
+
+def _next(why: Explanation) -> str:
+    """How far the first face is that is likely somebody else's."""
+    limit = dict(why.limits).get("unsure", -1)
+    if limit < 0 and why.stands_out is not None:
+        limit = why.stands_out
+    if limit < why.distance:
+        return ""
+    others = np.flatnonzero(why.histogram[int(limit) + 1 :])
+    if not len(others):
+        return "; there is nobody else"
+    gap = int(limit) + 1 + int(others[0]) - why.distance
+    return f"; the next person is {'far' if gap * 8 >= why.bits else 'not far'}"
+
+
+def _ordinal(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
 
 
 def explained(why: Explanation) -> Iterator[str]:
@@ -53,14 +100,15 @@ def explained(why: Explanation) -> Iterator[str]:
     bits = " ".join(f"{bit} ({soft:.2f})" for bit, soft in why.differing)
     yield f"bits that differ, the surest first: {bits or 'none'}"
     yield (
-        f"face seen from {why.first_seen} to {why.last_seen}; crops used: {why.crops_used}; "
+        f"{'face in a photo' if why.still else f'face seen from {why.first_seen} to {why.last_seen}'}; "
+        f"crops used: {why.crops_used}; "
         f"best one: {why.face_px:.0f} pixels, score {why.score:.2f}, sharpness {why.sharpness:.0f}"
     )
     if why.changed is None:
         yield f"crops: {why.why_no_crops}"
     else:
         same = "they give the stored code" if not why.changed else f"their code differs in {why.changed} bits"
-        yield f"crops cut again from the video: {len(why.crops)}; {same}"
+        yield f"crops cut again from the {'photo' if why.still else 'video'}: {len(why.crops)}; {same}"
     yield "distances of all tracks:"
     yield from _bars(why)
 
@@ -70,6 +118,7 @@ def json_object(why: Explanation) -> str:
     return json.dumps(
         {
             "rank": why.rank,
+            "words": list(in_words(why)),
             "distance": why.distance,
             "bits": why.bits,
             "photo": why.photo,
@@ -96,7 +145,7 @@ def json_object(why: Explanation) -> str:
 
 def print_explanation(why: Explanation, *, as_json: bool) -> None:
     """On stdout."""
-    lines = [json_object(why)] if as_json else explained(why)
+    lines = [json_object(why)] if as_json else [*in_words(why), "", *explained(why)]
     write_bytes("".join(f"{one_line(line)}\n" for line in lines).encode())
 
 

@@ -1,4 +1,4 @@
-"""formats: words on a command line -> Format, Order, Layout, Fuse, Way; imports nothing, so that help is quick."""
+"""formats: words on a command line -> Format, Order, SequenceLayout; imports nothing, so that help is quick."""
 
 from enum import StrEnum
 
@@ -22,6 +22,15 @@ class Format(StrEnum):
     chapters = "chapters"
 
 
+class LogFormat(StrEnum):
+    """How a log of the footage is written."""
+
+    csv = "csv"
+    ale = "ale"
+    xmp = "xmp"
+    json = "json"
+
+
 class Order(StrEnum):
     """Of the shots in a sequence."""
 
@@ -29,7 +38,7 @@ class Order(StrEnum):
     time = "time"
 
 
-class Layout(StrEnum):
+class SequenceLayout(StrEnum):
     """What a timeline holds: all shots in a row, or those of one video."""
 
     stringout = "stringout"

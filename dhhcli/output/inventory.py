@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dhhcli.base.text import counted, escaped, in_a_cell, take_any_text
+from dhhcli.base.text import counted, in_a_cell, take_any_text
 from dhhcli.output.console import print_notes
 
 if TYPE_CHECKING:
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from dhhcli.storage.inventory import Inventory
 
 
+# on a terminal these fall away where it is too narrow, the last first; --wide and pipes have all
+FALLING = (
+    "name",
+    "seconds",
+    "tracks",
+    "first_seen",
+    "shots",
+    "problems",
+    "start",
+    "whole",
+    "seen_with",
+    "videos",
+    "end",
+    "shot",
+    "kind",
+    "distance",
+    "track",
+    "start_seconds",
+    "end_seconds",
+    "track_id",
+    "missing",
+)
 WIDE = ("fingerprint", "frames", "width", "height", "frame_rate", "bytes", "box")  # not shown on a terminal
 
 
@@ -28,19 +50,22 @@ def print_pairs(line: "DataclassInstance", *, as_json: bool) -> None:
         names = [field.name for field in dataclasses.fields(line)]
         cells = [_cell(getattr(line, name)) for name in names]
         if sys.stdout.isatty():
-            _table([], list(zip(names, cells, strict=True)))
+            _pairs(list(zip(names, cells, strict=True)))
         else:
             _write(f"{name}\t{cell}" for name, cell in zip(names, cells, strict=True))
 
 
-def print_lines(lines: "Sequence[DataclassInstance]", *, as_json: bool) -> None:
-    """Videos or removed tracks: a table, or TSV with a header, or a JSON object each; nothing for none."""
+def print_lines(lines: "Sequence[DataclassInstance]", *, as_json: bool, wide: bool = False) -> None:
+    """Videos, people, names or removed tracks: a line each that fits the terminal, with all columns where ``wide``; or
+    TSV with a header, or a JSON object each; nothing for none.
+    """
     if as_json:
         _write(_object(line) for line in lines)
     elif lines:
         names = [field.name for field in dataclasses.fields(lines[0])]
-        if sys.stdout.isatty():
-            names = [name for name in names if name not in WIDE]
+        if sys.stdout.isatty() and not wide:
+            _screen(lines, [name for name in names if name not in WIDE])
+            return
         rows = [[_cell(getattr(line, name)) for name in names] for line in lines]
         if sys.stdout.isatty():
             _table(names, rows)
@@ -90,30 +115,60 @@ def _cell(value: object) -> str:
     return in_a_cell(str(value))
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
+def _screen(lines: "Sequence[DataclassInstance]", names: Sequence[str]) -> None:
+    from rich.text import Text
+
+    from dhhcli.output.screen import Column, path_text, plain, print_columns, terminal
+
+    columns = []
+    for name in names:
+        values = [getattr(line, name) for line in lines]
+        path = any(isinstance(value, Path) for value in values)
+        columns.append(
+            Column(
+                name.replace("_", " "),
+                [path_text(value) if isinstance(value, Path) else Text(plain(_cell(value))) for value in values],
+                right=all(value is None or type(value) in (int, float) for value in values),
+                elastic=path or name in ("name", "other_name", "problems", "seen_with"),
+                order=FALLING.index(name) + 1 if name in FALLING and not path else 0,
+            )
+        )
+    take_any_text(sys.stdout)
+    print_columns(terminal(), columns)
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """A pair a line; a value goes on in the next line."""
     from rich.table import Table
     from rich.text import Text
 
+    from dhhcli.output.screen import plain, terminal
+
+    take_any_text(sys.stdout)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(Text(name), Text(plain(value)))
+    terminal().print(table)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from dhhcli.output.screen import plain, terminal
     from dhhcli.output.table import NARROW, print_cells
 
-    rows = [["".join(c if c.isprintable() else escaped(c) for c in cell) for cell in row] for row in rows]
+    rows = [[plain(cell) for cell in row] for row in rows]
     take_any_text(sys.stdout)
-    if not names:  # a pair a line: a value goes on in the next line
-        pairs = Table(box=None, pad_edge=False, show_header=False)
-        pairs.add_column(no_wrap=True)
-        pairs.add_column(overflow="fold")
-        for row in rows:
-            pairs.add_row(*map(Text, row))
-        Console().print(pairs)
-        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         long = name in ("path", "video", "problems")
         table.add_column(name, no_wrap=not long, overflow="fold", min_width=NARROW if long else None)
     for row in rows:
         table.add_row(*map(Text, row))
-    print_cells(Console(), names, rows, table, ("path", "video", "problems"))
+    print_cells(terminal(), names, rows, table, ("path", "video", "problems"))
 
 
 def _write(lines: Iterable[str]) -> None:

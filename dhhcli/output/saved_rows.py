@@ -64,6 +64,8 @@ def _cell(name: str, kind: str, value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if name == "video" and isinstance(value, str) and Path(value).is_absolute() and "\0" not in value:
         return Path(value)
+    if name == "names" and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
     if name == "also" and isinstance(value, list) and all(type(track) is int for track in value):
         return tuple(value)
     if name == "box" and isinstance(value, list) and len(value) == 4 and all(isinstance(edge, int) for edge in value):

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dhhcli.base.text import escaped
-from dhhcli.output.columns import SHOWN
+from dhhcli.output.columns import COLUMNS
 from dhhcli.output.delimited import cell
 from dhhcli.search.result import Row
 
@@ -44,14 +44,14 @@ def print_cells(
             console.print(Text(f"{name}: {words}"), soft_wrap=True)
 
 
-def print_result(console: Console, rows: Sequence[Row], columns: Sequence[str] = SHOWN) -> None:
+def print_result(console: Console, rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> None:
     """The answer of a query, as ``result_table`` has it."""
     cells = [[_shown(row, name) for name in columns] for row in rows]
     names = [name.replace("_", " ") for name in columns]
     print_cells(console, names, cells, result_table(rows, columns), ("video", "question"))
 
 
-def result_table(rows: Sequence[Row], columns: Sequence[str] = SHOWN) -> Table:
+def result_table(rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> Table:
     """Distances with the number of bits beside them, confidence with its word, paths from where the user stands when
     that is shorter."""
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,6 +1,6 @@
 """clustering: codes (n, B) of tracks + pairs of them that are two people (p, 2) -> which person each track is of (n,).
 
-Average linkage (UPGMA, scipy): two groups become one while the mean distance of their tracks stays within a limit, and
+Average linkage (UPGMA): two groups become one while the mean distance of their tracks stays within a limit, and
 while no track of one is known to be somebody else than a track of the other: two that are visible at once in one shot,
 or that carry different names. Such a pair is infinitely far, so a group never holds one.
 
@@ -25,27 +25,24 @@ the groups' majority codes. Memory: K numbers of 4 bytes a group, and NEIGHBOURS
 GB each for a million tracks of 128 bits; time grows with all codes against all: 100,000 tracks take 31 s on two cores.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.index.codes import codes_of
-from dhhcli.index.flat import Flat
-from dhhcli.models.binary_codes import hamming, pack, unpack
+from dhhcli.models.binary_codes import hamming, unpack
 from dhhcli.models.calibration import Curve
+from dhhcli.people.neighbours import ALL, CHUNK, SURE, Labels, Pairs, Sums, joined_neighbours, summed
 
 RATE: Final = 0.01  # share of strangers' tracks within the limit
 USUAL: Final = 0.75  # which quantile of a track's distances says how far it usually is from others
 STRANGERS: Final = 40  # imagined ones
 OTHERS: Final = 1000  # tracks, at most, that each is compared with to know what is usual
-EXACT: Final = 4000  # tracks; scipy needs time and memory that grow with the square
-NEIGHBOURS: Final = 20
+EXACT: Final = 4000  # tracks; time and memory grow with the square
+NEIGHBOURS: Final = 12
 PASSES: Final = 6  # of looking for neighbours
-CHUNK: Final = 1 << 14  # tracks unpacked at once
-Labels = NDArray[np.int64]
-Pairs = NDArray[np.integer]
+MANY: Final = 3  # of these among more groups than can be compared with each other
+FEW: Final = 1e-3  # of the groups: when no more became others in a pass, the next would find little
 
 
 def limit_of(curve: Curve, rate: float = RATE) -> int:
@@ -53,16 +50,23 @@ def limit_of(curve: Curve, rate: float = RATE) -> int:
     return max(0, int(np.searchsorted(curve.false_rate, rate, side="right")) - 1)
 
 
-def usual_distances(codes: NDArray[np.uint8], curve: Curve | None) -> NDArray[np.float64]:
-    """How far each track usually is from others, as a share of what the calibration says, (n,); 1 without one."""
+def usual_distances(
+    codes: NDArray[np.uint8], curve: Curve | None, whole: NDArray[np.uint8] | None = None
+) -> NDArray[np.float64]:
+    """How far each track usually is from others, as a share of what the calibration says, (n,); 1 without one.
+
+    whole: of a part of a file the codes of all of it, (m, B); then a track may be among its own others.
+    """
     n = len(codes)
     if curve is None or n == 0:
         return np.ones(n)
     shares = (np.arange(STRANGERS) + 0.5) / STRANGERS
     imagined = np.searchsorted(curve.false_rate, shares)  # (s,) bits
     expected = max(1.0, float(np.searchsorted(curve.false_rate, USUAL)))
-    others = np.unique(np.linspace(0, n - 1, min(n, OTHERS)).round().astype(np.int64))
-    sampled = np.ascontiguousarray(codes[others])
+    among = codes if whole is None else whole
+    others = np.unique(np.linspace(0, len(among) - 1, min(len(among), OTHERS)).round().astype(np.int64))
+    sampled = np.ascontiguousarray(among[others])
+    others = others if whole is None else np.full(len(others), -1)
     usual = np.empty(n)
     for start in range(0, n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, n))
@@ -111,16 +115,17 @@ def group_tracks(
         _keep_apart(distances, group[pairs], groups.name)
         group = linked(distances, groups.tracks, limit)[group]
     elif n:
-        for _ in range(PASSES):
+        for turn in range(PASSES):
             groups = summed(codes, weights, bits, group, named)
-            merged = joined_neighbours(groups, group[pairs], limit, neighbours)
+            many = len(groups.tracks) > ALL and turn < MANY
+            merged = joined_neighbours(groups, group[pairs], SURE * limit if many else limit, neighbours, turn)
             group = merged[group]
-            if merged.max() + 1 == len(merged):
+            if not many and len(merged) - merged.max() - 1 <= FEW * len(merged):
                 break
     return _numbered(group)
 
 
-def mean_distances(groups: "Sums") -> NDArray[np.float64]:
+def mean_distances(groups: Sums) -> NDArray[np.float64]:
     """Mean distances of the tracks of g groups, (g, g); infinite from itself.
 
     With weights w and bits x, the tracks' distance is w_i w_j sum_k |x_ik - x_jk|, and its mean over two groups is
@@ -129,13 +134,13 @@ def mean_distances(groups: "Sums") -> NDArray[np.float64]:
     """
     m = groups.bits.astype(np.float64) / groups.tracks[:, None]
     s, ones = groups.weights / groups.tracks, m.sum(axis=1)
-    out = s[:, None] * ones[None]
+    out: NDArray[np.float64] = s[:, None] * ones[None]
     out += out.T
     out -= 2 * (m @ m.T)
     np.round(out, 6, out=out)
     np.maximum(out, 0.0, out=out)
     np.fill_diagonal(out, np.inf)
-    return out
+    return np.asarray(out)
 
 
 def linked(distances: NDArray[np.float64], sizes: NDArray[np.floating], limit: float) -> Labels:
@@ -173,108 +178,6 @@ def _keep_apart(distances: NDArray[np.float64], apart: Pairs, name: Labels) -> N
     distances[apart[:, 0], apart[:, 1]] = distances[apart[:, 1], apart[:, 0]] = np.inf
     known = np.flatnonzero(name >= 0)
     distances[np.ix_(known, known)] = np.inf
-
-
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """Of g groups of tracks."""
-
-    bits: NDArray[np.float32]  # (g, K) sums of weighted bits
-    weights: NDArray[np.float64]  # (g,)
-    tracks: NDArray[np.float64]  # (g,) how many
-    name: Labels  # (g,) -1: none
-
-
-def summed(codes: NDArray[np.uint8], weights: NDArray[np.float64], bits: int, group: Labels, named: Labels) -> Sums:
-    """Tracks (n,) -> groups (g,)."""
-    from scipy.sparse import csr_matrix
-
-    count = int(group.max()) + 1
-    sums = np.zeros((count, bits), np.float32)
-    for start in range(0, len(codes), CHUNK):
-        rows = slice(start, start + CHUNK)
-        own, local = np.unique(group[rows], return_inverse=True)
-        part = csr_matrix((weights[rows], (local, np.arange(len(local)))), (len(own), len(local)))
-        sums[own] += part @ unpack(np.ascontiguousarray(codes[rows]), bits).astype(np.float64)
-    name = np.full(count, -1, np.int64)
-    np.maximum.at(name, group, named)
-    tracks = np.bincount(group, minlength=count).astype(np.float64)
-    return Sums(sums, np.asarray(np.bincount(group, weights, count), np.float64), tracks, name)
-
-
-def joined_neighbours(groups: Sums, apart: Pairs, limit: float, neighbours: int) -> Labels:
-    """Groups (g,) -> numbers (g,) of what they become: reciprocal nearest neighbours are joined while any are within
-    the limit, along the edges to each one's nearest. ``groups`` is used up.
-    """
-    count = len(groups.tracks)
-    label, key = np.arange(count), _edges(groups, limit, neighbours)
-    a, b = np.divmod(key, count)
-    changed = np.ones(count, bool)
-    distances = np.zeros(len(key))
-    while True:
-        anew = changed[a] | changed[b]
-        distances[anew] = _between(groups, a[anew], b[anew])
-        first, second = np.sort(label[apart.reshape(-1, 2)], axis=1).T
-        never = (groups.name[a] != groups.name[b]) & (groups.name[a] >= 0) & (groups.name[b] >= 0)
-        never |= np.isin(a * count + b, np.unique(first * count + second))
-        kept = (distances <= limit) & ~never
-        a, b, distances = a[kept], b[kept], distances[kept]
-        if not len(a):
-            return np.unique(label, return_inverse=True)[1]
-        one, other = _reciprocal(a, b, distances, count)
-        groups.bits[one] += groups.bits[other]
-        groups.weights[one] += groups.weights[other]
-        groups.tracks[one] += groups.tracks[other]
-        groups.name[one] = np.maximum(groups.name[one], groups.name[other])
-        becomes = np.arange(count)
-        becomes[other] = one
-        label = becomes[label]
-        changed = np.zeros(count, bool)
-        changed[one] = True
-        a, b = becomes[a], becomes[b]
-        a, b = np.minimum(a, b), np.maximum(a, b)
-        key, at = np.unique(np.where(a == b, -1, a * count + b), return_index=True)
-        at = at[key >= 0]
-        a, b, distances = a[at], b[at], distances[at]
-
-
-def _edges(groups: Sums, limit: float, neighbours: int) -> Labels:
-    """Pairs of neighbours a < b within the limit, as a g + b, rising."""
-    count = len(groups.tracks)
-    majority = pack(groups.bits >= 0.5 * groups.weights[:, None])
-    found = [np.empty(0, np.int64)]
-    for start in range(0, count, CHUNK):
-        _, ids = Flat(codes_of(majority)).nearest(majority[start : start + CHUNK], neighbours + 1)
-        own = np.repeat(np.arange(start, start + len(ids)), ids.shape[1])
-        a, b = np.minimum(own, ids.ravel()), np.maximum(own, ids.ravel())
-        a, b = a[a != b], b[a != b]
-        near = _between(groups, a, b) <= limit
-        found.append(np.unique(a[near] * count + b[near]))
-    return np.unique(np.concatenate(found))
-
-
-def _between(groups: Sums, a: Labels, b: Labels) -> NDArray[np.float64]:
-    """Mean distances of the tracks of groups a (e,) and b (e,), as ``mean_distances`` has them."""
-    out = np.empty(len(a))
-    ones = groups.bits.sum(axis=1, dtype=np.float64)
-    for start in range(0, len(a), CHUNK):
-        i, j = a[start : start + CHUNK], b[start : start + CHUNK]
-        both = np.einsum("ek,ek->e", groups.bits[i], groups.bits[j], dtype=np.float64)
-        total = groups.weights[i] * ones[j] + groups.weights[j] * ones[i] - 2 * both
-        out[start : start + CHUNK] = total / (groups.tracks[i] * groups.tracks[j])
-    return np.round(out, 6)
-
-
-def _reciprocal(a: Labels, b: Labels, distances: NDArray[np.float64], count: int) -> tuple[Labels, Labels]:
-    """Pairs a < b that are each other's nearest along edges (e,); of equals the lower number, so there always are."""
-    node, other, far = np.concatenate([a, b]), np.concatenate([b, a]), np.concatenate([distances, distances])
-    order = np.lexsort((other, far, node))
-    first = order[np.unique(node[order], return_index=True)[1]]
-    best = np.full(count, -1, np.int64)
-    best[node[first]] = other[first]
-    ones = np.flatnonzero(best > np.arange(count))
-    ones = ones[best[best[ones]] == ones]
-    return ones, best[ones]
 
 
 def _one_of_a_name(group: Labels, named: Labels) -> Labels:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.text import counted
 from dhhcli.errors import NamesError, UsageError
 from dhhcli.people.clustering import halves
@@ -23,7 +24,6 @@ from dhhcli.people.desk import (
     say,
     say_yes,
 )
-from dhhcli.people.moments import Rows
 from dhhcli.storage.cast import last_said
 from dhhcli.storage.people import take_back
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import NamesError, ShardError
 from dhhcli.people.joining import join
-from dhhcli.people.moments import Rows, at_once
+from dhhcli.people.moments import at_once
 from dhhcli.storage.cast import Cast, packed
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.names import known_name

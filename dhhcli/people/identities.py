@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import hamming
 from dhhcli.people.joining import everybody
@@ -23,7 +24,6 @@ from dhhcli.storage.track_id import track_ids
 COMPANIONS: Final = 5  # said of each person
 FACES: Final = 6  # pictures of each person
 CLEAR: Final = 0.5  # the best track's face has at least this share of the largest one's size
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

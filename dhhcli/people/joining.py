@@ -7,21 +7,26 @@ are new; never one with whom it is seen at once, nor one it was said not to be. 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import PassingError, ShardError, UsageError, WeightsError
-from dhhcli.models.calibration import Curve, from_record
+from dhhcli.index.faiss_backend import knn
+from dhhcli.models.calibration import Calibration, Curve, from_record
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
-from dhhcli.people.clustering import group_tracks, limit_of, usual_distances
-from dhhcli.people.moments import Rows, at_once, track_seconds
+from dhhcli.people.clustering import EXACT, NEIGHBOURS, group_tracks, limit_of, usual_distances
+from dhhcli.people.moments import at_once, track_seconds
 from dhhcli.storage.cast import Cast, Tracks, packed, words
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.people import Book, open_book, tracks_in, write_step
 
 Numbers = NDArray[np.int64]
+COMPARED: Final = 20_000_000_000  # pairs of new tracks and all others, which takes some ten seconds
+SAMPLE: Final = 500  # tracks of a person that new ones are compared with in a large file
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +71,25 @@ def scale_of(codes_path: Path, tag: ModelTag, within: float | None, weights: str
 
 def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -> Curve | None:
     """What the calibration of the weights that made the codes says of two tracks."""
-    name = name or shipped_as(tag.fingerprint)
-    if name is None and not needed:
+    if name is None and shipped_as(tag.fingerprint) is None and not needed:
         return None
+    calibration = calibration_of(codes_path, tag, name, needed=needed)
+    return calibration.curves["track-track"] if calibration else None
+
+
+@overload
+def calibration_of(
+    codes_path: Path, tag: ModelTag, name: str | None, *, needed: Literal[True] = True
+) -> Calibration: ...
+
+
+@overload
+def calibration_of(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -> Calibration | None: ...
+
+
+def calibration_of(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool = True) -> Calibration | None:
+    """The calibration of the weights that made the codes. Raises WeightsError: there are none, or they have none."""
+    name = name or shipped_as(tag.fingerprint)
     if name is None:
         raise WeightsError(
             f"{codes_path}: made with weights {tag.fingerprint[:12]}, which are not shipped; name them with --weights, "
@@ -86,7 +107,7 @@ def _curve(codes_path: Path, tag: ModelTag, name: str | None, *, needed: bool) -
             f"{weights.record_path}: not calibrated; say with --within how many bits apart the tracks of one person "
             f"may be, or run: dhh calibrate PACK --weights {weights.record_path}"
         )
-    return calibration.curves["track-track"] if calibration else None
+    return calibration
 
 
 def join(codes_path: Path, shard: Shard, cast: Cast, within: float | None, weights: str | None) -> Joined:
@@ -100,10 +121,14 @@ def join(codes_path: Path, shard: Shard, cast: Cast, within: float | None, weigh
         return Joined(known, np.empty(0, np.int64), tracks, cast.next)
     scale = scale_of(codes_path, shard.tag, within, weights)
     one, copies = once(tracks)
-    rows = shard.track_rows(one)
-    never = [pairs_of(away, np.flatnonzero(known[one] == who)) for away, who in never_of(cast, at[one])]
-    apart = np.concatenate([at_once(rows), *never])
-    numbers = grouped(np.asarray(shard.code_rows(one)), shard.tag.bits, apart, known[one], scale)[copies]
+    numbers = known[one]
+    some = _concerned(shard, one, numbers)
+    looked, codes = one[some], np.asarray(shard.codes)
+    usual = usual_distances(np.asarray(shard.code_rows(looked)), scale.curve, codes if len(some) < len(one) else None)
+    never = [pairs_of(away, np.flatnonzero(numbers[some] == who)) for away, who in never_of(cast, at[looked])]
+    apart = np.concatenate([at_once(shard.track_rows(looked)), *never])
+    numbers[some] = grouped(np.asarray(shard.code_rows(looked)), shard.tag.bits, apart, numbers[some], scale, usual)
+    numbers = numbers[copies]
     new = np.unique(numbers[known == 0])
     new = new[new < 0]  # groups of new tracks only
     place = -numbers.clip(max=0)
@@ -141,13 +166,40 @@ def never_of(cast: Cast, at: Rows) -> list[tuple[Rows, int]]:
     return [(rows, number) for rows, number in found if len(rows)]
 
 
-def grouped(codes: NDArray[np.uint8], bits: int, apart: Rows, known: Numbers, scale: Scale) -> Numbers:
+def _concerned(shard: Shard, one: Rows, known: Numbers) -> Rows:
+    """Which of all tracks (u,) have to be looked at to number those that are new: all of them where there are few, or
+    many new ones. Else these, who is in their shots, and of the people that their neighbours are of a SAMPLE each.
+    """
+    new = np.flatnonzero(known == 0)
+    if len(one) <= EXACT or len(new) * len(one) > COMPARED or 2 * len(new) > len(one):
+        return np.arange(len(one))
+    codes = shard.code_rows(one)
+    _, near = knn(codes, np.ascontiguousarray(codes[new]), NEIGHBOURS)
+    people = np.unique(known[near.ravel()])
+    own = np.flatnonzero(np.isin(known, people[people > 0]))
+    own = own[np.argsort(known[own], kind="stable")]
+    sizes = np.unique(known[own], return_counts=True)[1]
+    place = np.arange(len(own)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    step = np.repeat(-(-sizes // SAMPLE), sizes)
+    shots = shard.track_rows(one)["shot"]
+    together = np.flatnonzero(np.isin(shots, np.unique(shots[new])))
+    return np.unique(np.concatenate([new, together, own[place % step == 0]]))
+
+
+def grouped(
+    codes: NDArray[np.uint8],
+    bits: int,
+    apart: Rows,
+    known: Numbers,
+    scale: Scale,
+    usual: NDArray[np.float64] | None = None,
+) -> Numbers:
     """Codes (n, B), pairs (p, 2) that are two people, numbers (n,) of those who are known, else 0 -> numbers (n,); of
     people who are new -1, -2, ... in the order of the first tracks of each.
     """
     people, names = np.unique(known, return_inverse=True)
     names = names - 1 if len(people) and people[0] == 0 else names
-    usual = usual_distances(codes, scale.curve)
+    usual = usual_distances(codes, scale.curve) if usual is None else usual
     groups = group_tracks(codes, bits, apart, scale.within, usual=usual, names=names)
     whose = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
     whose[groups[known > 0]] = known[known > 0]

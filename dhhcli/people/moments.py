@@ -6,20 +6,26 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.storage.shard import Shard
-
-Rows = NDArray[np.int64]
 
 
 def at_once(tracks: NDArray[np.void]) -> Rows:
     """Tracks (n,) TRACK_DTYPE -> pairs (p, 2) that are seen at the same time in one shot, so they are two people."""
+    order = np.argsort(tracks["shot"], kind="stable")
+    shot, begin, end = (tracks[name][order] for name in ("shot", "start_pts", "end_pts"))
     pairs = [np.empty((0, 2), np.int64)]
-    for rows in shared_shots(tracks, np.arange(len(tracks))):
-        begin, end = tracks["start_pts"][rows], tracks["end_pts"][rows]
-        a, b = np.triu_indices(len(rows), 1)
-        both = np.maximum(begin[a], begin[b]) <= np.minimum(end[a], end[b])
-        pairs.append(np.stack([rows[a[both]], rows[b[both]]], axis=1))
-    return np.concatenate(pairs)
+    at = np.arange(len(order))
+    for behind in range(1, len(order)):  # each with the next one of its shot, then with the next but one, ...
+        at = at[at + behind < len(order)]
+        at = at[shot[at] == shot[at + behind]]
+        if not len(at):
+            break
+        other = at + behind
+        both = np.maximum(begin[at], begin[other]) <= np.minimum(end[at], end[other])
+        pairs.append(np.stack([order[at[both]], order[other[both]]], axis=1))
+    found = np.concatenate(pairs)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
 def shared_shots(tracks: NDArray[np.void], rows: Rows) -> Iterator[Rows]:

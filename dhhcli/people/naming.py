@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.text import counted
 from dhhcli.errors import NamesError, ShardError, UsageError
 from dhhcli.people.desk import (
@@ -20,7 +21,6 @@ from dhhcli.people.desk import (
     say_yes,
 )
 from dhhcli.people.identities import Person
-from dhhcli.people.moments import Rows
 from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.names import checked_name, known_name
 from dhhcli.storage.people import open_book, people_in, tracks_in

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.people.desk import Desk, desk, say
 from dhhcli.people.joining import grouped, never_of, once, pairs_of, scale_of
-from dhhcli.people.moments import Rows, at_once
+from dhhcli.people.moments import at_once
 from dhhcli.storage.cast import Cast, packed, words
 from dhhcli.storage.people import tracks_in
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dhhcli.errors import UsageError
 from dhhcli.research.baselines.deep.train import run_method, settings_of
-from dhhcli.research.training.dhh import Plan, run
+from dhhcli.research.training.dhh import DhhSettings, run
 from dhhcli.research.training.engine.settings import change
 from dhhcli.research.training.from_sface.distil import DistilSettings
 from dhhcli.research.training.from_sface.run import SfaceSettings, run_sface
@@ -87,5 +87,5 @@ def train_by(
         return run_paper(data, out, every, **rest)
     if recipe != "dhh":
         raise UsageError(f"--recipe {recipe}: no such recipe; there are dhh, sface, paper")
-    plan = Plan.of(lengths, seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
+    plan = DhhSettings.of(lengths, seed, backbone_steps=backbone_steps, hash_steps=hash_steps, joint_steps=joint_steps)
     return run(data, out, change(plan, changes), start_from=start_from, patience=patience, **rest)

@@ -10,7 +10,7 @@ from dhhcli.people.naming import give_name, take_name
 from dhhcli.review.bodies import number_in, numbers_in, text_in, texts_in
 from dhhcli.review.describing import about_track
 from dhhcli.review.state import Review
-from dhhcli.search.forget import Removed, Request, forget
+from dhhcli.search.forget import Erasure, Removed, forget
 
 
 def act(review: Review, body: dict[str, Any]) -> dict[str, Any]:
@@ -103,13 +103,13 @@ def forget_agreed(review: Review, body: dict[str, Any]) -> dict[str, Any]:
         return {"said": [f"forgotten for ever: {tracks} track{'' if tracks == 1 else 's'}", *notes]}
 
 
-def _asked(review: Review, body: dict[str, Any]) -> Request:
+def _asked(review: Review, body: dict[str, Any]) -> Erasure:
     table, person = review.table(), number_in(body, "person")
     if person:
         name = table.names.get(person)
         rows = table.rows(person)
-        return Request(names=(name,)) if name else Request(tracks=tuple(rows.tolist()))
-    return Request(tracks=texts_in(body, "tracks"))
+        return Erasure(names=(name,)) if name else Erasure(tracks=tuple(rows.tolist()))
+    return Erasure(tracks=texts_in(body, "tracks"))
 
 
 def _into(gone: list[Removed]) -> Callable[[Sequence[Removed], Sequence[bytes]], bool]:

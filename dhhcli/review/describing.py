@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from dhhcli.base.arrays import Rows
 from dhhcli.base.text import one_line
 from dhhcli.media.playable import playable
 from dhhcli.media.timecode import source_timecode
-from dhhcli.people.moments import Rows
 from dhhcli.review.table import Table, picked_faces
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord

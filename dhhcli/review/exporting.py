@@ -7,7 +7,7 @@ from dhhcli.base.extras import require
 from dhhcli.errors import UsageError
 from dhhcli.output.columns import COLUMNS
 from dhhcli.output.delimited import csv_lines
-from dhhcli.output.formats import OTIO, Format, Layout, Order
+from dhhcli.output.formats import OTIO, Format, Order, SequenceLayout
 from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.output.timelines.export import export, films
 from dhhcli.review.bodies import text_in, texts_in
@@ -56,7 +56,7 @@ def export_picks(review: Review, body: dict[str, Any]) -> Made:
         data = "".join(f"{line}\r\n" for line in csv_lines(rows, COLUMNS)).encode("utf-8", "surrogateescape")
         return Made("shots.csv", data, ())
     file = export(
-        rows, videos, format, handles=parse_handles(handles), order=order, layout=Layout.stringout, name="shots"
+        rows, videos, format, handles=parse_handles(handles), order=order, layout=SequenceLayout.stringout, name="shots"
     )[0]
     return Made(f"shots{SUFFIXES[format]}", file.data(), _left_out(len(rows) - len(films(rows, videos))))
 

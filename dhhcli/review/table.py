@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.people.joining import everybody
-from dhhcli.people.moments import Rows, track_seconds
+from dhhcli.people.moments import track_seconds
 from dhhcli.storage.people import people_in
 from dhhcli.storage.shard import Shard
 

@@ -3,28 +3,34 @@
 A row of several people (``--with``) claims that all of them are there: its confidence is the product of theirs, as if
 what makes one of them mistaken had nothing to do with the others, and its false match rate is the worst of theirs.
 People whom a row must not be near to (``--not``, ``--without``) change neither: what is left of somebody's tracks when
-those nearer to another person are gone is theirs at least as often as before. On people held out, promises from 0.1 up
-were off by 0.039 and 0.038 on average without and with the photo of somebody else (tests/fusion.py).
+those nearer to another person are gone is theirs at least as often as before.
+
+The odds before looking are the share of the tracks that is the person's (search/share.py). What the curves say is held
+back by `FOOTAGE` and `HELD_BACK`, chosen on film and on webcam sessions: as they are, strangers were "likely" in one
+question of 14 to 22 (docs/research/confidence.md).
 
 Confidence goes by what the answer is ranked by, so that it never rises down a list: by `Rank.soft` by the weighed
 distance, with the curves that were learnt on such. Rows of stored tracks alone are sure of all their bits: these are
 Hamming distances, and have the curves of Hamming distances.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from dhhcli.models.binary_codes import UNIT
-from dhhcli.models.calibration import STEPS_A_BIT, Calibration, whole_bits
+from dhhcli.models.calibration import STEPS_A_BIT, Calibration, sigmoid, whole_bits
 from dhhcli.search.options import Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
-from dhhcli.search.result import Chance
+from dhhcli.search.result import Chance, Row
 
+FOOTAGE: Final = 0.8  # what a log ratio is worth in footage: the curves are learnt on tracks imitated from photos
+HELD_BACK: Final = 0.9  # and what is taken off it: an answer shows the nearest of many tracks
 THERE: Final = 0.1  # confidence from which somebody is taken to be in a shot: worth a look, calibration.WORDS
 Distances = npt.NDArray[np.int32]
 Scores = npt.NDArray[np.float32]
@@ -49,27 +55,45 @@ NO_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, eq=False)
-class Worth:
+class ConfidenceModel:
     """What rows are worth to a question: the people who are wanted, the asked one first."""
 
     calibration: Calibration
     people: tuple[Asked, ...]
     rank: Rank = Rank.soft
+    priors: tuple[float, ...] = ()  # the share of the tracks that each of them is (search/share.py); (): the stored one
 
     def curves_of(self, person: Asked) -> tuple[Calibration, bool]:
         """What holds for a person's distances, and whether these are weighed ones."""
         soft = self.calibration.soft if self.rank is Rank.soft and person.unsure else None
         return (soft, True) if soft else (self.calibration, False)
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """One for each of the people."""
+        return self.priors or (self.calibration.prior,) * len(self.people)
+
+    def log_ratio(
+        self, person: Asked, distances: npt.NDArray[np.integer[Any]], scores: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.float64]:
+        """(n,), (n,) to the nearest row of a person -> (n,): log of how many times likelier a track is if it is theirs.
+
+        Of photos, however many there are, it is what the nearest says: a further photo that is no nearer takes nothing
+        away. Stored tracks, which a name may have many of, are the nearest of so many (``Curve.log_ratio``).
+        """
+        curves, weighed = self.curves_of(person)
+        d = whole_bits(scores, person.soft.shape[1]) if weighed else distances
+        rows = 1 if person.kind == "still-track" else len(person.soft)
+        return FOOTAGE * curves.log_ratio(d, scores, kind=person.kind, photos=rows) - HELD_BACK
+
     def each(self, distances: Distances, scores: Scores) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(p, n), (p, n) -> confidence (n,), rounded to six digits, and false match rate (n,)."""
         confidence, false_rate = np.ones(distances.shape[1]), np.zeros(distances.shape[1])
-        for person, d, s in zip(self.people, distances, scores, strict=True):
-            rows = len(person.soft)
+        for person, share, d, s in zip(self.people, self.shares, distances, scores, strict=True):
+            confidence *= sigmoid(self.log_ratio(person, d, s) + math.log(share / (1 - share)))
             curves, weighed = self.curves_of(person)
             d = whole_bits(s, person.soft.shape[1]) if weighed else d
-            confidence *= curves.confidence(d, s, kind=person.kind, photos=rows)
-            rate = curves.false_match_rate(d, kind=person.kind, photos=rows)
+            rate = curves.false_match_rate(d, kind=person.kind, photos=len(person.soft))
             false_rate = np.maximum(false_rate, rate)
         return np.round(confidence, 6), false_rate
 
@@ -95,7 +119,8 @@ class Worth:
         Confidence falls with the score, so the best score at each distance decides; a row of several people is never
         better than any of them.
         """
-        return max((replace(self, people=(person,))._own_reach(limits, bits) for person in self.people), default=-1)
+        alone = (replace(self, people=(one,), priors=(s,)) for one, s in zip(self.people, self.shares, strict=True))
+        return max((worth._own_reach(limits, bits) for worth in alone), default=-1)
 
     def _own_reach(self, limits: Limits, bits: int) -> float:
         """Of one person."""
@@ -109,6 +134,30 @@ class Worth:
         distances = np.arange(bits + 1, dtype=np.int32)[None]
         kept = np.flatnonzero(self.keep(limits, distances, (distances / 2).astype(np.float32)))
         return int(kept[-1]) if len(kept) else -1
+
+
+def never_rising(chances: Sequence[Chance]) -> list[Chance]:
+    """Chances of ranked hits, none more likely than one before it.
+
+    Several people are ranked by the one who is less sure, and where there are codes of frames by their average:
+    neither is what confidence goes by.
+    """
+    least, found = 1.0, []
+    for chance in chances:
+        least = min(least, chance.confidence)
+        found.append(replace(chance, confidence=least))
+    return found
+
+
+def somebody(rows: Sequence[Row]) -> bool:
+    """Whether a row is worth a look; rows of weights that are not calibrated promise nothing and count."""
+    return any(row.confidence is None or row.confidence >= THERE for row in rows)
+
+
+def probably_nobody(rows: Sequence[Row]) -> str:
+    """Words for rows of which none is worth a look; the figure is cut, so that it never looks like the limit."""
+    best = max(row.confidence or 0.0 for row in rows)
+    return f"probably nobody: the best shot has a confidence of {math.floor(1000 * best) / 1000:g}, less than {THERE:g}"
 
 
 def nobody(best: Chance, limits: Limits) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Ints
 from dhhcli.index.codes import Allowed, Index, Queries
 from dhhcli.models.binary_codes import (
     UNIT,
@@ -32,7 +33,6 @@ from dhhcli.storage.codes_file import Shard
 
 CHUNK = 1 << 16  # tracks whose soft distances are computed at once
 Soft = NDArray[np.floating[Any]]  # (r, K): rows that are one person; stored codes are rows of 0 and 1
-Ints = NDArray[np.int64]
 Distances = NDArray[Any]  # int32, or float64 where they are averages
 Scores = NDArray[np.floating[Any]]  # float32, or float64 where they are averages
 

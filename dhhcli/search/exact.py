@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dhhcli.base.arrays import Ints
 from dhhcli.search.result import Row
-from dhhcli.search.scope import Ints, extents
+from dhhcli.search.scope import extents
 from dhhcli.storage.codes_file import Shard
 
 
@@ -44,6 +45,8 @@ class Hit:
     tracks: int  # of this shot, how many are candidates
     also: tuple[int, ...]  # rows of the tracks of those who had to be there too
     shots: int  # how many are joined in this one
+    name: str | None  # of whom it shows, where they were given one
+    names: tuple[str, ...] | None  # of everybody in the shot who was
     thumbnail: bytes = field(repr=False)  # JPEG of the face; b"" if not asked for, or not there
 
 
@@ -88,5 +91,7 @@ def _hit(shard: Shard, row: Row, thumbnail: bytes, track: np.void, starts: Ints)
         tracks=row.tracks,
         also=row.also or (),
         shots=row.shots or 1,
+        name=row.name,
+        names=row.names,
         thumbnail=thumbnail,
     )

@@ -1,27 +1,28 @@
 """explain: Asked (soft bits (r, K)) + a hit + shard -> Explanation: why this shot is where it is in the ranking."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import takewhile
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhhcli.encoding.track_codes import FRAMES_A_CODE, track_codes
+from dhhcli.encoding.track_codes import codes_of, looked_at
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
-from dhhcli.faces.tracker import FaceTrack, sample
+from dhhcli.faces.tracker import FaceTrack
 from dhhcli.media.clock import counted_on
 from dhhcli.media.timecode import source_timecode
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
 from dhhcli.models.calibration import STEPS_A_BIT, WORDS, Calibration, whole_bits
 from dhhcli.models.network import Network
-from dhhcli.search.confidence import Worth
-from dhhcli.search.options import Rank, Way
+from dhhcli.search.confidence import ConfidenceModel
+from dhhcli.search.options import FrameDistance, Rank
 from dhhcli.search.probe import Asked
 from dhhcli.search.ranking import Hit
+from dhhcli.search.scope import extents
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import VideoRecord
 
@@ -36,7 +37,7 @@ ENOUGH = 30  # tracks, to speak of a distribution
 class ByFrames:
     """How a hit was ranked by the codes of its frames."""
 
-    way: Way
+    way: FrameDistance
     distance: float  # average or minimum, to the nearest row
     frames: int
     least: int  # of their distances to that row
@@ -62,7 +63,7 @@ class Explanation:
     differing: tuple[tuple[int, float], ...]  # bit, the photo's soft bit; those it is surest of first
     unsure: int  # bits of the photo that lie within UNSURE of the fence
     unsure_differing: int  # of these, how many differ
-    histogram: NDArray[np.int64]  # (K + 1,): tracks of the codes file at every distance
+    histogram: NDArray[np.int64]  # (K + 1,): tracks of the codes file at every distance, but for what is asked with
     limits: tuple[
         tuple[str, float], ...
     ]  # words of models/calibration.py, and up to which distance of those ranked by they hold; -1: nowhere
@@ -76,6 +77,11 @@ class Explanation:
     crops: tuple[NDArray[np.uint8], ...]  # cut again from the video, (64, 64, 3) BGR; none where it is not there
     changed: int | None  # bits in which the code of these differs from the stored one; None: none to compare
     why_no_crops: str  # "" where there are
+    still: bool = False  # the hit is a photo
+    number: int | None = None  # which of several photos `photo` is, from 1; None: all together, or there is one
+    photos: int = 1  # how many were asked with
+    likely: str = ""  # its confidence as a word; "": not calibrated
+    turn: float | None = None  # how far the nose is from the middle of the eyes, in their distance; None: unknown
     by_frames: ByFrames | None = None  # None: it was ranked by the code of its track
     by_soft: BySoftBits | None = None  # None: it was ranked by Hamming distance
 
@@ -92,13 +98,15 @@ def explain(
     person: Asked,
     network: Network,
     calibration: Calibration | None = None,
-    way: Way = Way.majority,
+    way: FrameDistance = FrameDistance.majority,
     by: Rank = Rank.soft,
+    share: float | None = None,
+    likely: str = "",
 ) -> Explanation:
-    """Explain a hit of a search for a person, of some rank; decodes the track's part of its video again.
+    """Explain a hit of a search for a person, of some rank; decodes the track's part of its video, or its photo, again.
 
     `network` is one with layers for tracks. `way`, `by`: how it was searched; all but `Explanation.by_frames` is about
-    codes of tracks.
+    codes of tracks. `share`: of the tracks that are the person's, None: what the calibration says.
     """
     K = shard.tag.bits
     softs = person.soft
@@ -118,10 +126,20 @@ def explain(
         codes = np.asarray(shard.codes[start : start + CHUNK])
         counts += np.bincount(hamming(queries, codes).min(axis=0), minlength=K + 1)[: K + 1]
         lighter += int((weighed_distances(asked, codes).min(axis=0) < weights[photo]).sum())
+    itself = tracks_of(shard, person.apart)  # what is asked with is nobody who could be nearer
+    if len(itself):
+        codes = shard.code_rows(itself)
+        counts -= np.bincount(hamming(queries, codes).min(axis=0), minlength=K + 1)[: K + 1]
+        lighter -= int((weighed_distances(asked, codes).min(axis=0) < weights[photo]).sum())
     track = shard.track_rows(np.array([hit.track]))[0]
     video = shard.video(int(track["video"]))
     shot = shard.shots_rows(np.array([hit.shot]))[0]
-    crops, changed, reason = _cut_again(video, int(shot["start_pts"]), track, own, network)
+    crops, changed, reason, turn = (
+        _photo_again(video, track, own, network)
+        if video.still
+        else _cut_again(video, int(shot["start_pts"]), track, own, network)
+    )
+    several = len(person.faces) > 1
     return Explanation(
         rank=rank,
         distance=distance,
@@ -131,7 +149,9 @@ def explain(
         unsure=int(unsure.sum()),
         unsure_differing=int(unsure[wrong].sum()),
         histogram=counts,
-        limits=word_limits(Worth(calibration, (person,), by), K) if calibration else (),
+        limits=word_limits(ConfidenceModel(calibration, (person,), by, (share,) if share else ()), K)
+        if calibration
+        else (),
         stands_out=outlying(counts),
         first_seen=_label(video, int(track["start_pts"])),
         last_seen=_label(video, int(track["end_pts"])),
@@ -142,19 +162,34 @@ def explain(
         crops=crops,
         changed=changed,
         why_no_crops=reason,
-        by_frames=None if way is Way.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
+        still=video.still,
+        number=photo + 1 if several and photo < len(person.faces) and " together" not in person.names[photo] else None,
+        photos=max(1, len(person.faces)),
+        likely=likely,
+        turn=turn,
+        by_frames=None if way is FrameDistance.majority else ranked_by(hamming(queries, shard.frames(hit.track)), way),
         by_soft=BySoftBits(float(weights[photo]) / UNIT, lighter) if by is Rank.soft and person.unsure else None,
     )
 
 
-def ranked_by(distances: NDArray[np.int32], way: Way) -> ByFrames:
+def tracks_of(shard: Shard, shots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of the tracks of some shots (s,); reads only their videos."""
+    if not len(shots):
+        return shots
+    starts = extents(shard, "track")
+    videos = sorted(set(shard.shots_rows(shots)["video"].tolist()))
+    rows = np.concatenate([np.arange(starts[video], starts[video + 1]) for video in videos])
+    return rows[np.isin(shard.track_rows(rows)["shot"], shots)]
+
+
+def ranked_by(distances: NDArray[np.int32], way: FrameDistance) -> ByFrames:
     """Distances (r, m) of the rows of a question to the frames of a track -> what counted; of equal rows the first."""
-    each = distances.mean(axis=1) if way is Way.average else distances.min(axis=1)
+    each = distances.mean(axis=1) if way is FrameDistance.average else distances.min(axis=1)
     row = distances[int(each.argmin())]
     return ByFrames(way, float(each.min()), len(row), int(row.min()), int(row.max()))
 
 
-def word_limits(worth: Worth, K: int) -> tuple[tuple[str, float], ...]:
+def word_limits(worth: ConfidenceModel, K: int) -> tuple[tuple[str, float], ...]:
     """Up to which distance a track is very likely, likely, unsure to be one person.
 
     By soft bits to a quarter of a bit; by bits with a soft score in the middle of what is usual.
@@ -168,7 +203,7 @@ def word_limits(worth: Worth, K: int) -> tuple[tuple[str, float], ...]:
     else:
         distances = np.arange(K + 1)
         scores = distances / 2 + (spread.low + spread.high) / 2 * K / 2  # the inverse of calibration.score_place
-    confidence = curves.confidence(distances, scores, kind=person.kind, photos=len(person.soft))
+    confidence = worth.each(distances[None].astype(np.int32), scores[None].astype(np.float32))[0]
     held = ((word, int((confidence >= least).sum()) - 1) for least, word in WORDS if least > 0)
     return tuple((word, last / STEPS_A_BIT if last >= 0 and spread is None else last) for word, last in held)
 
@@ -191,8 +226,9 @@ def outlying(histogram: NDArray[np.int64]) -> int | None:
 
 def _cut_again(
     video: VideoRecord, shot_pts: int, track: np.void, stored: NDArray[np.uint8], network: Network
-) -> tuple[tuple[NDArray[np.uint8], ...], int | None, str]:
-    """Crops of the track out of its video, bits in which their code differs from the stored one, why there are none.
+) -> tuple[tuple[NDArray[np.uint8], ...], int | None, str, float | None]:
+    """Crops of the track out of its video, bits in which their code differs from the stored one, why there are none,
+    and how far the best face is turned.
 
     The frames that encode looked at follow from what it saw since the shot began, so the shot is looked at again from
     there; of a track that comes late in a long shot only the last seconds before it, and then the code may differ.
@@ -207,30 +243,64 @@ def _cut_again(
         with open_video(video.path) as opened:
             frames = takewhile(lambda frame: frame.pts <= end, opened.since(begin, counted=counted_on(video.warnings)))
             seen = scan(opened, network.film_detector, thumbnails=False, part=frames)
-            found = [item for item in seen if isinstance(item, FaceTrack)]
-            same = _same(
-                found, track, np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
-            )
+            tracks = [item for item in seen if isinstance(item, FaceTrack)]
+            scale = np.array([video.width / opened.info.width, video.height / opened.info.height] * 2)
+            near = [one for one in tracks if _has_best(one, track, scale)]
+            people = [part for parts in looked_at(near, network) for part in parts]
+            same = next((part for part in people if _has_best(part.track, track, scale)), None)
     except (DhhError, OSError) as error:
-        return (), None, str(error)
+        return (), None, str(error), None
     if same is None:
-        return (), None, f"{video.path}: the face is not found again; has the file changed?"
-    changed = int(hamming(track_codes([same], network), stored)[0, 0])
-    return tuple(observation.crop for observation in sample(same, FRAMES_A_CODE)), changed, ""
+        return (), None, f"{video.path}: the face is not found again; has the file changed?", None
+    changed = int(hamming(codes_of([same], network)[0], stored)[0, 0])
+    return tuple(seen.crop for seen in same.sampled), changed, "", turned(same.track.best.face.landmarks)
 
 
-def _same(tracks: Sequence[FaceTrack], track: np.void, scale: NDArray[np.float64]) -> FaceTrack | None:
-    """The one whose face is where the stored track has its best, if there is any.
+def _photo_again(
+    video: VideoRecord, track: np.void, stored: NDArray[np.uint8], network: Network
+) -> tuple[tuple[NDArray[np.uint8], ...], int | None, str, float | None]:
+    """The same of a face in a photo."""
+    from dhhcli.encoding.photo import encode_still
+    from dhhcli.faces.alignment import align
+    from dhhcli.media.photo import read_photo
+
+    try:
+        again = encode_still(video.path, network)
+        picture = read_photo(video.path)
+        faces = network.detector.detect(picture)
+    except (DhhError, OSError) as error:
+        return (), None, str(error), None
+    for face, row, code in zip(faces, again.tracks, again.codes, strict=True):
+        if np.allclose(row["box"], track["box"], atol=2):
+            changed = int(hamming(code[None], stored)[0, 0])
+            return (align(picture, face.landmarks),), changed, "", turned(face.landmarks)
+    return (), None, f"{video.path}: the face is not found again; has the file changed?", None
+
+
+def turned(landmarks: NDArray[np.floating[Any]]) -> float | None:
+    """How far the tip of the nose is from the middle of the eyes along the line between them, in their distance.
+
+    About 0 from in front; None where the eyes coincide.
+    """
+    left, right, nose = (np.asarray(landmarks[point], np.float64) for point in range(3))
+    apart = right - left
+    length = float(apart @ apart)
+    return abs(float((nose - (left + right) / 2) @ apart)) / length if length > 0 else None
+
+
+def _has_best(found: FaceTrack, track: np.void, scale: NDArray[np.float64]) -> bool:
+    """Whether a track's face is somewhere where the stored track has its best.
 
     scale: (4,) from pixels of the film's first frame to those that stored boxes are in.
     """
-    for found in tracks:
-        for observation in found.observations:
-            if observation.pts == int(track["best_pts"]) and np.allclose(observation.box * scale, track["box"], atol=2):
-                return found
-    return None
+    return any(
+        seen.pts == int(track["best_pts"]) and np.allclose(seen.box * scale, track["box"], atol=2)
+        for seen in found.observations
+    )
 
 
 def _label(video: VideoRecord, pts: int) -> str:
+    if video.still:
+        return ""
     seconds = (pts - video.start_pts) * video.time_base
     return source_timecode(seconds, video.frame_rate, video.start_timecode, drop=video.drop_frame)

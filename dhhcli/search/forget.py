@@ -27,6 +27,7 @@ from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.network import load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import compact, lock, open_shard, remove_unfinished, replace_all
+from dhhcli.storage.migration import discard
 from dhhcli.storage.names import known_name, places_of
 from dhhcli.storage.people import forget_people, names_beside, open_book, people_in
 from dhhcli.storage.record import VideoRecord, to_tables
@@ -54,7 +55,7 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Request:
+class Erasure:
     """What to forget; everything that any of these name."""
 
     videos: tuple[Path, ...] = ()  # as the codes file names them, or where they lie
@@ -71,7 +72,7 @@ Tell = Callable[[Sequence[Removed], Sequence[str]], None]  # the record and note
 
 def forget(
     codes_path: Path,
-    request: Request,
+    request: Erasure,
     *,
     weights: str | None = None,
     dry_run: bool = False,
@@ -126,6 +127,8 @@ def forget(
             return (removed if dry_run else []), notes
         write_atomically(_journal(codes_path), f"{content}\n".encode())
         if removed:
+            if discard(codes_path):  # it holds codes of who is forgotten
+                notes.append(f"{codes_path}: what dhh migrate had done so far is removed too; it begins anew")
             remove_index(codes_path)
             compact(codes_path, tag)
             with open_shard(codes_path) as shard:
@@ -149,7 +152,7 @@ def _journal(codes_path: Path) -> Path:
     return home.with_name(f"{home.name}.forgetting")
 
 
-def _finish_earlier(codes_path: Path, request: Request) -> set[str]:
+def _finish_earlier(codes_path: Path, request: Erasure) -> set[str]:
     """Do what a run that was cut off left to do; the names that nobody has any more then. The lock is held.
 
     Raises ShardError where the request names rows that this run has changed.
@@ -227,7 +230,7 @@ def _called(codes_path: Path, shard: Shard, wanted: Sequence[str], done: set[str
     return set(np.flatnonzero(np.isin(person, list(people))).tolist()), people
 
 
-def _near(shard: Shard, request: Request, weights: str | None) -> tuple[dict[int, int], list[str]]:
+def _near(shard: Shard, request: Erasure, weights: str | None) -> tuple[dict[int, int], list[str]]:
     """Track -> bits from the nearest of the photos, of those within the distance; and which faces were taken."""
     if not request.photos or request.within is None:
         return {}, []

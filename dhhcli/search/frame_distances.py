@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Ints
 from dhhcli.errors import ShardError
 from dhhcli.index.codes import WORDS, Allowed, Queries, mask_of, measurer, tile, width_of
 from dhhcli.index.flat import THREAD_FROM, cores, in_threads
@@ -36,8 +37,8 @@ from dhhcli.models.binary_codes import (
     weighed,
     weighed_distances,
 )
-from dhhcli.search.distances import Distances, Ints, Scores, Soft, last_distance, reach, rows_of
-from dhhcli.search.options import Rank, Way
+from dhhcli.search.distances import Distances, Scores, Soft, last_distance, reach, rows_of
+from dhhcli.search.options import FrameDistance, Rank
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 
@@ -51,7 +52,7 @@ Chunk = tuple[NDArray[np.uint8], NDArray[np.int64], int]  # codes (c, B), where 
 def track_distances(
     pieces: Sequence[FramePiece],
     queries: Queries,
-    way: Way,
+    way: FrameDistance,
     allowed: Allowed | None = None,
     threads: int | None = None,
 ) -> Distances:
@@ -63,7 +64,7 @@ def track_distances(
     """
     n = sum(len(ends) for _, ends in pieces)
     mask = None if allowed is None else mask_of(allowed, n)
-    average = way is Way.average
+    average = way is FrameDistance.average
     nearest = np.full(n, np.inf if average else np.iinfo(np.int32).max, np.float64 if average else np.int32)
     chunks = list(_chunks(pieces, width_of(queries), mask))
     words = sum(len(codes) for codes, *_ in chunks) * len(queries) * max(1, width_of(queries) // 8)
@@ -118,7 +119,7 @@ def _chunks(pieces: Sequence[FramePiece], width: int, mask: NDArray[np.bool_] | 
 
 
 def track_scores(
-    pieces: Sequence[FramePiece], ids: Ints, soft: Soft, distances: Distances, way: Way
+    pieces: Sequence[FramePiece], ids: Ints, soft: Soft, distances: Distances, way: FrameDistance
 ) -> NDArray[np.float32]:
     """Scores (c,) of tracks `ids` (c,), whose distances (c,) to the nearest of the rows (r, K) are known."""
     scores = np.empty(len(ids), np.float32)
@@ -129,7 +130,7 @@ def track_scores(
         bits = unpack(codes, soft.shape[1])
         found = hamming(queries, codes)  # (r, frames)
         best = np.full(len(at), np.inf)
-        if way is Way.average:
+        if way is FrameDistance.average:
             # from the share of ones, so that tracks of the same frames in any order are equal
             share = np.add.reduceat(bits, starts, axis=0, dtype=np.int64) / frames[:, None]  # (c, K)
             for q, row in zip(soft, found, strict=True):
@@ -145,11 +146,11 @@ def track_scores(
 
 
 def track_bits(
-    pieces: Sequence[FramePiece], ids: Ints, soft: Soft, scores: Scores, way: Way
+    pieces: Sequence[FramePiece], ids: Ints, soft: Soft, scores: Scores, way: FrameDistance
 ) -> NDArray[np.float64] | NDArray[np.int32]:
     """Hamming distances (c,) of tracks `ids` (c,) to the row that is nearest by what bits cost: scores (c,), bits."""
     asked = soft_codes(soft)
-    average = way is Way.average
+    average = way is FrameDistance.average
     found: Any = np.empty(len(ids), np.float64 if average else np.int32)
     for at, codes, starts in _some(pieces, ids, width_of(asked)):
         frames = np.diff(starts, append=len(codes))
@@ -195,7 +196,7 @@ class ByFrames:
         shard: Shard,
         people: Sequence[Soft],
         wanted: int,
-        way: Way,
+        way: FrameDistance,
         allowed: Allowed | None = None,
         rank: Rank = Rank.soft,
     ) -> None:

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Ints
 from dhhcli.search.scope import extents
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint, path_bytes, recorded_path
 
-Ints = NDArray[np.int64]
 NONE: Ints = np.empty(0, np.int64)
 
 

@@ -18,7 +18,7 @@ class Only(StrEnum):
     photos = "photos"
 
 
-class Way(StrEnum):
+class FrameDistance(StrEnum):
     """Which distance of a track counts where its frames have codes of their own; see search/frame_distances.py."""
 
     average = "average"

@@ -1,4 +1,4 @@
-"""query: Request (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
+"""query: Query (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,24 +9,39 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
+from dhhcli.base.arrays import Ints
+from dhhcli.errors import DhhError, EditError, IndexFileError, NamesError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
 from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
+from dhhcli.models.binary_codes import binarise, hamming, pack, soft_codes, weighed_distances
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
-from dhhcli.search.confidence import NO_LIMITS, THERE, Limits, Worth, nobody
+from dhhcli.search.confidence import (
+    NO_LIMITS,
+    THERE,
+    ConfidenceModel,
+    Limits,
+    never_rising,
+    nobody,
+    probably_nobody,
+    somebody,
+)
 from dhhcli.search.distances import Soft
 from dhhcli.search.exact import Hit as ExactHit
 from dhhcli.search.exact import exact_hits
-from dhhcli.search.options import Fuse, Rank, Way
+from dhhcli.search.options import FrameDistance, Fuse, Rank
 from dhhcli.search.probe import Asked, asked
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
-from dhhcli.search.scope import EVERYWHERE, Ints, Where, tracks_where
-from dhhcli.search.terms import EXPECTED, File, Word, is_film, text_of
+from dhhcli.search.scope import EVERYWHERE, Where, tracks_where
+from dhhcli.search.share import share_of
+from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
+from dhhcli.search.who import with_names
+from dhhcli.storage.cast import Cast
 from dhhcli.storage.codes_file import Shard, check_model, open_shard
+from dhhcli.storage.people import open_book
 from dhhcli.storage.record import VideoRecord
 
 if TYPE_CHECKING:
@@ -34,7 +49,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class Query:
     """What is asked of a codes file."""
 
     words: tuple[Word, ...]  # of one person; with `each`, of a person each
@@ -44,6 +59,8 @@ class Request:
     also: tuple[Word, ...] = ()  # a person each, in the same shot
     without: tuple[Word, ...] = ()  # a person each, not in the same shot
     never: tuple[Word, ...] = ()  # whoever is nearer to one of these is not meant
+    yes: tuple[Word, ...] = ()  # are the person who is asked for, too, and answers
+    no: tuple[Word, ...] = ()  # are not, and no answers
     where: Where = EVERYWHERE
     limits: Limits = NO_LIMITS
     top: int | None = 20  # shots; None: all
@@ -53,14 +70,14 @@ class Request:
     exact: bool = False  # also rows as Python programs take them
     why: int | None = None  # rank of a row to explain
     cuda: bool = False  # search on a GPU
-    way: Way | None = None  # None: by average where the codes file keeps codes of frames
+    way: FrameDistance | None = None  # None: by average where the codes file keeps codes of frames
     rank: Rank = Rank.soft
+    prior: float | None = None  # share of the tracks that are the asked person's; None: as their distances say
 
     @property
     def name(self) -> str:
         """What a timeline of the answer is called."""
-        word = self.words[0]
-        return word.path.stem if isinstance(word, File) else text_of(word)
+        return asked_name(self.words)
 
 
 @dataclass(frozen=True)
@@ -76,17 +93,18 @@ class Answer:
     skipped: int = 0  # questions that could not be asked
     explanation: "Explanation | None" = None
     exact: tuple[ExactHit, ...] = ()  # one a row when asked for
+    matched: tuple[int, ...] = ()  # one a row when pictures are: which face that was asked with is nearest; -1: none
 
     @property
     def exit_code(self) -> int:
-        """0: something was found; 3: nobody was; 4: some questions were skipped, 1: all."""
+        """0: somebody was found; 3: nobody was, or probably nobody; 4: some questions were skipped, 1: all."""
         if self.skipped:
             return 4 if self.asked else 1
-        return 0 if self.rows else 3
+        return 0 if somebody(self.rows) else 3
 
 
 def find_person(
-    request: Request, codes_path: Path, *, weights: str | None = None, load: Callable[..., Network] = load_network
+    request: Query, codes_path: Path, *, weights: str | None = None, load: Callable[..., Network] = load_network
 ) -> Answer:
     """Rank the shots of a codes file by how near they come to a person, or to each of several.
 
@@ -106,8 +124,9 @@ def find_person(
     """
     _check(request)
     with open_shard(codes_path) as shard:
-        films = any(is_film(word) for word in (*request.words, *request.also, *request.without, *request.never))
-        several = len(request.words) > 1 and not request.each
+        named = _everybody(request)
+        films = any(is_film(word) for word in named)
+        several = (len(request.words) > 1 and not request.each) or any(is_folder(word) for word in named)
         network = load(
             weights or shipped_as(shard.tag.fingerprint),
             tracks=request.why is not None or films or several,
@@ -117,17 +136,33 @@ def find_person(
         way = _way(request, shard, codes_path)
         on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
         source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
-        desk = _Desk(shard, network, _calibration(request, network), *source, request, way)
-        return _answered(desk, codes_path)
+        cast, notes = _cast(codes_path)
+        desk = _Session(shard, network, _calibration(request, network), *source, request, way, cast)
+        answer = _answered(desk, codes_path)
+        return replace(answer, notes=(*notes, *answer.notes))
 
 
-def _check(request: Request) -> None:
+def _cast(codes_path: Path) -> tuple[Cast, list[str]]:
+    """Who is who, or words about why that cannot be told: an answer does without."""
+    try:
+        return open_book(codes_path).cast, []
+    except NamesError as error:
+        return Cast(), [f"{error}; answered without names"]
+
+
+def _everybody(request: Query) -> tuple[Word, ...]:
+    return (*request.words, *request.also, *request.without, *request.never, *request.yes, *request.no)
+
+
+def _check(request: Query) -> None:
     if not request.words:
         raise UsageError(f"nobody is asked for: name {EXPECTED}")
     limits = request.limits
     for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
         if limit is not None and not 0 <= limit <= 1:
             raise UsageError(f"{option} {limit} is not between 0 and 1")
+    if request.prior is not None and not 0 < request.prior < 1:
+        raise UsageError(f"--prior {request.prior} is not between 0 and 1: the share of the tracks, say 0.01")
     for option, number, least in (
         ("--top", request.top, 1),
         ("--per-video", request.per_video, 1),
@@ -137,24 +172,26 @@ def _check(request: Request) -> None:
     ):
         if number is not None and not least <= number < math.inf:
             raise UsageError(f"{option} {number} is not a number from {least} up")
+    if request.each and (request.yes or request.no):
+        raise UsageError("--each asks for several people; --yes and --no say who one of them is and is not")
     if request.each and (request.why is not None or request.thumbnails):
         raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
 
 
-def _way(request: Request, shard: Shard, codes_path: Path) -> Way:
+def _way(request: Query, shard: Shard, codes_path: Path) -> FrameDistance:
     kept = shard.tag.frame_codes
-    way = request.way or (Way.average if kept else Way.majority)
-    if way is not Way.majority and not kept:
+    way = request.way or (FrameDistance.average if kept else FrameDistance.majority)
+    if way is not FrameDistance.majority and not kept:
         raise ShardError(
             f"{codes_path}: keeps no codes of frames, so there is no {way} of them; leave out --search {way}, "
             "or encode to a new file with --frame-codes"
         )
-    if way is not Way.majority and request.cuda:
+    if way is not FrameDistance.majority and request.cuda:
         raise UsageError(f"--device cuda compares one code a track, not the {way} of its frames: add --search majority")
     return way
 
 
-def _calibration(request: Request, network: Network) -> Calibration | None:
+def _calibration(request: Query, network: Network) -> Calibration | None:
     record = network.weights.record_path
     calibration, what = from_record(network.weights.record, network.tag.bits, record), "not calibrated"
     if calibration and request.rank is Rank.soft and not calibration.soft:
@@ -171,7 +208,7 @@ def _calibration(request: Request, network: Network) -> Calibration | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Desk:
+class _Session:
     """What every question of a request needs."""
 
     shard: Shard
@@ -179,11 +216,12 @@ class _Desk:
     calibration: Calibration | None
     index: Index | None
     note: str | None  # about the index
-    request: Request
-    way: Way
+    request: Query
+    way: FrameDistance
+    cast: Cast  # who is who
 
 
-def _answered(desk: _Desk, codes_path: Path) -> Answer:
+def _answered(desk: _Session, codes_path: Path) -> Answer:
     request, shard = desk.request, desk.shard
     notes = [desk.note] if desk.note else []
     allowed: Allowed | None = None
@@ -201,7 +239,16 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
     for words in [[word] for word in request.words] if request.each else [list(request.words)]:
         name = text_of(words[0])
         try:
-            person = asked(words, shard, desk.network, codes_path, face=request.face, fuse=request.fuse)
+            person = asked(
+                words,
+                shard,
+                desk.network,
+                codes_path,
+                face=request.face,
+                fuse=request.fuse,
+                yes=request.yes,
+                no=request.no,
+            )
         except DhhError as error:
             if not request.each:
                 raise
@@ -216,14 +263,25 @@ def _answered(desk: _Desk, codes_path: Path) -> Answer:
         rows += _named(own, name) if request.each else own
     pictures = tuple(shard.picture(row.track) if request.thumbnails else b"" for row in rows)
     numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
-    explanation = _explained(desk, rows, hits, people[0]) if request.why and rows else None
+    explanation = _explained(desk, rows, hits, people[0], allowed) if request.why and rows else None
     exact = tuple(exact_hits(shard, rows, pictures)) if request.exact else ()
     videos = _ends(shard, numbers)
-    return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact)
+    matched = _matched(desk, people[0], rows) if request.thumbnails and people else ()
+    return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact, matched)
+
+
+def _matched(desk: _Session, person: Asked, rows: Sequence[Row]) -> tuple[int, ...]:
+    """Of each row, which face of those asked with its track is nearest to, as its code is ranked."""
+    codes = desk.shard.code_rows(np.array([row.track for row in rows], np.int64))
+    if desk.request.rank is Rank.soft:
+        nearest = weighed_distances(soft_codes(person.soft), codes).argmin(axis=0)
+    else:
+        nearest = hamming(pack(binarise(person.soft)), codes).argmin(axis=0)
+    return tuple(person.shown[row] for row in nearest.tolist())
 
 
 def _one(
-    desk: _Desk,
+    desk: _Session,
     codes_path: Path,
     person: Asked,
     others: Mapping[str, tuple[Asked, ...]],
@@ -232,57 +290,80 @@ def _one(
     """Hits, rows and words for one question."""
     request, shard, limits = desk.request, desk.shard, desk.request.limits
     wanted = (person, *others["also"])
-    worth = Worth(desk.calibration, wanted, request.rank) if desk.calibration else None
+    worth = None
+    if desk.calibration:
+        alone = [_worth(desk, one, allowed, request.prior if one is person else None) for one in wanted]
+        worth = ConfidenceModel(
+            desk.calibration, wanted, request.rank, tuple(share for one in alone for share in one.shares)
+        )
     reach = None
-    if worth and limits.calibrated and desk.way is Way.majority:
+    if worth and limits.calibrated and desk.way is FrameDistance.majority:
         reach = worth.reach(limits, shard.tag.bits)
     rules = Rules(
         also=tuple(one.soft for one in others["also"]),
         without=tuple(one.soft for one in others["without"]),
         never=tuple(one.soft for one in others["never"]),
         allowed=allowed,
-        apart=_apart(desk, wanted, others),
+        apart=_apart(desk, wanted, others, allowed),
+        gone=tuple(one.gone for one in wanted),
         radius=limits.max_distance,
         reach=reach,
         per_video=request.per_video,
         keep=partial(worth.keep, limits) if worth and limits.calibrated else None,
     )
     hits = search(shard, person.soft, request.top, desk.index, rules, desk.way, request.rank)
-    chances = worth.chances(_claims(desk, wanted, hits)) if worth else None
+    chances = never_rising(worth.chances(_claims(desk, wanted, hits))) if worth else None
+    if chances and limits.min_confidence is not None:  # those that one before them is not sure enough for
+        chances = [chance for chance in chances if chance.confidence >= limits.min_confidence]
+        hits = hits[: len(chances)]
     notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
-    rows = result_rows(shard, hits, chances)
+    rows = with_names(shard, desk.cast, result_rows(shard, hits, chances), [hit.shot for hit in hits])
+    if rows and not somebody(rows):
+        notes.append(probably_nobody(rows))
     return hits, rows if request.merge is None else joined(rows, request.merge), notes
 
 
-def _claims(desk: _Desk, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
+def _worth(desk: _Session, person: Asked, allowed: Allowed | None, prior: float | None = None) -> ConfidenceModel:
+    """Of one person, with the share of the tracks that this person is."""
+    assert desk.calibration is not None
+    worth = ConfidenceModel(desk.calibration, (person,), desk.request.rank)
+    return replace(worth, priors=(share_of(worth, desk.shard, allowed) if prior is None else prior,))
+
+
+def _claims(desk: _Session, wanted: Sequence[Asked], hits: Sequence[Hit]) -> Sequence[Hit]:
     """Hits with the distances that confidence was learnt on: those of the codes of tracks."""
-    if desk.way is Way.majority:
+    if desk.way is FrameDistance.majority:
         return hits
     return by_codes(desk.shard, [one.soft for one in wanted], hits, desk.request.rank)
 
 
-def _apart(desk: _Desk, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]]) -> Ints | None:
+def _apart(
+    desk: _Session, wanted: Sequence[Asked], others: Mapping[str, tuple[Asked, ...]], allowed: Allowed | None
+) -> Ints | None:
     """Shots that are no answer: those that are asked with, and those that somebody of ``without`` is in."""
     shots, there = [one.apart for one in wanted], Limits(min_confidence=THERE)
-    people: list[Soft] = [one.soft for one in (*wanted, *others["without"], *others["never"])]
+    everybody = (*wanted, *others["without"], *others["never"])
+    people: list[Soft] = [one.soft for one in everybody]
+    gone = [one.gone for one in everybody]
     for number, one in enumerate(others["without"], start=len(wanted)):
-        assert desk.calibration is not None
-        worth = Worth(desk.calibration, (one,), desk.request.rank)
+        worth = _worth(desk, one, allowed)
         keep, radius = partial(worth.keep, there), worth.reach(there, desk.shard.tag.bits)
         # every track counts, so no index that leaves some out
-        shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank))
+        shots.append(shots_of(desk.shard, people, number, radius, keep, rank=desk.request.rank, gone=gone))
     found = distinct(np.concatenate(shots))
     return found if len(found) else None
 
 
-def _why_nobody(desk: _Desk, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: Worth | None) -> str:
+def _why_nobody(
+    desk: _Session, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: ConfidenceModel | None
+) -> str:
     """Words for an answer without rows."""
     shard, limits = desk.shard, desk.request.limits
     if not len(shard):
         return f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)"
     if rules.allowed is not None and not len(rules.allowed):
         return f"nobody found: no video of {codes_path} that --in, --only, --after and --before allow has face tracks"
-    free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart)
+    free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart, rules.gone)
     nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way, desk.request.rank)
     if not nearest:
         return "nobody found: no shot is left by --with, --without, --not, and what was asked with"
@@ -298,14 +379,20 @@ def _named(rows: Sequence[Row], question: str) -> Iterator[Row]:
     return (replace(row, question=question) for row in rows)
 
 
-def _explained(desk: _Desk, rows: Sequence[Row], hits: Sequence[Hit], person: Asked) -> "Explanation":
+def _explained(
+    desk: _Session, rows: Sequence[Row], hits: Sequence[Hit], person: Asked, allowed: Allowed | None
+) -> "Explanation":
     why = desk.request.why or 1
     if why > len(rows):
         raise UsageError(f"--explain {why}: there are {len(rows)} hits; --top asks for more")
     from dhhcli.search.explain import explain  # brings the chain of encode with it
 
     hit = next(hit for hit in hits if hit.track == rows[why - 1].track)
-    return explain(desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank)
+    share = _worth(desk, person, allowed, desk.request.prior).shares[0] if desk.calibration else None
+    likely = rows[why - 1].confidence_in_words.partition(" ")[2]
+    return explain(
+        desk.shard, hit, why, person, desk.network, desk.calibration, desk.way, desk.request.rank, share, likely
+    )
 
 
 def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
@@ -330,12 +417,12 @@ def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord,
     return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
 
 
-def _usable_index(codes_path: Path, shard: Shard, way: Way) -> tuple[Index | None, str | None]:
+def _usable_index(codes_path: Path, shard: Shard, way: FrameDistance) -> tuple[Index | None, str | None]:
     """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched.
 
     So is one of codes of tracks where those of frames are looked at.
     """
-    if way is not Way.majority:
+    if way is not FrameDistance.majority:
         there = index_paths(codes_path)[1].exists()
         note = f"the index of {codes_path} is of one code a track, which --search {way} does without"
         return None, note if there else None

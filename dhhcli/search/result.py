@@ -41,6 +41,9 @@ class Row:
     tracks: int  # how many tracks of this shot are among the candidates
     track: int  # row in the codes file
     track_id: str | None = None  # what means this track for ever (storage/track_id.py); None: saved by an older dhh
+    # what was given to people (storage/names.py); None: nobody has a name here
+    name: str | None = None  # of whom the track shows
+    names: tuple[str, ...] | None = None  # of everybody in the shot who has one
     # only where something was asked that gives them
     question: str | None = None  # which of several questions this answers
     also: tuple[int, ...] | None = None  # tracks of the people who had to be there too
@@ -144,4 +147,5 @@ def _one(run: Sequence[Row]) -> Row:
         end_frame=last.end_frame,
         tracks=sum(row.tracks for row in run),
         shots=len(run),
+        names=tuple(dict.fromkeys(name for row in run for name in row.names or ())) or None,
     )

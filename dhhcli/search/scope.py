@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Ints
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.search.options import Only
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import path_bytes
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

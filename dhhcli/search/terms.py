@@ -8,7 +8,7 @@ a path may hold anything then, and there is no JSON.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,18 +18,20 @@ from dhhcli.media.discover import VIDEO_SUFFIXES
 from dhhcli.storage.track_id import is_track_id
 
 STDIN: Final = "-"
-EXPECTED: Final = "a photo, a video, track:N, shot:VIDEO:N or name:NAME"
+CAMERA: Final = re.compile(r"(IMG|DSC|DSCF|DSCN|PXL|MVI|VID|GOPR|photo|image|scan|frame)(?=[\W\d_]|$)", re.IGNORECASE)
+TELLS: Final = re.compile(r"[^\W\d_]{2}")  # a word in a file's name
+EXPECTED: Final = "a photo, a folder of photos of one person, a video, track:N, shot:VIDEO:N or name:NAME"
 
 
 @dataclass(frozen=True)
-class File:
+class FileTerm:
     """A photo or a video."""
 
     path: Path
 
 
 @dataclass(frozen=True)
-class Track:
+class TrackTerm:
     """A track of the codes file; video and shot: where it must be, if that is known."""
 
     row: int | str  # or what means it for ever (storage/track_id.py)
@@ -38,7 +40,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Shot:
+class ShotTerm:
     """A shot of the codes file."""
 
     video: str
@@ -46,13 +48,13 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Called:
+class NameTerm:
     """Somebody who was given a name (storage/names.py)."""
 
     name: str
 
 
-Word = File | Track | Shot | Called
+Word = FileTerm | TrackTerm | ShotTerm | NameTerm
 
 
 def parse_word(text: str) -> Word:
@@ -63,40 +65,66 @@ def parse_word(text: str) -> Word:
     kind, colon, rest = text.partition(":")
     if colon and kind == "track":
         if is_track_id(rest):
-            return Track(rest.lower())
+            return TrackTerm(rest.lower())
         if not re.fullmatch(r"[0-9]{1,18}", rest):
             raise UsageError(f"{text}: expected track:N, with what the column track or track_id shows")
-        return Track(int(rest))
+        return TrackTerm(int(rest))
     if colon and kind == "shot":
         match = re.fullmatch(r"(.+):(\d{1,9})", rest, re.DOTALL)
         if not match:
             raise UsageError(f"{text}: expected shot:VIDEO:N, say shot:film.mp4:6")
-        return Shot(match[1], int(match[2]))
+        return ShotTerm(match[1], int(match[2]))
     if colon and kind == "name":
         if not rest.strip():
             raise UsageError(f"{text}: expected name:NAME; dhh name shows the names")
-        return Called(rest)
+        return NameTerm(rest)
     if not text:
         raise UsageError(f"an empty word: expected {EXPECTED}")
-    return File(Path(text))
+    return FileTerm(Path(text))
 
 
 def text_of(word: Word) -> str:
     """The word again."""
     match word:
-        case File(path):
+        case FileTerm(path):
             return str(path)
-        case Track(row):
+        case TrackTerm(row):
             return f"track:{row}"
-        case Shot(video, number):
+        case ShotTerm(video, number):
             return f"shot:{video}:{number}"
-        case Called(name):
+        case NameTerm(name):
             return f"name:{name}"
+
+
+def asked_name(words: Sequence[Word]) -> str:
+    """What an answer about one person is called: by the name, the photo, or the folder that says more than a number.
+
+    ``people/Ada/03.jpg`` is Ada 03, ``IMG_0412.jpg`` in Ada is Ada IMG_0412, and several photos of Ada are Ada.
+    """
+    word = words[0]
+    match word:
+        case NameTerm(name):
+            return name
+        case FileTerm(path):
+            if is_folder(word):
+                return path.resolve().name or str(path)
+            stem, home = path.stem, path.absolute().parent
+            homes = {one.path.absolute().parent for one in words if isinstance(one, FileTerm)}
+            if len(words) > 1 and len(homes) == 1 and home.name:
+                return home.name
+            return stem if not home.name or TELLS.search(CAMERA.sub("", stem)) else f"{home.name} {stem}"
+        case _:
+            return text_of(word).replace(":", " ")
+
+
+def is_folder(word: Word) -> bool:
+    """Whether a word names a folder, whose photos are all of one person."""
+    return isinstance(word, FileTerm) and word.path.is_dir()
 
 
 def is_film(word: Word) -> bool:
     """Whether a word names a video file, which has to be decoded."""
-    return isinstance(word, File) and word.path.suffix.lower() in VIDEO_SUFFIXES
+    return isinstance(word, FileTerm) and word.path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def read_words(arguments: Iterable[str], stream: IO[bytes], *, nul: bool = False) -> tuple[Word, ...]:
@@ -136,10 +164,10 @@ def _of_json(text: str, where: str) -> Word:
         raise UsageError(f"{where}: not JSON; a file whose name begins with a brace is named ./{text[:20]}") from None
     photo, track, video, shot = (value.get(name) for name in ("photo", "track", "video", "shot"))
     if isinstance(photo, str) and photo and "\0" not in photo:
-        return File(Path(photo))
+        return FileTerm(Path(photo))
     if type(track) is int and track >= 0:
         if video is None or shot is None:
-            return Track(track)
+            return TrackTerm(track)
         if isinstance(video, str) and type(shot) is int:
-            return Track(track, Path(video), shot)
+            return TrackTerm(track, Path(video), shot)
     raise UsageError(f'{where}: expected "photo" with a path, or "track" with a number, as dhh query --json prints it')

@@ -30,10 +30,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.storage.marks import STEP, Marks, mixed
 from dhhcli.storage.people_file import Entry
 
-Rows = NDArray[np.int64]
 Numbers = NDArray[np.int32]
 LARGEST: Final = (1 << 31) - 1  # number of a person
 SAID: Final = ("name", "rename", "free", "merge", "yes", "split", "not", "again")  # by a user, who can take it back

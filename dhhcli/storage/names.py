@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import NamesError
 from dhhcli.storage.shard import Shard
 
@@ -27,7 +25,6 @@ FORMAT: Final = "dhh names"
 VERSION: Final = 1
 LARGEST: Final = 1 << 28  # bytes: two million tracks
 LONGEST: Final = 200  # letters of a name
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, order=True)

@@ -12,9 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import NamesError
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.storage.cast import Cast, Numbers, Rows, Tracks, apply, base, last_said, replayed, tracks_of
+from dhhcli.storage.cast import Cast, Numbers, Tracks, apply, base, last_said, replayed, tracks_of
 from dhhcli.storage.cast import undone_in as undone_steps
 from dhhcli.storage.marks import marks_of, pieces_of_marks
 from dhhcli.storage.names import Names, Place, known_name, names_path, read_names

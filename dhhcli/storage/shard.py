@@ -210,7 +210,7 @@ def check_model(shard: Shard, tag: ModelTag) -> None:
     Whether codes of frames are kept is of no account.
     """
     if not shard.tag.compares(tag):
-        raise ShardError(other_model(shard.where or "the codes file", shard.tag, tag))
+        raise ShardError(other_model(shard.where or "codes.h5", shard.tag, tag))
 
 
 def merged(files: Sequence[ShardFile]) -> list[Tables]:
@@ -242,5 +242,12 @@ def other_model(where: str, found: ModelTag, expected: ModelTag) -> str:
         return f"{where}: {kept} codes of frames, {wanted} them expected; encode to a new file, or all anew"
     return (
         f"{where}: codes of another model ({found.bits} bits, weights {found.fingerprint[:12]}; expected "
-        f"{expected.bits} bits, {expected.fingerprint[:12]}); use those weights, or encode to a new file"
+        f"{expected.bits} bits, {expected.fingerprint[:12]}); name those weights, or make the codes anew: "
+        f"dhh migrate {_whole(where)}"
     )
+
+
+def _whole(where: str) -> str:
+    """The codes file that a file, perhaps a part of it, belongs to."""
+    folder = Path(where).parent
+    return str(folder.with_suffix("")) if folder.suffix == ".parts" else where

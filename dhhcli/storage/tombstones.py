@@ -91,7 +91,7 @@ def _matches(stone: np.void, tracks: NDArray[np.void]) -> NDArray[np.bool_]:
     last = max(float(stone["end_pts"]), first + 1)
     shared = np.minimum(end, last) - np.maximum(start, first)
     together = 2 * shared >= np.minimum(end - start, last - first)
-    near = together & (_overlap(stone["box"], tracks["box"]) >= OVERLAP)
+    near = together & (overlap(stone["box"], tracks["box"]) >= OVERLAP)
     if near.any() or not together.any():
         return np.asarray(near, bool)
     centres = (tracks["box"][:, :2] + tracks["box"][:, 2:]) / 2
@@ -99,7 +99,7 @@ def _matches(stone: np.void, tracks: NDArray[np.void]) -> NDArray[np.bool_]:
     return np.asarray(np.arange(len(tracks)) == np.where(together, away, np.inf).argmin(), bool)
 
 
-def _overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Intersection over union of a box (4,) with boxes (t, 4)."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     both = np.clip(sides, 0, None).prod(axis=1)

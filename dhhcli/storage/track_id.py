@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from dhhcli.base.arrays import Rows
 from dhhcli.errors import ShardError
-from dhhcli.storage.names import Place, Rows, places_of
+from dhhcli.storage.names import Place, places_of
 from dhhcli.storage.shard import Shard
 
 HALF: Final = 8  # hexadecimal digits

@@ -20,7 +20,7 @@ from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import code_bytes, pack
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.network import load_network
-from dhhcli.search.options import Way
+from dhhcli.search.options import FrameDistance
 from dhhcli.search.ranking import search
 from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.hdf5_file import write_file
@@ -29,11 +29,11 @@ from dhhcli.storage.record import to_tables
 TRACKS, ROUNDS = 20_000, 15
 
 
-def seconds(work: Callable[[Way], object], rounds: int = ROUNDS) -> dict[Way, float]:
+def seconds(work: Callable[[FrameDistance], object], rounds: int = ROUNDS) -> dict[FrameDistance, float]:
     """The best of several runs of every way, in turn."""
-    taken: dict[Way, list[float]] = {way: [] for way in Way}
+    taken: dict[FrameDistance, list[float]] = {way: [] for way in FrameDistance}
     for _ in range(rounds):
-        for way in Way:
+        for way in FrameDistance:
             start = time.perf_counter()
             work(way)
             taken[way].append(time.perf_counter() - start)
@@ -68,10 +68,12 @@ def test_a_query_by_frames(tmp_path: Path, bits: int, frames: int) -> None:
         taken = seconds(lambda way: search(shard, soft, 20, way=way))
         ((codes, ends),) = shard.frame_pieces
         more = (codes.nbytes + ends.nbytes) / TRACKS
-    times = ", ".join(f"{way} {1e3 * taken[way]:.2f} ms ({taken[way] / taken[Way.majority]:.1f})" for way in Way)
+    times = ", ".join(
+        f"{way} {1e3 * taken[way]:.2f} ms ({taken[way] / taken[FrameDistance.majority]:.1f})" for way in FrameDistance
+    )
     print(f"\n{bits} bits, {TRACKS} tracks of {frames} frames: {code_bytes(bits)} + {more:.0f} bytes a track; {times}")  # noqa: T201
     assert more == frames * code_bytes(bits) + 8
-    assert taken[Way.average] < (2 + frames) * taken[Way.majority]  # every frame is looked at once
+    assert taken[FrameDistance.average] < (2 + frames) * taken[FrameDistance.majority]  # every frame is looked at once
 
 
 def test_many_tracks_and_their_memory(tmp_path: Path) -> None:
@@ -81,9 +83,12 @@ def test_many_tracks_and_their_memory(tmp_path: Path) -> None:
     with open_shard(path) as shard:
         ((codes, _),) = shard.frame_pieces
         taken = seconds(lambda way: search(shard, soft, 20, way=way))
-        times = ", ".join(f"{way} {1e3 * taken[way]:.2f} ms ({taken[way] / taken[Way.majority]:.1f})" for way in Way)
+        times = ", ".join(
+            f"{way} {1e3 * taken[way]:.2f} ms ({taken[way] / taken[FrameDistance.majority]:.1f})"
+            for way in FrameDistance
+        )
         print(f"\n48 bits, {10 * TRACKS} tracks of 30 frames: {times}")  # noqa: T201
-        for way in (Way.average, Way.minimum):
+        for way in (FrameDistance.average, FrameDistance.minimum):
             tracemalloc.start()
             search(shard, soft, 20, way=way)
             peak = tracemalloc.get_traced_memory()[1]

@@ -14,10 +14,9 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.video.stream import VideoStream
 
-Picture = npt.NDArray[np.uint8]
+from dhhcli.base.arrays import Picture
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data" / "film" / "clips"
 CACHE = Path(tempfile.gettempdir()) / "dhh-bench"

@@ -1,6 +1,6 @@
 """200 kills at random moments while 20 videos are encoded: nothing lost, nothing doubled, an equal result.
 
-    PYTHONPATH=.:tests python tests/bench/kills.py [--kills 200] [--seed 0]
+    PYTHONPATH=.:tests/support python tests/bench/kills.py [--kills 200] [--seed 0]
 
 `dhh encode` runs in a process of its own and is killed (SIGKILL) after a time drawn between nothing and a quarter of
 what a whole run takes, counted from when it begins to work, and started again on what is there, until it ends by

@@ -89,12 +89,13 @@ def write_sheet(
     *,
     videos: Mapping[Path, tuple[VideoRecord, int]] | None = None,
     photos: Sequence[tuple[Path, bytes]] = (),
+    matched: Sequence[int] = (),
     why: "Explanation | None" = None,
 ) -> list[str]:
     """Write the contact sheet as HTML, PNG or JPEG, by the suffix of ``path`` -> words about what it lacks.
 
-    Both begin with the ``photos`` (path, JPEG of the face) that were asked with; HTML also shows frames out of the
-    ``videos`` and ``why`` a hit was found.
+    Both begin with the ``photos`` (path, JPEG of the face) that were asked with; HTML also shows the one that each row
+    ``matched`` (-1: all together), frames out of the ``videos`` and ``why`` a hit was found.
 
     Raises:
         DhhError: another suffix, or the place cannot be written.
@@ -111,7 +112,7 @@ def write_sheet(
         stills, notes = shot_stills(rows, videos or {})
         names = [photo.name for photo, _ in photos]
         title = f"{len(names)} photos" if len(names) > 3 else ", ".join(names) or path.stem
-        data = page(title, photos, rows, thumbnails, stills, why).encode()
+        data = page(title, photos, rows, thumbnails, stills, why, matched).encode()
     try:
         write_atomically(path, data)
     except OSError as error:

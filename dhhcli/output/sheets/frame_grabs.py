@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from dhhcli.base.patience import done_so_far
 from dhhcli.errors import DhhError, EditError
 from dhhcli.output.timelines.cuts import Cut, cuts
 from dhhcli.output.timelines.source_media import Media, media_of
@@ -33,7 +34,9 @@ def shot_stills(rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, in
     """Stills of every row, and words about the videos that could not be read. Opens each video once."""
     found = {row.rank: Stills() for row in rows}
     notes = []
-    for path in dict.fromkeys(row.video for row in rows):
+    paths = list(dict.fromkeys(row.video for row in rows))
+    for number, path in enumerate(paths):
+        done_so_far("files' pictures", number, len(paths))
         own = [row for row in rows if row.video == path]
         try:
             media = media_of(*videos[path])

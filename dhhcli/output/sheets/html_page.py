@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _ABSENT = '<div class="absent">no picture</div>'
-KEYS = "← → move · c copy the start · v copy the face's timecode · Enter enlarge · / filter"
+KEYS = "← → move · c copy the start · v copy the face's timecode · Enter enlarge · / filter · w words"
 
 
 def page(
@@ -32,13 +32,16 @@ def page(
     faces: Sequence[bytes],
     stills: Sequence[Stills],
     why: "Explanation | None" = None,
+    matched: Sequence[int] = (),
 ) -> str:
-    """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row; why: of one row."""
-    query = photos[0][1] if photos else b""
+    """The page. photos: every query photo with a JPEG of its face; faces, stills: one a row; why: of one row; matched:
+    which photo each row is nearest to, -1 for all together, where that is known.
+    """
     reason = _why(why) if why else ""
+    nearest = matched or [0 if len(photos) == 1 else -1] * len(rows)
     cards = "\n".join(
-        _card(row, face, still, query, reason if why and why.rank == row.rank else "")
-        for row, face, still in zip(rows, faces, stills, strict=True)
+        _card(row, face, still, _asked_for(photos, place), reason if why and why.rank == row.rank else "")
+        for row, face, still, place in zip(rows, faces, stills, nearest, strict=True)
     )
     asked = "".join(
         f"<figure>{picture_tag(picture, f'the face asked for, in {path.name}')}"
@@ -52,6 +55,7 @@ def page(
 <h1><bdi>{escaped(title)}</bdi></h1>
 <p><output id="count">{count}</output>, most likely first. A rank is not a promise: look at the faces.</p>
 {_filter(rows)}
+{_search(rows)}
 <p class="keys">{KEYS}</p>
 </div>
 </header>
@@ -106,6 +110,13 @@ def _filter(rows: Sequence[Row]) -> str:
     )
 
 
+def _search(rows: Sequence[Row]) -> str:
+    """A field for words that a card has to show: of its path, shot or timecode."""
+    if not rows:
+        return ""
+    return '<label class="words">showing <input id="words" type="search" placeholder="path, shot or timecode"></label>'
+
+
 def _why(why: "Explanation") -> str:
     """The crops that its code was made of, and what is said about it."""
     import cv2
@@ -122,7 +133,17 @@ def _why(why: "Explanation") -> str:
     )
 
 
-def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> str:
+def _asked_for(photos: Sequence[tuple[Path, bytes]], place: int) -> tuple[str, bytes]:
+    """The photo that a row is nearest to, and what is written below it."""
+    if not photos:
+        return "asked for", b""
+    path, picture = photos[max(0, place)]
+    if len(photos) == 1:
+        return "asked for", picture
+    return (f"nearest: {path.name}" if place >= 0 else "asked for, all together"), picture
+
+
+def _card(row: Row, face: bytes, stills: Stills, query: tuple[str, bytes], reason: str) -> str:
     sure = row.confidence
     attribute = "" if sure is None else f' data-confidence="{sure:.6f}"'
     meter = "" if sure is None else f'<p class="sure"><b>{escaped(row.confidence_in_words)}</b> {_meter(sure)}</p>'
@@ -135,8 +156,8 @@ def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> s
         f'<figure class="best">{picture_tag(stills.best, "frame with the best face")}</figure>' if stills.best else ""
     )
     pair = "".join(
-        f"<figure>{picture_tag(picture, what) or _ABSENT}<figcaption>{what}</figcaption></figure>"
-        for what, picture in (("asked for", query), ("found", face))
+        f"<figure>{picture_tag(picture, what) or _ABSENT}<figcaption><bdi>{escaped(what)}</bdi></figcaption></figure>"
+        for what, picture in (query, ("found", face))
     )
     return f"""<article tabindex="0" data-distance="{row.distance}"{attribute}>
 <h2>#{row.rank} <small>{row.distance:g} of {row.bits} bits differ</small></h2>
@@ -145,6 +166,7 @@ def _card(row: Row, face: bytes, stills: Stills, query: bytes, reason: str) -> s
 {best}
 <div class="strip">{strip}</div>
 <p class="name"><bdi title="{escaped(str(row.video))}">{escaped(row.video.name)}</bdi> <span>shot {row.shot}</span></p>
+<p class="path"><bdi>{escaped(str(row.video.parent))}</bdi></p>
 <p class="codes">{_copy(row.start, "start")} – {_copy(row.end, "end")}</p>
 <p class="codes">face at {_copy(row.face_at, "face")}</p>
 {reason}

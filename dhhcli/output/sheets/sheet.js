@@ -1,6 +1,7 @@
 "use strict";
 const cards = [...document.querySelectorAll("article")];
 const slider = document.getElementById("filter");
+const words = document.getElementById("words");
 const large = document.getElementById("large");
 const enlarged = document.getElementById("enlarged");
 const said = document.getElementById("said");
@@ -37,12 +38,17 @@ async function copy(text) {
   say(`copied ${text}`);
 }
 
+const text = new Map(
+  cards.map((card) => [card, [...card.querySelectorAll(".name, .path, .codes")].map((part) => part.textContent).join(" ").toLowerCase()]),
+);
+
 function filter() {
   const limit = Number(slider.value);
   const sure = slider.dataset.by === "confidence";
+  const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const card of cards) {
     const value = Number(card.dataset[slider.dataset.by] ?? 0);
-    card.hidden = sure ? value < limit : value > limit;
+    card.hidden = (sure ? value < limit : value > limit) || !wanted.every((word) => text.get(card).includes(word));
   }
   const left = shown().length;
   document.getElementById("limit").textContent = sure ? limit.toFixed(2) : String(limit);
@@ -71,6 +77,7 @@ function move(step) {
 }
 
 slider?.addEventListener("input", filter);
+words?.addEventListener("input", filter);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   const card = event.target.closest("article");
@@ -82,6 +89,14 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || large.open) return;
   const card = document.activeElement?.closest("article");
+  if (document.activeElement === words) {
+    if (event.key === "Escape") {
+      words.blur();
+      move(1);
+      event.preventDefault();
+    }
+    return;
+  }
   const inSlider = document.activeElement === slider;
   const code = (what) => card?.querySelector(`[data-what="${what}"]`)?.dataset.copy;
   if (!inSlider && ["ArrowRight", "ArrowDown", "j"].includes(event.key)) move(1);
@@ -89,6 +104,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "Home" && !inSlider) shown()[0]?.focus();
   else if (event.key === "End" && !inSlider) shown().at(-1)?.focus();
   else if (event.key === "/") slider?.focus();
+  else if (event.key === "w") words?.focus();
   else if (event.key === "Escape" && inSlider) move(1);
   else if (event.key === "c" && card) copy(code("start"));
   else if (event.key === "v" && card) copy(code("face"));

@@ -1,17 +1,22 @@
 """cuts: rows + their Media -> Cut: frames [start, end) of a source, with handles, in the order that is wanted."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from dhhcli.errors import UsageError
-from dhhcli.media.timecode import format_timecode, frames_a_day, parse_timecode
+from dhhcli.media.sound import Sound
+from dhhcli.media.timecode import counting_rate, format_timecode, frames_a_day, parse_timecode
+from dhhcli.models.calibration import in_words
 from dhhcli.output.formats import Order
 from dhhcli.output.timelines.source_media import Media
 from dhhcli.search.result import Row
 
+COLOURS = {"very likely": "GREEN", "likely": "CYAN", "unsure": "YELLOW", "unlikely": "RED"}  # of markers
+MOST_RATE = 240  # frames a second of a timeline
+BLUE = "BLUE"  # where there is no confidence
 SEQUENCE_START = "01:00:00:00"  # of a sequence that is made here; an hour, as is the custom
 
 
@@ -35,6 +40,25 @@ def parse_handles(text: str) -> Handles:
     return Handles(frames=int(match[1])) if match[1] else Handles(seconds=Fraction(match[2]))
 
 
+def parse_rate(text: str) -> tuple[Fraction, bool]:
+    """ "25", "23.976", "29.97df", "30000/1001" -> exact frames a second, and whether labels are drop-frame.
+
+    Raises UsageError.
+    """
+    match = re.fullmatch(r"([0-9]{1,6}(?:[./][0-9]{1,6})?)\s*(df|ndf)?", text.strip().lower())
+    try:
+        said = Fraction(match[1]) if match else Fraction(0)
+    except ZeroDivisionError:
+        said = Fraction(0)
+    rate = counting_rate(said)
+    drop = bool(match and match[2] == "df")
+    if not 1 <= said <= MOST_RATE:
+        raise UsageError(f"--rate {text}: expected frames a second, say 25, 23.976 or 29.97df")
+    if drop and (rate.denominator == 1 or frames_a_day(rate, drop=True) == frames_a_day(rate)):
+        raise UsageError(f"--rate {text}: drop-frame labels are of 29.97 and 59.94 frames a second only")
+    return rate, drop
+
+
 @dataclass(frozen=True)
 class Cut:
     """A piece of a source; frames count from its first frame."""
@@ -51,7 +75,18 @@ class Cut:
     def title(self) -> str:
         """Name of its marker."""
         sure = self.row.confidence_in_words.partition(" ")[0]
-        return f"#{self.row.rank} {sure or f'{self.row.distance:g}/{self.row.bits}'}"
+        who = f"{self.row.name} " if self.row.name else ""
+        return f"{who}#{self.row.rank} {sure or f'{self.row.distance:g}/{self.row.bits}'}"
+
+    @property
+    def clip(self) -> str:
+        """Name of its clip: whom it shows, where they have a name, and the source."""
+        return f"{self.row.name} - {self.media.path.name}" if self.row.name else self.media.path.name
+
+    @property
+    def colour(self) -> str:
+        """Of its marker, by confidence: a word that every format with colours knows."""
+        return BLUE if self.row.confidence is None else COLOURS[in_words(self.row.confidence)]
 
     @property
     def comment(self) -> str:
@@ -59,7 +94,9 @@ class Cut:
         row = self.row
         likely = f"{words}, " if (words := row.confidence_in_words.partition(" ")[2]) else ""
         differ = f"{row.distance:g} of {row.bits} bits differ"
-        return f"shot {row.shot}, {likely}{differ}, face at {self.media.label(self.face)}"
+        others = [name for name in row.names or () if name != row.name]
+        beside = f", with {', '.join(others)}" if others else ""
+        return f"shot {row.shot}, {likely}{differ}, face at {self.media.label(self.face)}{beside}"
 
 
 def cuts(
@@ -116,6 +153,23 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Where one sound of a cut is heard: frames [start, end) of the source, [at, at + length) of a timeline."""
+
+    event: Event
+    sound: Sound
+    start: int
+    end: int
+    at: int
+    length: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is heard as long as the picture is seen."""
+        return (self.at, self.length) == (self.event.at, self.event.length)
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Cuts one after another (a sequence), or where they lie in their source (`of_source`)."""
 
@@ -139,20 +193,54 @@ class Timeline:
         """The sources, each once, in the order of their first use."""
         return list(dict.fromkeys(event.cut.media for event in self.events))
 
+    @property
+    def main(self) -> Media:
+        """The source that says how large the pictures are: the first of the timeline's rate, else the first."""
+        sources = self.media()
+        return next((media for media in sources if media.rate == self.rate), sources[0])
 
-def sequence(name: str, found: list[Cut]) -> Timeline:
-    """All cuts one after another, from 01:00:00:00, in the rate and counting that most of them have.
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of most of its sounds; 48,000 where there are none."""
+        rates = [sound.rate for media in self.media() for sound in media.sounds]
+        return max(rates, key=lambda rate: (rates.count(rate), rate), default=48_000)
 
-    Lengths of cuts of another rate are rounded to its frames. Raises ValueError for no cuts.
-    """
+    def pieces(self, event: Event) -> list[Piece]:
+        """What is heard of a cut's sounds, in the file's order; a sound that is not there yet is left out."""
+        found, frames = [], self.rate / event.cut.media.rate
+        for sound in event.cut.media.sounds:
+            first, last = event.cut.media.heard(sound)
+            start, end = max(event.cut.start, first), min(event.cut.end, last)
+            if start < end:
+                at = event.at + round((start - event.cut.start) * frames)
+                until = event.at + event.length
+                if end < event.cut.end:
+                    until = min(until, event.at + round((end - event.cut.start) * frames))
+                if at < until:
+                    found.append(Piece(event, sound, start, end, at, until - at))
+        return found
+
+
+def most_common(found: Sequence[Cut]) -> tuple[Fraction, bool]:
+    """The rate and counting that most cuts have, of equals the first. Raises ValueError for no cuts."""
     countings = [(cut.media.rate, cut.media.drop) for cut in found]
-    rate, drop = max(countings, key=lambda counting: (countings.count(counting), -countings.index(counting)))
+    return max(countings, key=lambda counting: (countings.count(counting), -countings.index(counting)))
+
+
+def sequence(name: str, found: list[Cut], counting: tuple[Fraction, bool] | None = None) -> Timeline:
+    """All cuts one after another, from 01:00:00:00, in a rate and counting, by default those that most of them have.
+
+    A cut of another rate lasts as many of the timeline's frames as come nearest to its own time; what is rounded of
+    one is made up for by the next, so that none begins more than half a frame off. Raises ValueError for no cuts.
+    """
+    rate, drop = counting or most_common(found)
     start = SEQUENCE_START.replace(":00:00:00", ":00:00;00") if drop else SEQUENCE_START
     events: list[Event] = []
-    at = 0
+    at, exact = 0, Fraction(0)
     for cut in found:
         frames = rate / cut.media.rate  # of the sequence, a frame of the source
-        length = max(1, round((cut.end - cut.start) * frames))
+        exact += (cut.end - cut.start) * frames
+        length = max(1, round(exact) - at)
         face = min(round((cut.face - cut.start) * frames), length - 1)
         events.append(Event(cut, at, length, at + face))
         at += length

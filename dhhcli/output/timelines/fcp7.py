@@ -5,13 +5,17 @@ frame, start and end frames of the sequence's; `ntsc` TRUE makes a timebase of 3
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from xml.etree import ElementTree
 
 from dhhcli.media.timecode import nominal_rate
-from dhhcli.output.timelines.cuts import Timeline
+from dhhcli.output.timelines.cuts import Event, Timeline
 from dhhcli.output.timelines.names import file_url, xml_text
 from dhhcli.output.timelines.source_media import Media
+
+DEPTH = 16  # bits a sample of a sequence; the files' own are left to their codecs
 
 
 def fcp7(timelines: Sequence[Timeline]) -> bytes:
@@ -26,11 +30,16 @@ def fcp7(timelines: Sequence[Timeline]) -> bytes:
         _timecode(sequence, timeline.rate, timeline.first, timeline.drop, timeline.label(0))
         media = ElementTree.SubElement(sequence, "media")
         video = ElementTree.SubElement(media, "video")
-        main = next(media for media in timeline.media() if media.rate == timeline.rate)
-        _characteristics(ElementTree.SubElement(video, "format"), main)
-        track = ElementTree.SubElement(video, "track")
-        for place, event in enumerate(timeline.events, start=1):
-            _clip(track, timeline, event_number=place, sequence_number=number, files=files)
+        _characteristics(ElementTree.SubElement(video, "format"), timeline.main, timeline.rate)
+        tracks = _tracks(timeline, number)
+        _track(video, tracks[0], tracks, files)
+        if len(tracks) > 1:
+            audio = ElementTree.SubElement(media, "audio")
+            _text(audio, "numOutputChannels", 2)
+            _samples(ElementTree.SubElement(audio, "format"), timeline.sample_rate)
+            for track in tracks[1:]:
+                _track(audio, track, tracks, files)
+        for event in timeline.events:
             marker = ElementTree.SubElement(sequence, "marker")
             _text(marker, "name", event.cut.title)
             _text(marker, "comment", f"{event.cut.media.path.name}: {event.cut.comment}")
@@ -42,24 +51,84 @@ def fcp7(timelines: Sequence[Timeline]) -> bytes:
     return head + body + b"\n"
 
 
-def _clip(
-    track: ElementTree.Element,
-    timeline: Timeline,
-    *,
-    event_number: int,
-    sequence_number: int,
-    files: dict[Media, str],
+@dataclass(frozen=True)
+class _Item:
+    """A clip on a track: of the picture, or of one channel of the sound."""
+
+    id: str
+    event: Event
+    start: int  # frames of the source
+    end: int
+    at: int  # frames of the sequence
+    length: int
+    channel: int  # of the file, counted through its streams from 1; 0: the picture
+    track: int  # of its kind, from 1
+    place: int  # on its track, from 1
+
+
+def _tracks(timeline: Timeline, number: int) -> list[list[_Item]]:
+    """The track of the picture, then one for every channel of sound, as far as there are any."""
+    tracks: list[list[_Item]] = [[]]
+    for place, event in enumerate(timeline.events, start=1):
+        cut = event.cut
+        name = f"clipitem-{number}-{place}"
+        tracks[0].append(_Item(name, event, cut.start, cut.end, event.at, event.length, 0, 1, place))
+        before = [0, *accumulate(sound.channels for sound in cut.media.sounds)]
+        for piece in timeline.pieces(event):
+            for channel in range(before[piece.sound.stream] + 1, before[piece.sound.stream + 1] + 1):
+                tracks += [[] for _ in range(channel + 1 - len(tracks))]
+                own = tracks[channel]
+                own.append(
+                    _Item(
+                        f"{name}-a{channel}",
+                        event,
+                        piece.start,
+                        piece.end,
+                        piece.at,
+                        piece.length,
+                        channel,
+                        channel,
+                        len(own) + 1,
+                    )
+                )
+    return tracks
+
+
+def _track(
+    parent: ElementTree.Element, items: Sequence[_Item], tracks: Sequence[Sequence[_Item]], files: dict[Media, str]
 ) -> None:
-    event = timeline.events[event_number - 1]
-    cut, media = event.cut, event.cut.media
-    clip = ElementTree.SubElement(track, "clipitem", id=f"clipitem-{sequence_number}-{event_number}")
-    _text(clip, "name", media.path.name)
+    track = ElementTree.SubElement(parent, "track")
+    for item in items:
+        linked = [other for one in tracks for other in one if other.event is item.event]
+        _clip(track, item, linked if len(linked) > 1 else (), files)
+
+
+def _clip(track: ElementTree.Element, item: _Item, linked: Sequence[_Item], files: dict[Media, str]) -> None:
+    media = item.event.cut.media
+    clip = ElementTree.SubElement(track, "clipitem", id=item.id)
+    _text(clip, "name", item.event.cut.clip)
     _text(clip, "duration", media.length)
     _rate(clip, media.rate)
-    _text(clip, "start", event.at)
-    _text(clip, "end", event.at + event.length)
-    _text(clip, "in", cut.start)
-    _text(clip, "out", cut.end)
+    _text(clip, "start", item.at)
+    _text(clip, "end", item.at + item.length)
+    _text(clip, "in", item.start)
+    _text(clip, "out", item.end)
+    _file(clip, media, files)
+    if item.channel:
+        source = ElementTree.SubElement(clip, "sourcetrack")
+        _text(source, "mediatype", "audio")
+        _text(source, "trackindex", item.channel)
+    for other in linked:
+        link = ElementTree.SubElement(clip, "link")
+        _text(link, "linkclipref", other.id)
+        _text(link, "mediatype", "audio" if other.channel else "video")
+        _text(link, "trackindex", other.track)
+        _text(link, "clipindex", other.place)
+        if other.channel:
+            _text(link, "groupindex", 1)
+
+
+def _file(clip: ElementTree.Element, media: Media, files: dict[Media, str]) -> None:
     if media in files:  # told once, then by its id alone
         ElementTree.SubElement(clip, "file", id=files[media])
         return
@@ -71,12 +140,22 @@ def _clip(
     _text(file, "duration", media.length)
     _timecode(file, media.rate, media.first, media.drop, media.label(0))
     inner = ElementTree.SubElement(file, "media")
-    _characteristics(ElementTree.SubElement(inner, "video"), media)
+    _characteristics(ElementTree.SubElement(inner, "video"), media, media.rate)
+    for sound in media.sounds:
+        audio = ElementTree.SubElement(inner, "audio")
+        _samples(audio, sound.rate)
+        _text(audio, "channelcount", sound.channels)
 
 
-def _characteristics(parent: ElementTree.Element, media: Media) -> None:
+def _samples(parent: ElementTree.Element, rate: int) -> None:
     inner = ElementTree.SubElement(parent, "samplecharacteristics")
-    _rate(inner, media.rate)
+    _text(inner, "depth", DEPTH)
+    _text(inner, "samplerate", rate)
+
+
+def _characteristics(parent: ElementTree.Element, media: Media, rate: Fraction) -> None:
+    inner = ElementTree.SubElement(parent, "samplecharacteristics")
+    _rate(inner, rate)
     _text(inner, "width", media.width)
     _text(inner, "height", media.height)
 

@@ -7,8 +7,6 @@ timeline carry its own timecode, so the timeline they are read into has to start
 from dhhcli.base.text import one_line
 from dhhcli.output.timelines.cuts import Timeline
 
-RESOLVE_COLOUR = "ResolveColorGreen"
-AVID_COLOUR = "green"
 AVID_USER = "dhh"
 
 
@@ -23,7 +21,7 @@ def resolve_markers(timeline: Timeline) -> bytes:
         name = f"{event.cut.title} {event.cut.media.path.name}"
         lines += [
             f"{number:03}  001      V     C        {first} {after} {first} {after}",
-            f"{_bare(event.cut.comment)} |C:{RESOLVE_COLOUR} |M:{_bare(name)} |D:{event.length}",
+            f"{_bare(event.cut.comment)} |C:ResolveColor{event.cut.colour.title()} |M:{_bare(name)} |D:{event.length}",
             "",
         ]
     return "\r\n".join(lines).encode()
@@ -34,7 +32,7 @@ def avid_markers(timeline: Timeline) -> bytes:
     lines = []
     for event in timeline.events:
         comment = one_line(f"{event.cut.title} {event.cut.media.path.name}: {event.cut.comment}")
-        lines.append("\t".join((AVID_USER, timeline.label(event.face), "V1", AVID_COLOUR, comment, "1")))
+        lines.append("\t".join((AVID_USER, timeline.label(event.face), "V1", event.cut.colour.lower(), comment, "1")))
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -3,11 +3,12 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from dhhcli.base.text import escaped, one_line
+from dhhcli.search.result import Row
 
 REEL_LETTERS = 8  # CMX 3600 holds no more
 RESERVED = ("AX", "BL", "AUX")  # what CMX 3600 calls material without a reel, and black
@@ -16,6 +17,14 @@ RESERVED = ("AX", "BL", "AUX")  # what CMX 3600 calls material without a reel, a
 def xml_text(text: str) -> str:
     """Text of characters that XML 1.0 allows (section 2.2); the markup characters are the XML writer's to escape."""
     return "".join(c if c not in "\ufffe\uffff" else escaped(c) for c in one_line(text))
+
+
+def sequence_name(rows: Sequence[Row], otherwise: str) -> str:
+    """Of a timeline: the name that most of its shots have, of equals that of the best; else what was asked with."""
+    names = [row.name for row in rows if row.name]
+    if 2 * len(names) < len(rows) or not names:
+        return otherwise
+    return max(dict.fromkeys(names), key=names.count)
 
 
 def file_url(path: Path, host: str = "") -> str:

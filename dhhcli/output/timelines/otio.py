@@ -5,7 +5,8 @@ it refuses two files of one name.
 """
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from dhhcli.output.timelines.names import file_url
 from dhhcli.output.timelines.source_media import Media
 
 if TYPE_CHECKING:
-    from opentimelineio import schema
+    from opentimelineio import opentime, schema
 
 
 VERSION = "1.0.0"  # of the bundle's layout: content.otio, version.txt, media/
@@ -64,18 +65,59 @@ def _timeline(line: Timeline, urls: dict[Media, str]) -> "schema.Timeline":
     timeline = schema.Timeline(one_line(line.name), None, opentime.RationalTime(line.first, float(line.rate)))
     track = schema.Track("V1", kind=schema.TrackKind.Video)
     timeline.tracks.append(track)
-    track.extend([_clip(event, urls[event.cut.media]) for event in line.events])
+    track.extend([_clip(line, event, urls[event.cut.media]) for event in line.events])
+    for number in range(max(len(media.sounds) for media in line.media())):
+        track = schema.Track(f"A{number + 1}", kind=schema.TrackKind.Audio)
+        timeline.tracks.append(track)
+        track.extend(_sounds(line, number, urls))
     return timeline
 
 
-def _clip(event: Event, url: str) -> "schema.Clip":
+def _sounds(line: Timeline, number: int, urls: dict[Media, str]) -> "Iterator[schema.Item]":
+    """What is heard of every source's sound of a number, and gaps."""
     from opentimelineio import opentime, schema
+
+    at = 0
+    pieces = [piece for event in line.events for piece in line.pieces(event)]
+    for piece in pieces:
+        cut, media = piece.event.cut, piece.event.cut.media
+        if piece.sound.stream != number:
+            continue
+        if piece.at > at:
+            silence = opentime.RationalTime(piece.at - at, float(line.rate))
+            yield schema.Gap(source_range=opentime.TimeRange(opentime.RationalTime(0, float(line.rate)), silence))
+        facts = {"stream": number, "channels": piece.sound.channels, "sample_rate": piece.sound.rate}
+        first, last = media.heard(piece.sound)
+        reference = schema.ExternalReference(urls[media], _span(media.rate, media.first + first, last - first))
+        reference.name = one_line(media.path.name)
+        span = _shown(line, media, piece.start, piece.end - piece.start, piece.length)
+        yield schema.Clip(one_line(cut.clip), reference, span, metadata={"dhh": facts})
+        at = piece.at + piece.length
+
+
+def _shown(line: Timeline, media: Media, start: int, frames: int, length: int) -> "opentime.TimeRange":
+    """A piece of a source; of another rate, it lasts the whole number of the timeline's frames that its place has."""
+    from opentimelineio import opentime
+
+    span = _span(media.rate, media.first + start, frames)
+    if media.rate == line.rate:
+        return span
+    return opentime.TimeRange(span.start_time, opentime.RationalTime(length, float(line.rate)))
+
+
+def _span(rate: Fraction, first: int, length: int) -> "opentime.TimeRange":
+    from opentimelineio import opentime
+
+    return opentime.TimeRange(opentime.RationalTime(first, float(rate)), opentime.RationalTime(length, float(rate)))
+
+
+def _clip(line: Timeline, event: Event, url: str) -> "schema.Clip":
+    from opentimelineio import schema
 
     cut, media = event.cut, event.cut.media
 
-    def span(first: int, length: int) -> opentime.TimeRange:
-        rate = float(media.rate)
-        return opentime.TimeRange(opentime.RationalTime(first, rate), opentime.RationalTime(length, rate))
+    def span(first: int, length: int) -> "opentime.TimeRange":
+        return _span(media.rate, first, length)
 
     row = cut.row
     facts = {
@@ -84,22 +126,24 @@ def _clip(event: Event, url: str) -> "schema.Clip":
         "bits": row.bits,
         "confidence": row.confidence,
         "false_rate": row.false_rate,
+        "name": row.name,
+        "names": list(row.names or ()),
         "shot": row.shot,
         "face_at": media.label(cut.face),
         "box": list(row.box),
         "drop_frame": media.drop,
     }
-    name = one_line(media.path.name)
     reference = schema.ExternalReference(url, span(media.first, media.length))
-    reference.name = name
-    clip = schema.Clip(name, reference, span(media.first + cut.start, cut.end - cut.start), metadata={"dhh": facts})
+    reference.name = one_line(media.path.name)
+    shown = _shown(line, media, cut.start, cut.end - cut.start, event.length)
+    clip = schema.Clip(one_line(cut.clip), reference, shown, metadata={"dhh": facts})
     clip.markers.append(
         schema.Marker(
-            cut.title,
+            one_line(cut.title),
             span(media.first + cut.face, 1),
-            schema.MarkerColor.GREEN,
+            cut.colour,
             {"dhh": facts},
-            cut.comment,
+            one_line(cut.comment),
         )
     )
     return clip

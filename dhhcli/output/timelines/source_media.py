@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dhhcli.errors import EditError
 from dhhcli.media.clock import counted_on
+from dhhcli.media.sound import Sound
 from dhhcli.media.timecode import counting_rate, first_number, format_timecode, frames_a_day
 from dhhcli.storage.record import VideoRecord
 
@@ -25,14 +26,25 @@ class Media:
     origin: Fraction  # time stamp of the first frame, s
     delay: Fraction = Fraction(0)  # from the beginning of the file, as players count, to its first frame, s
     counted: bool = False  # the file's time stamps jump: frames are found by counting alone
+    sounds: tuple[Sound, ...] = ()  # its audio streams, as far as a timeline is to have them
 
     def label(self, frame: int) -> str:
         """Source timecode of a frame counted from the first one."""
         return format_timecode(self.first + frame, self.rate, drop=self.drop)
 
+    def heard(self, sound: Sound) -> tuple[int, int]:
+        """Frames [first, last) during which one of its sounds is there.
 
-def media_of(video: VideoRecord, end_pts: int) -> Media:
-    """Media of a video that decodes up to `end_pts` (exclusive), whatever its header declares.
+        To the nearest frame, and to the end of the picture where it lacks less than two frames of it: encoders leave
+        the last block of samples out.
+        """
+        first = min(max(round((sound.start - self.origin) * self.rate), 0), self.length)
+        last = self.length if sound.end is None else round((sound.end - self.origin) * self.rate)
+        return first, self.length if last > self.length - 2 else max(first, last)
+
+
+def media_of(video: VideoRecord, end_pts: int, sounds: tuple[Sound, ...] = ()) -> Media:
+    """Media of a video that decodes up to `end_pts` (exclusive), whatever its header declares, with some sounds.
 
     Raises EditError when the file has no frame rate: then there are no frame numbers to give.
     """
@@ -52,4 +64,5 @@ def media_of(video: VideoRecord, end_pts: int) -> Media:
         origin=video.start_pts * video.time_base,
         delay=video.delay,
         counted=counted_on(video.warnings),
+        sounds=sounds,
     )

@@ -13,12 +13,11 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Pictures
 from dhhcli.models.log_covariance import EPS
 
 Kind = Literal["frame-wise", "video-wise"]
 Bits = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
-Pictures = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Pictures
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.models.extractor import Extract, FeatureExtractor
 from dhhcli.models.weights import Weights
 
 CHUNK = 512  # features a file: what an interruption costs at most
-Floats = npt.NDArray[np.float32]
-Pictures = npt.NDArray[np.uint8]
 
 
 def digest(*arrays: npt.NDArray[np.generic]) -> str:

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Matrix
 from dhhcli.models.feature_map import Expansion
 from dhhcli.models.log_covariance import log_covariance
-from dhhcli.research.baselines.base import Bits, Covariance, Floats, Framewise, Videowise
-
-Matrix = npt.NDArray[np.float64]
+from dhhcli.research.baselines.base import Bits, Covariance, Framewise, Videowise
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,8 @@ What methods are fitted on where all there is would be too much: drawn with the 
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
+from dhhcli.base.arrays import Rows
 
 
 def whole_people(people: Rows, most: int, rng: np.random.Generator) -> Rows:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from dhhcli.research.baselines.base import Covariance, Looks, Pictures, Training
+from dhhcli.base.arrays import Pictures, Rows
+from dhhcli.research.baselines.base import Covariance, Looks, Training
 from dhhcli.research.baselines.feature_cache import FeatureStore, digest
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack
 from dhhcli.research.datasets.pack import fingerprint as pack_fingerprint
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.datasets.splits import closed_set
 from dhhcli.research.evaluation.frame_distances import evenly
 from dhhcli.research.evaluation.protocol import DIRECTIONS, SHOT_FRAMES
@@ -27,7 +27,6 @@ from dhhcli.research.evaluation.sessions import FRAMES_A_CODE, Sessions
 
 PHOTOS = 8  # of a person, at most, whose features are fitted on
 SETS, SET_PHOTOS, TRAIN_FRAMES = 2, 6, 10  # of a person's training videos, of a set, of a shot
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ def shots_of(faces: FacePack, rows: Sequence[int] | Rows, frames: int = SHOT_FRA
     return Things(pictures, np.full(len(rows), frames), faces.identity[np.asarray(rows, int)], False)
 
 
-def protocol_split(fit: FacePack, faces: FacePack, people: Sequence[Person], rows: Rows | None = None) -> Split:
+def protocol_split(fit: FacePack, faces: FacePack, people: Sequence[ProtocolPerson], rows: Rows | None = None) -> Split:
     """People of a protocol (pack.py) on one pack, methods fitted on some rows (default: all) of another."""
     asked = {
         "still": photos_of(faces, [row for person in people for row in person.queries]),

@@ -11,9 +11,8 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.research.baselines.base import Bits
-
-Matrix = npt.NDArray[np.float64]
 
 
 def machines(X: Matrix, bits: Bits, C: float = 1.0) -> tuple[Matrix, Matrix]:

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from dhhcli.models.calibration import PRIOR, STEPS_A_BIT, Curve, Floats, Spread, cells, score_place
+from dhhcli.base.arrays import Doubles
+from dhhcli.models.calibration import PRIOR, STEPS_A_BIT, Curve, Spread, cells, score_place
 from dhhcli.research.calibration.pairs import Pairs
 
 
@@ -34,14 +35,14 @@ def how_alike(single: Pairs, group: Pairs, photos: int) -> float:
     return float(np.clip(math.log(max(independent, 1.0)) / math.log(photos), 0.0, 1.0))
 
 
-def _false_rate(pairs: Pairs) -> Floats | None:
+def _false_rate(pairs: Pairs) -> Doubles | None:
     others = pairs.distances[~pairs.same & pairs.usable]
     if not len(others):
         return None
     return np.asarray(np.cumsum(np.bincount(others)) / len(others))
 
 
-def falling(values: Floats, weights: Floats) -> Floats:
+def falling(values: Doubles, weights: Doubles) -> Doubles:
     """The sequence (n,) that never rises and is nearest to ``values`` in weighted squares: isotonic regression."""
     from scipy.optimize import isotonic_regression
 
@@ -88,7 +89,7 @@ def _spread(pairs: Pairs, bits: int) -> Spread:
     return Spread(round(float(low), 4), max(round(float(high), 4), round(float(low), 4) + 1e-3))
 
 
-def person_weights(pairs: Pairs) -> Floats:
+def person_weights(pairs: Pairs) -> Doubles:
     """(pairs of one person,) weights, in the order of ``[pairs.same & pairs.usable]``: each person's sum to 1."""
     asking, _ = np.nonzero(pairs.same & pairs.usable)
     _, inverse, counts = np.unique(pairs.asking[asking], return_inverse=True, return_counts=True)

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.models.calibration import KINDS, Calibration, Floats
+from dhhcli.base.arrays import Doubles
+from dhhcli.models.calibration import KINDS, Calibration
 from dhhcli.research.calibration.curve_fit import fit_curve, how_alike, person_weights
 from dhhcli.research.calibration.pairs import Pairs, nearest_of
 
@@ -49,7 +50,7 @@ class HeldOut:
 
 
 def reliability(
-    predicted: Floats, same: npt.NDArray[np.bool_], weights: Floats, of: tuple[str, str, str, int], prior: float
+    predicted: Doubles, same: npt.NDArray[np.bool_], weights: Doubles, of: tuple[str, str, str, int], prior: float
 ) -> tuple[HeldOut, list[Bin]]:
     """Probabilities (n,), truth (n,) and weights (n,) that sum to 1 -> figures, and the bins that hold anything."""
     p = np.clip(predicted, 1e-9, 1 - 1e-9)
@@ -110,5 +111,5 @@ def held_out(
     return figures, tables
 
 
-def _normalised(weights: Floats) -> Floats:
+def _normalised(weights: Doubles) -> Doubles:
     return np.asarray(weights / max(weights.sum(), 1e-12))

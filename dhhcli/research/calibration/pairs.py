@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Ints
 from dhhcli.errors import PackError
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, pack, soft_codes, weighed_distances
 from dhhcli.models.calibration import KINDS, whole_bits
@@ -27,7 +28,6 @@ SIDES: Final = (12, 160)  # pixels across a face as filmed, evenly on a log scal
 PHOTOS_A_SET: Final = 6
 LEAST_PEOPLE: Final = 20
 DRAWS: Final = 8  # groups of so many photos a person
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
+from dhhcli.base.arrays import Picture
+
 # Landmark noise of the detector on turned faces moves the crop by some pixels (95th percentile 4.6 of 64
 # between two ways of fitting), hence the shift; the other figures are what looked like film next to real
 # clips.

@@ -8,13 +8,10 @@ be asked what another one makes of them.
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats, Picture
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import MARGIN
-
-Picture = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 MIDDLE = 39.5  # of an 80x80 picture, pixels
 

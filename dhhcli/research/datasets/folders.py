@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Picture
 from dhhcli.base.prefetch import prefetch
 from dhhcli.encoding.track_codes import FRAMES_A_CODE
 from dhhcli.errors import DhhError, PackError
@@ -27,14 +27,13 @@ from dhhcli.faces.schedule import SHORTEST  # training wants all that a short cl
 from dhhcli.faces.tracker import FaceTrack, sample
 from dhhcli.media.photo import read_photo
 from dhhcli.media.video import open_video
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import Item, Listing, list_people
 from dhhcli.research.datasets.pack import MARGIN, FacePack, read_pack
-from dhhcli.research.datasets.writer import PackWriter, Row, skipped
+from dhhcli.research.datasets.writer import PackRow, PackWriter, skipped
 
 READ_AHEAD = 2  # photos that are decoded while the detector works
 AT_THE_BOX = 0.1  # least intersection over union of a face with the annotated box
-Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ def _pack(listing: Listing, writer: PackWriter, detector: FaceDetector) -> Itera
         place = f"{item.person}/{item.track}" if item.track else ""
         track = number.setdefault(place, writer.new_track() if place not in number else -1)
         writer.add(
-            crop, Row(writer.identity(item.person), source, file, face.size, face.score, track=track, frame=item.frame)
+            crop,
+            PackRow(writer.identity(item.person), source, file, face.size, face.score, track=track, frame=item.frame),
         )
         yield Packed(item.path, 1, others=len(faces) - 1)
 
@@ -141,7 +141,7 @@ def _pack_clip(item: Item, source: bytes, file: bytes, writer: PackWriter, detec
     number = writer.new_track()
     frames = sample(track, FRAMES_A_CODE)
     for seen in frames:
-        row = Row(
+        row = PackRow(
             writer.identity(item.person), source, file, seen.face.size, seen.face.score, track=number, frame=seen.frame
         )
         writer.add(seen.crop, row)
@@ -188,7 +188,7 @@ def open_faces(path: Path, cache: Path, say: Callable[[str], object] = _say) -> 
     """
     if not path.is_dir():
         return read_pack(path)
-    listing = list_people(path, Layout.AUTO)
+    listing = list_people(path, FolderLayout.AUTO)
     kept = cache / f"{path.resolve().name}-{listing.fingerprint()[:12]}.h5"
     if kept.exists():
         say(f"{path}: faces as packed before in {kept}")

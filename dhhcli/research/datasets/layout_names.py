@@ -1,9 +1,9 @@
-"""layout_names: words on a command line -> Layout, how folders of people are laid out; for quick help."""
+"""layout_names: words on a command line -> FolderLayout, how folders of people are laid out; for quick help."""
 
 from enum import StrEnum
 
 
-class Layout(StrEnum):
+class FolderLayout(StrEnum):
     """Ways of laying out faces; ``auto`` looks which one it is."""
 
     AUTO = "auto"

@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from dhhcli.base.version import __version__
 from dhhcli.errors import MissingPathError, PackError
 from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_files
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 
 FRAMES_A_TRACK = 30  # as many as encoding/track_codes.py makes a code of
 CLIP = re.compile(r"\d+_\d+_\d+_(?P<person>[^\d].*)\.avi", re.IGNORECASE)
@@ -54,7 +54,7 @@ class Listing:
     """
 
     source: Path
-    layout: Layout
+    layout: FolderLayout
     items: tuple[Item, ...]
     ignored: tuple[Path, ...]
 
@@ -72,7 +72,7 @@ class Listing:
         return digest.hexdigest()
 
 
-def list_people(source: Path, layout: Layout = Layout.AUTO) -> Listing:
+def list_people(source: Path, layout: FolderLayout = FolderLayout.AUTO) -> Listing:
     """List a folder.
 
     Raises:
@@ -83,7 +83,7 @@ def list_people(source: Path, layout: Layout = Layout.AUTO) -> Listing:
         found = "a file; face packs need no packing" if source.exists() else "no such folder"
         raise MissingPathError(f"{source}: {found}; expected a folder of people's photos or videos")
     try:
-        if layout is Layout.AUTO:
+        if layout is FolderLayout.AUTO:
             layout = _recognise(source)
         items, ignored = _listed(source, layout)
     except OSError as error:
@@ -93,45 +93,45 @@ def list_people(source: Path, layout: Layout = Layout.AUTO) -> Listing:
     return Listing(source, layout, tuple(_thinned(sorted(items, key=_order))), ignored)
 
 
-def _listed(source: Path, layout: Layout) -> tuple[list[Item], tuple[Path, ...]]:
-    if layout is Layout.UMDFACES:
+def _listed(source: Path, layout: FolderLayout) -> tuple[list[Item], tuple[Path, ...]]:
+    if layout is FolderLayout.UMDFACES:
         return list(_umdfaces(source)), ()
-    if layout is Layout.YTC:
+    if layout is FolderLayout.YTC:
         return _ytc(source)
     return _people(source, layout)
 
 
 _EXPECTED = {
-    Layout.AUTO: "expected a folder per person with photos or videos in it",
-    Layout.IMAGES: "expected a folder per person with photos in it (.jpg, .png, ...)",
-    Layout.VIDEOS: "expected a folder per person with video files in it (.mp4, .avi, ...)",
-    Layout.PB: "expected a folder per person, in it a folder per track with its frames as pictures",
-    Layout.YTC: "expected clips called like 0193_01_001_al_gore.avi",
-    Layout.UMDFACES: "expected a *_ultraface.csv with the pictures that it names beside it",
+    FolderLayout.AUTO: "expected a folder per person with photos or videos in it",
+    FolderLayout.IMAGES: "expected a folder per person with photos in it (.jpg, .png, ...)",
+    FolderLayout.VIDEOS: "expected a folder per person with video files in it (.mp4, .avi, ...)",
+    FolderLayout.PB: "expected a folder per person, in it a folder per track with its frames as pictures",
+    FolderLayout.YTC: "expected clips called like 0193_01_001_al_gore.avi",
+    FolderLayout.UMDFACES: "expected a *_ultraface.csv with the pictures that it names beside it",
 }
 
 
-def _recognise(source: Path) -> Layout:
+def _recognise(source: Path) -> FolderLayout:
     """The published layouts by their names; frames in folders of folders; else photos and videos of people."""
     if _tables(source):
-        return Layout.UMDFACES
+        return FolderLayout.UMDFACES
     if any(CLIP.fullmatch(path.name) for path in source.iterdir()):
-        return Layout.YTC
+        return FolderLayout.YTC
     found = False
     for person in _folders(source):
         for entry in person.iterdir():
             if entry.suffix.lower() in PHOTO_SUFFIXES | VIDEO_SUFFIXES and entry.is_file():
-                return Layout.AUTO
+                return FolderLayout.AUTO
             found = found or (entry.is_dir() and any(e.suffix.lower() in PHOTO_SUFFIXES for e in entry.iterdir()))
-    return Layout.PB if found else Layout.AUTO
+    return FolderLayout.PB if found else FolderLayout.AUTO
 
 
 def _folders(source: Path) -> list[Path]:
     return sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _people(source: Path, layout: Layout) -> tuple[list[Item], tuple[Path, ...]]:
-    wanted = {Layout.IMAGES: PHOTO_SUFFIXES, Layout.PB: PHOTO_SUFFIXES, Layout.VIDEOS: VIDEO_SUFFIXES}
+def _people(source: Path, layout: FolderLayout) -> tuple[list[Item], tuple[Path, ...]]:
+    wanted = {FolderLayout.IMAGES: PHOTO_SUFFIXES, FolderLayout.PB: PHOTO_SUFFIXES, FolderLayout.VIDEOS: VIDEO_SUFFIXES}
     suffixes = wanted.get(layout, PHOTO_SUFFIXES | VIDEO_SUFFIXES)
     items: list[Item] = []
     ignored = sorted(path for path in source.iterdir() if path.name.startswith(".") or not path.is_dir())
@@ -140,7 +140,7 @@ def _people(source: Path, layout: Layout) -> tuple[list[Item], tuple[Path, ...]]
         ignored += passed_over
         for path in files:
             folder = path.parent.relative_to(person).as_posix()
-            if layout is Layout.PB and folder != ".":
+            if layout is FolderLayout.PB and folder != ".":
                 items.append(Item(person.name, path, track=folder))
             else:
                 items.append(Item(person.name, path, is_video=path.suffix.lower() in VIDEO_SUFFIXES))
@@ -167,11 +167,15 @@ def _umdfaces(source: Path) -> Iterator[Item]:
                 reader = csv.DictReader(file, skipinitialspace=True)
                 missing = {"FILE", *BOX_COLUMNS} - set(reader.fieldnames or ())
                 if missing:
-                    raise PackError(f"{table}: no column {', '.join(sorted(missing))}; {_EXPECTED[Layout.UMDFACES]}")
+                    raise PackError(
+                        f"{table}: no column {', '.join(sorted(missing))}; {_EXPECTED[FolderLayout.UMDFACES]}"
+                    )
                 for row in reader:
                     yield _annotated(row, homes, f"{table}: line {reader.line_num}")
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise PackError(f"{table}: cannot be read as a table ({error}); {_EXPECTED[Layout.UMDFACES]}") from None
+            raise PackError(
+                f"{table}: cannot be read as a table ({error}); {_EXPECTED[FolderLayout.UMDFACES]}"
+            ) from None
 
 
 def _annotated(row: dict[str, str], homes: Sequence[Path], where: str) -> Item:

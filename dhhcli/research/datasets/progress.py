@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from dhhcli.base.text import one_line
-from dhhcli.output.encode_progress import LISTED, QUIET_SECONDS
+from dhhcli.media.passed_over import LISTED
+from dhhcli.output.encode_progress import QUIET_SECONDS
 from dhhcli.research.datasets.folders import Missed, Packed
-from dhhcli.research.datasets.layout_names import Layout
+from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import Listing
 
 
@@ -75,5 +76,5 @@ def _contents(listing: Listing) -> str:
     tracks = len({(item.person, item.track) for item in listing.items if item.track})
     frames = sum(bool(item.track) for item in listing.items)
     parts = {"photos": len(listing.items) - clips - frames, "clips": clips, f"frames of {tracks} tracks": frames}
-    layout = "a folder per person" if listing.layout is Layout.AUTO else f"layout {listing.layout}"
+    layout = "a folder per person" if listing.layout is FolderLayout.AUTO else f"layout {listing.layout}"
     return f"{people} people, {', '.join(f'{n} {what}' for what, n in parts.items() if n)} ({layout})"

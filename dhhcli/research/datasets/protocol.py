@@ -9,7 +9,7 @@ from dhhcli.research.datasets.pack import FacePack
 
 
 @dataclass(frozen=True)
-class Person:
+class ProtocolPerson:
     """One person's part of a retrieval protocol; numbers are rows of the pack."""
 
     identity: int
@@ -18,7 +18,7 @@ class Person:
     shots: tuple[int, ...]  # photos that are each expanded to a shot by frame imitation
 
 
-def read_protocol(path: Path) -> tuple[Person, ...]:
+def read_protocol(path: Path) -> tuple[ProtocolPerson, ...]:
     """Read a protocol file: ``{"people": [{"identity", "queries", "sets", "shots"}, ...]}``.
 
     Raises:
@@ -33,7 +33,7 @@ def read_protocol(path: Path) -> tuple[Person, ...]:
     try:
         people = json.loads(text)["people"]
         return tuple(
-            Person(
+            ProtocolPerson(
                 int(person["identity"]),
                 tuple(int(row) for row in person["queries"]),
                 tuple(tuple(int(row) for row in photos) for photos in person["sets"]),
@@ -45,7 +45,7 @@ def read_protocol(path: Path) -> tuple[Person, ...]:
         raise PackError(f"{path}: not a protocol file ({error}); expected JSON with a list 'people'") from None
 
 
-def check_protocol(path: Path, faces: FacePack, people: tuple[Person, ...]) -> None:
+def check_protocol(path: Path, faces: FacePack, people: tuple[ProtocolPerson, ...]) -> None:
     """See that a protocol's rows are rows of a pack.
 
     Args:

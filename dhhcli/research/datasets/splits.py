@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.research.datasets.pack import FacePack
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 
 QUERIES, SET, SHOTS = 2, 6, 2  # pictures held out of a person: stills, those of one set, one a shot
 LEFT = 10  # pictures of a person that stay, at least
@@ -18,7 +18,7 @@ LEFT = 10  # pictures of a person that stay, at least
 
 def closed_set(
     faces: FacePack, people: int = 150, *, seed: int = 0
-) -> tuple[npt.NDArray[np.int64], tuple[Person, ...]]:
+) -> tuple[npt.NDArray[np.int64], tuple[ProtocolPerson, ...]]:
     """Hold ten pictures out of some people who have twenty stills or more.
 
     Args:
@@ -41,6 +41,6 @@ def closed_set(
     for identity in chosen:
         drawn = rng.permutation(stills[identity])[:out].tolist()
         queries, photos, shots = drawn[:QUERIES], drawn[QUERIES : QUERIES + SET], drawn[QUERIES + SET :]
-        protocol.append(Person(identity, tuple(queries), (tuple(photos),), tuple(shots)))
+        protocol.append(ProtocolPerson(identity, tuple(queries), (tuple(photos),), tuple(shots)))
     held = [row for p in protocol for row in (*p.queries, *p.sets[0], *p.shots)]
     return np.setdiff1d(np.arange(len(faces)), held), tuple(protocol)

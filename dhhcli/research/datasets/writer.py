@@ -29,7 +29,7 @@ _TEXT = h5py.string_dtype()
 
 
 @dataclass(frozen=True)
-class Row:
+class PackRow:
     """What a pack says of one crop; the fields are its datasets."""
 
     identity: int
@@ -74,10 +74,10 @@ class PackWriter:
         self._tracks = 0
         self._skipped: list[bytes] = []
         self._jpegs: list[npt.NDArray[np.uint8]] = []
-        self._rows: list[Row] = []
+        self._rows: list[PackRow] = []
         self._file.create_dataset("jpeg", (0,), np.uint8, maxshape=(None,), chunks=(1 << 20,))
         self._file.create_dataset("offset", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,))
-        for field in fields(Row):
+        for field in fields(PackRow):
             self._file.create_dataset(field.name, (0,), _DTYPES[field.name], maxshape=(None,), chunks=(4096,))
 
     def __enter__(self) -> Self:
@@ -109,7 +109,7 @@ class PackWriter:
         self._tracks += 1
         return self._tracks - 1
 
-    def add(self, crop: npt.NDArray[np.uint8], row: Row) -> None:
+    def add(self, crop: npt.NDArray[np.uint8], row: PackRow) -> None:
         """Append a crop (80, 80, 3) and what is known of it."""
         if crop.shape != (SIDE, SIDE, 3) or crop.dtype != np.uint8:
             raise ValueError(f"crop is {crop.shape} {crop.dtype}, expected ({SIDE}, {SIDE}, 3) uint8")
@@ -132,7 +132,7 @@ class PackWriter:
             lengths = [len(data) for data in self._jpegs]
             _append(self._file["jpeg"], np.concatenate(self._jpegs))
             _append(self._file["offset"], begin + np.cumsum(lengths))
-            for field, values in zip(fields(Row), zip(*map(astuple, self._rows), strict=True), strict=True):
+            for field, values in zip(fields(PackRow), zip(*map(astuple, self._rows), strict=True), strict=True):
                 _append(self._file[field.name], np.array(values, _DTYPES[field.name]))
         except OSError as error:
             raise PackError(f"{self.path}: cannot be written ({_line(error)}); free space?") from None

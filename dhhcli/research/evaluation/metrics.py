@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+from dhhcli.base.arrays import Numbers
 
 
-def average_precision(distances: Floats, relevant: npt.NDArray[np.bool_]) -> float:
+def average_precision(distances: Numbers, relevant: npt.NDArray[np.bool_]) -> float:
     """Expected average precision over the whole ranked list, ties in random order.
 
     Within a tie of t items, r of them relevant, behind N items of which R are relevant, the item at place i
@@ -45,7 +45,7 @@ def average_precision(distances: Floats, relevant: npt.NDArray[np.bool_]) -> flo
 
 
 def mean_average_precision(
-    distances: Floats, relevant: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_] | None = None
+    distances: Numbers, relevant: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_] | None = None
 ) -> float:
     """Mean of ``average_precision`` over the queries that have anything relevant.
 
@@ -65,7 +65,7 @@ def mean_average_precision(
     return float(np.mean(answered)) if answered else float("nan")
 
 
-def expected_hits(distances: Floats, relevant: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def expected_hits(distances: Numbers, relevant: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """How many relevant items the first k places hold, for k = 1..n, ties in random order.
 
     Behind R relevant items, the first i places of a tie of t items, r of them relevant, add i r / t.
@@ -99,7 +99,7 @@ class Ranking:
         return float(self.precision[min(k, len(self.precision)) - 1] * min(k, len(self.precision)) / k)
 
 
-def ranking(distances: Floats, relevant: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_] | None = None) -> Ranking:
+def ranking(distances: Numbers, relevant: npt.NDArray[np.bool_], keep: npt.NDArray[np.bool_] | None = None) -> Ranking:
     """Precision and recall at every list length: the precision-recall curve, its points in order.
 
     Args:

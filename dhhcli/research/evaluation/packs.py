@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats
 from dhhcli.errors import PackError
 from dhhcli.models.extractor import Extract, still_features
 from dhhcli.models.hash_layers import hash_stills
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack, read_pack
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.protocol import (
     ProtocolFeatures,
@@ -36,8 +37,6 @@ from dhhcli.research.evaluation.sessions import (
 from dhhcli.research.evaluation.tables import Backbones, Evaluation, Loaded, PairsLine, load_all, pairs_lines
 from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
 from dhhcli.search.options import Rank
-
-Floats = npt.NDArray[np.float32]
 
 
 def evaluate_pack(
@@ -77,7 +76,7 @@ def evaluate_pack(
 
 def _by_protocol(
     faces: FacePack,
-    people: tuple[Person, ...],
+    people: tuple[ProtocolPerson, ...],
     loaded: Sequence[Loaded],
     backbones: Backbones,
     seed: int,

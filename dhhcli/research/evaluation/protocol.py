@@ -20,7 +20,7 @@ from dhhcli.models.network import quick_extractor
 from dhhcli.models.weights import Weights, load_hash_layers, load_weights, resolve_weights
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, read_pack
-from dhhcli.research.datasets.protocol import Person, check_protocol, read_protocol
+from dhhcli.research.datasets.protocol import ProtocolPerson, check_protocol, read_protocol
 from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
 from dhhcli.search.options import Rank
@@ -63,7 +63,7 @@ class Score:
 
 def protocol_features(
     faces: FacePack,
-    people: tuple[Person, ...],
+    people: tuple[ProtocolPerson, ...],
     extract: Extract,
     *,
     film: Extract | None = None,
@@ -159,7 +159,7 @@ def is_homogeneous(weights: Weights) -> bool:
     return bool(weights.record["model"].get("homogeneous", False))
 
 
-def read_both(pack_path: Path, protocol_path: Path) -> tuple[FacePack, tuple[Person, ...]]:
+def read_both(pack_path: Path, protocol_path: Path) -> tuple[FacePack, tuple[ProtocolPerson, ...]]:
     """A pack and a protocol on it.
 
     Raises:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats
 from dhhcli.errors import PackError, PhotoError, UsageError
 from dhhcli.faces.detector import FaceDetector
 from dhhcli.models.extractor import still_features
@@ -27,11 +27,9 @@ from dhhcli.research.evaluation.tasks import Group, Result, code_distances, resu
 from dhhcli.search.options import Rank
 from dhhcli.storage.codes_file import check_model, open_shard
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationJob:
     """What the command line asks for."""
 
     data: Path
@@ -43,7 +41,7 @@ class Request:
     rank: Rank = Rank.soft
 
 
-def evaluate_request(request: Request) -> Evaluation:
+def evaluate_request(request: EvaluationJob) -> Evaluation:
     """Whatever the data is.
 
     Raises:

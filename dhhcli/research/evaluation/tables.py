@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.extractor import Extract, FeatureExtractor, still_features
@@ -26,7 +27,6 @@ from dhhcli.research.evaluation.sessions import FramesLine
 from dhhcli.research.evaluation.tasks import Line, Result
 from dhhcli.research.evaluation.verification import Verification, verify
 
-Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+from dhhcli.base.arrays import Numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Rates:
         return float(self.false_accepts[i - 1] + share * (self.false_accepts[i] - self.false_accepts[i - 1]))
 
 
-def rates(same: Floats, other: Floats) -> Rates:
+def rates(same: Numbers, other: Numbers) -> Rates:
     """Rates at every distance that occurs.
 
     Args:
@@ -51,7 +51,7 @@ def rates(same: Floats, other: Floats) -> Rates:
     return Rates(np.r_[0.0, accepted[0]], np.r_[0.0, accepted[1]])
 
 
-def best_threshold(same: Floats, other: Floats) -> float:
+def best_threshold(same: Numbers, other: Numbers) -> float:
     """The threshold of the best balanced accuracy, the lowest of equals: half way between two distances that occur."""
     curve = rates(same, other)
     values = np.unique(np.concatenate([same, other])).astype(np.float64)
@@ -61,7 +61,7 @@ def best_threshold(same: Floats, other: Floats) -> float:
     return float((values[best - 1] + values[min(best, len(values) - 1)]) / 2)
 
 
-def balanced_accuracy(same: Floats, other: Floats, threshold: float) -> float:
+def balanced_accuracy(same: Numbers, other: Numbers, threshold: float) -> float:
     """Mean of the share of same-person pairs within the threshold and of the others beyond it."""
     return float(((np.asarray(same) <= threshold).mean() + (np.asarray(other) > threshold).mean()) / 2)
 
@@ -78,7 +78,7 @@ class Verification:
     other_pairs: int
 
 
-def verify(distances: Floats, people: npt.NDArray[np.integer]) -> Verification | None:
+def verify(distances: Numbers, people: npt.NDArray[np.integer]) -> Verification | None:
     """All pairs of n items; None when there is no pair of one person, or none of two.
 
     The accuracy is two-fold by person: people in the order of their numbers go to two halves in turn, the threshold

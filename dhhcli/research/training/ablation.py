@@ -26,7 +26,7 @@ from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.weights import load_weights, resolve_weights
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import FacePack, merge_packs, read_pack
-from dhhcli.research.datasets.protocol import Person, read_protocol
+from dhhcli.research.datasets.protocol import ProtocolPerson, read_protocol
 from dhhcli.research.evaluation.metrics import mean_average_precision
 from dhhcli.research.training.engine.distributed import Devices
 from dhhcli.research.training.engine.loop import train_task
@@ -79,7 +79,7 @@ def make_bank(faces: FacePack, extract: Extract, people: int, seed: int) -> Bank
     return Bank(torch.from_numpy(np.stack(looks)), torch.from_numpy(np.stack(shots)), faces.identity[rows])
 
 
-def hold_out(faces: FacePack, people: Sequence[Person], extract: Extract) -> Held:
+def hold_out(faces: FacePack, people: Sequence[ProtocolPerson], extract: Extract) -> Held:
     """Features of everything that a protocol names, its shots with 30 frames."""
     stills = [(row, person.identity) for person in people for row in person.queries]
     sets = [(photos, person.identity) for person in people for photos in person.sets]

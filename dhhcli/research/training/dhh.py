@@ -29,7 +29,7 @@ from dhhcli.research.training.engine.run import TrainingRun, open_run
 from dhhcli.research.training.feature_bank import FeatureBank, empty_bank, extract, fill_bank
 from dhhcli.research.training.feature_layout import Conditioned, layout
 from dhhcli.research.training.hash_stage import HashSettings, train_hash
-from dhhcli.research.training.joint_stage import Whole, train_joint
+from dhhcli.research.training.joint_stage import JointModel, train_joint
 from dhhcli.research.training.networks.hash_model import HashModel
 from dhhcli.research.training.pretrain import PretrainSettings, pretrain, size_at
 from dhhcli.research.training.publishing.export import backbone_safetensors, to_onnx
@@ -39,7 +39,7 @@ from dhhcli.research.training.sampler import rows_by_person
 
 
 @dataclass(frozen=True)
-class Plan:
+class DhhSettings:
     """Settings of every stage; written into the record of the weights."""
 
     pretrain: PretrainSettings
@@ -54,7 +54,7 @@ class Plan:
         backbone_steps: int | None = None,
         hash_steps: int | None = None,
         joint_steps: int | None = None,
-    ) -> "Plan":
+    ) -> "DhhSettings":
         """The default recipe at other lengths of code, with other numbers of steps (None: as it is), another seed."""
 
         plain, hashed = PretrainSettings(), HashSettings()
@@ -73,7 +73,7 @@ class Plan:
 def run(
     data: Sequence[Path],
     out: Path,
-    plan: Plan,
+    plan: DhhSettings,
     *,
     name: str = "dhh",
     validate: Path | None = None,
@@ -98,7 +98,9 @@ def run(
         yield from training.lines(_train(training, plan, name, start_from, patience))
 
 
-def _train(training: TrainingRun, plan: Plan, name: str, start_from: Path | None, patience: int) -> Iterator[str]:
+def _train(
+    training: TrainingRun, plan: DhhSettings, name: str, start_from: Path | None, patience: int
+) -> Iterator[str]:
     out, faces, devices = training.folder, training.faces, training.devices
     validation, log = training.validation, training.log
     made_with: dict[str, Any] = {"data": fingerprint(faces), "pretrain": asdict(plan.pretrain)}
@@ -164,7 +166,7 @@ def _train(training: TrainingRun, plan: Plan, name: str, start_from: Path | None
     else:
         model.load_state_dict(stored)
 
-    final = Whole(network, head, model)
+    final = JointModel(network, head, model)
     stop = EarlyStop(out / "joint-best.safetensors", patience, made_with) if patience else None
     for report, whole in train_joint(
         final, faces, plan.hash, out / "joint.safetensors", stamp=made_with, stop=stop, devices=devices

@@ -30,7 +30,7 @@ from dhhcli.research.training.sampler import Pair, draw_frames, draw_pairs, rows
 REPORT_EVERY = 100  # steps
 
 
-class Whole(nn.Module):
+class JointModel(nn.Module):
     """Network, teacher's head and hash layers under one roof, for one optimiser and one checkpoint.
 
     Never in training mode: batch normalisation keeps the statistics of pre-training, because frames of one shot are
@@ -41,7 +41,7 @@ class Whole(nn.Module):
         super().__init__()
         self.network, self.teacher, self.model = network, teacher, model
 
-    def train(self, mode: bool = True) -> "Whole":  # noqa: ARG002
+    def train(self, mode: bool = True) -> "JointModel":  # noqa: ARG002
         return super().train(False)
 
 
@@ -85,7 +85,9 @@ class Joint:
         devices: whose share of a batch goes through the backbone.
     """
 
-    def __init__(self, whole: Whole, pack: FacePack, settings: HashSettings, precision: Path, devices: Devices) -> None:
+    def __init__(
+        self, whole: JointModel, pack: FacePack, settings: HashSettings, precision: Path, devices: Devices
+    ) -> None:
         self.whole, self.pack, self.settings = whole, pack, settings
         self.precision, self.devices = precision, devices
         self.people = rows_by_person(pack.identity, track=pack.track)
@@ -154,7 +156,7 @@ class Joint:
 
 
 def train_joint(
-    whole: Whole,
+    whole: JointModel,
     pack: FacePack,
     settings: HashSettings,
     checkpoint: Path,
@@ -162,7 +164,7 @@ def train_joint(
     stamp: dict[str, Any],
     stop: EarlyStop | None = None,
     devices: Devices | None = None,
-) -> Iterator[tuple[Report, Whole]]:
+) -> Iterator[tuple[Report, JointModel]]:
     """Stage 2, yielding every 100 steps and at the end; resumes from ``checkpoint``.
 
     Every random choice of step t comes from a generator seeded with (seed, t), dropout included.
@@ -196,4 +198,4 @@ def train_joint(
         clip=settings.joint_clip,
         every=REPORT_EVERY,
     ):
-        yield report, cast(Whole, average.module)
+        yield report, cast(JointModel, average.module)

@@ -14,7 +14,7 @@ from dhhcli.models.network import quick_extractor
 from dhhcli.models.weights import Weights
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack, read_pack
-from dhhcli.research.datasets.protocol import Person, check_protocol, read_protocol
+from dhhcli.research.datasets.protocol import ProtocolPerson, check_protocol, read_protocol
 from dhhcli.research.evaluation.metrics import cosine_distances, mean_average_precision
 from dhhcli.research.evaluation.protocol import ProtocolFeatures, protocol_features
 from dhhcli.research.training.feature_bank import extract
@@ -29,7 +29,7 @@ class Validation:
     pack_path: Path
     protocol_path: Path
     faces: FacePack
-    people: tuple[Person, ...]
+    people: tuple[ProtocolPerson, ...]
 
     @classmethod
     def read(cls, pack_path: Path, protocol_path: Path) -> "Validation":

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Floats
 from dhhcli.models.binary_codes import hamming, pack
-from dhhcli.research.baselines.base import Bits, Fitted, Floats, Framewise, Looks
+from dhhcli.research.baselines.base import Bits, Fitted, Framewise, Looks
 from dhhcli.research.evaluation.frame_distances import Frames, evenly, frame_distances
 from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.tasks import Group, Result, results
@@ -26,7 +27,7 @@ Ways = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ComparisonData:
     """Photos and videos with their people, by kind."""
 
     photos: Mapping[str, Looks]
@@ -39,7 +40,7 @@ class Asked:
         return {kind: Group(each, self.people[kind]) for kind, each in vectors.items()}
 
 
-def code_results(name: str, fitted: Fitted, asked: Asked) -> Iterator[Result]:
+def code_results(name: str, fitted: Fitted, asked: ComparisonData) -> Iterator[Result]:
     """Figures of a method's codes; ``representation`` says in which way."""
     photos = {kind: fitted.stills(looks) for kind, looks in asked.photos.items()}
     videos = {kind: fitted.videos(tracks) for kind, tracks in asked.videos.items()}
@@ -60,7 +61,7 @@ def code_results(name: str, fitted: Fitted, asked: Asked) -> Iterator[Result]:
         yield from _hamming(name, "mean", photos | means, asked)
 
 
-def feature_results(name: str, asked: Asked) -> Iterator[Result]:
+def feature_results(name: str, asked: ComparisonData) -> Iterator[Result]:
     """Figures of the real-valued features themselves."""
     photos = {kind: looks.features for kind, looks in asked.photos.items()}
     longest = max((len(track) for tracks in asked.videos.values() for track in tracks), default=0)
@@ -70,7 +71,7 @@ def feature_results(name: str, asked: Asked) -> Iterator[Result]:
         yield from results(name, how, asked.groups(photos | means), cosine_distances, asked.ways)
 
 
-def _hamming(name: str, how: str, bits: Mapping[str, Bits], asked: Asked) -> list[Result]:
+def _hamming(name: str, how: str, bits: Mapping[str, Bits], asked: ComparisonData) -> list[Result]:
     return results(name, how, asked.groups({kind: pack(each) for kind, each in bits.items()}), hamming, asked.ways)
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dhhcli.base.arrays import Floats
 from dhhcli.models.binary_codes import binarise
 from dhhcli.models.hash_layers import hash_stills, hash_tracks
-from dhhcli.research.baselines.base import Bits, Fitted, Floats, Kind, Videowise, featurewise
+from dhhcli.research.baselines.base import Bits, Fitted, Kind, Videowise, featurewise
 from dhhcli.research.evaluation.tables import Loaded
 
 OWN = ("features", "dhh", "frames", "random")

@@ -20,7 +20,7 @@ from dhhcli.base.atomic_write import write_atomically
 from dhhcli.errors import UsageError, WeightsError
 from dhhcli.models.weights import resolve_weights
 from dhhcli.research.baselines.base import Covariance, Fitted, Training
-from dhhcli.research.baselines.comparison.measure import Asked, code_results, feature_results
+from dhhcli.research.baselines.comparison.measure import ComparisonData, code_results, feature_results
 from dhhcli.research.baselines.comparison.own import OWN, own_method
 from dhhcli.research.baselines.comparison.trained import NETWORKS, from_weights, is_rival, name_of
 from dhhcli.research.baselines.feature_cache import FeatureStore
@@ -57,7 +57,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What is compared."""
 
     methods: tuple[str, ...]
@@ -96,7 +96,7 @@ def plan(
     *,
     threads: int = 1,
     first_seed: int = 0,
-) -> Plan:
+) -> ComparisonPlan:
     """Weights of every length found and verified, before anything is computed.
 
     Raises:
@@ -135,10 +135,10 @@ def plan(
     missing = [length for length in lengths if length not in own]
     if missing and {"dhh", "frames"} & {*methods} and some:
         raise WeightsError(f"--bits {missing[0]}: none of --weights has that length, and methods include dhh")
-    return Plan(methods, lengths, seeds, tuple(weights), folder, threads, first_seed, own, trained)
+    return ComparisonPlan(methods, lengths, seeds, tuple(weights), folder, threads, first_seed, own, trained)
 
 
-def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: None) -> list[Cell]:
+def compare(split: Split, wanted: ComparisonPlan, note: Callable[[str], None] = lambda _: None) -> list[Cell]:
     """Every cell, from disk where it is there.
 
     Raises:
@@ -155,7 +155,7 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
     store = store_of(some)
     covariance = Covariance(some.layers.eps, some.layers.divide, is_homogeneous(some.weights))
     identity = split.fingerprint()
-    asked: list[Asked] = []
+    asked: list[ComparisonData] = []
     training: list[Training] = []  # made when the first cell needs it
     cells = []
     jobs = _jobs(wanted)
@@ -192,7 +192,7 @@ def compare(split: Split, wanted: Plan, note: Callable[[str], None] = lambda _: 
     return cells
 
 
-def _jobs(wanted: Plan) -> list[tuple[str, int, int]]:
+def _jobs(wanted: ComparisonPlan) -> list[tuple[str, int, int]]:
     """Cells in the order of the table; what draws nothing is done once, what has no bits at one length."""
     jobs = []
     for name in wanted.methods:
@@ -203,9 +203,9 @@ def _jobs(wanted: Plan) -> list[tuple[str, int, int]]:
     return jobs
 
 
-def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> Asked:
+def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> ComparisonData:
     looks = {kind: looks_of(things, store, covariance) for kind, things in split.asked.items()}
-    return Asked(
+    return ComparisonData(
         {kind: each[0] for kind, each in looks.items() if split.asked[kind].photos},
         {kind: each for kind, each in looks.items() if not split.asked[kind].photos},
         {kind: things.people for kind, things in split.asked.items()},
@@ -214,7 +214,7 @@ def _asked(split: Split, store: FeatureStore, covariance: Covariance) -> Asked:
 
 
 def _cell(
-    name: str, bits: int, seed: int, made: Loaded, given: Fitted | None, training: list[Training], asked: Asked
+    name: str, bits: int, seed: int, made: Loaded, given: Fitted | None, training: list[Training], asked: ComparisonData
 ) -> Cell:
     if name == "features":
         return Cell(name, bits, seed, "", 0.0, tuple(map(_thin, feature_results(name, asked))))

@@ -11,18 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from dhhcli.base.arrays import Floats
 from dhhcli.errors import UsageError
-from dhhcli.research.baselines.base import (
-    Bits,
-    Fitted,
-    Floats,
-    Framewise,
-    Looks,
-    Method,
-    Training,
-    Videowise,
-    featurewise,
-)
+from dhhcli.research.baselines.base import Bits, Fitted, Framewise, Looks, Method, Training, Videowise, featurewise
 from dhhcli.research.baselines.comparison.own import functions_of
 from dhhcli.research.baselines.feature_cache import FeatureStore
 from dhhcli.research.baselines.linear_layer import linear
@@ -60,7 +51,7 @@ def _layer_method(name: Literal["dnnh", "dsh", "hashnet"]) -> Method:
 
 
 @dataclass(frozen=True, eq=False)
-class Network(Framewise):
+class FramewiseNetwork(Framewise):
     """A Framewise that looks at photos in another way than at frames."""
 
     photo_bits: Callable[[Looks], Bits] | None = None  # (n, K)
@@ -107,7 +98,7 @@ def from_weights(loaded: Loaded, store: FeatureStore | None) -> Fitted:
     def photos(looks: Looks) -> Bits:
         return still(store.of_photos(looks.crops))
 
-    return Network(lambda looks: still(store(looks.crops)), photo_bits=photos)
+    return FramewiseNetwork(lambda looks: still(store(looks.crops)), photo_bits=photos)
 
 
 def is_rival(loaded: Loaded) -> bool:

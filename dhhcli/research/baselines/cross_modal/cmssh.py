@@ -9,9 +9,9 @@ grid of quantiles with the largest r = sum w s h(x, y); then w is multiplied by 
 """
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.research.baselines.base import Method, Training, Videowise
 from dhhcli.research.baselines.cross_modal.projections import two_views
 from dhhcli.research.baselines.cross_modal.spaces import spaces
@@ -19,7 +19,6 @@ from dhhcli.research.baselines.sampling import pairs, strangers
 
 PAIRS = 4000  # of one person; as many of two
 QUANTILES = np.linspace(0.1, 0.9, 9)
-Matrix = npt.NDArray[np.float64]
 
 
 def weak(X: Matrix, Y: Matrix, s: Matrix, w: Matrix) -> tuple[Matrix, float, Matrix, float]:

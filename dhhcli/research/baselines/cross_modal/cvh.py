@@ -8,8 +8,8 @@ video, and at least 8,000. Deviation: a thousandth of the mean variance is added
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.errors import UsageError
 from dhhcli.research.baselines.base import Method, Training, Videowise
 from dhhcli.research.baselines.cross_modal.projections import canonical, two_views
@@ -17,7 +17,6 @@ from dhhcli.research.baselines.cross_modal.spaces import Spaces, spaces
 from dhhcli.research.baselines.sampling import pairs
 
 PAIRS, RIDGE = 8000, 1e-3
-Matrix = npt.NDArray[np.float64]
 
 
 def directions(X: Matrix, Y: Matrix, count: int, ridge: float = RIDGE) -> tuple[Matrix, Matrix, Matrix]:

@@ -11,9 +11,9 @@ move together; widths are the mean distance to the landmarks. 4,000 photos of wh
 """
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics.pairwise import euclidean_distances
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.research.baselines.base import Method, Training, Videowise
 from dhhcli.research.baselines.cross_modal.cvh import directions
 from dhhcli.research.baselines.cross_modal.projections import half_inverse
@@ -23,7 +23,6 @@ from dhhcli.research.baselines.sampling import pairs, whole_people
 from dhhcli.research.baselines.svm import class_bits, machines
 
 LANDMARKS, PHOTOS, PAIRS, ROUNDS = 300, 4000, 8000, 3
-Matrix = npt.NDArray[np.float64]
 
 
 class KernelSpace:

@@ -15,8 +15,8 @@ on photos and -1 on videos. Also chosen here: similarity is the cosine of centre
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.research.baselines.base import Method, Training, Videowise
 from dhhcli.research.baselines.cross_modal.cvh import directions
 from dhhcli.research.baselines.cross_modal.spaces import Space, spaces
@@ -24,7 +24,6 @@ from dhhcli.research.baselines.linear_layer import Layer, videowise
 from dhhcli.research.baselines.sampling import pairs, whole_people
 
 THINGS, SWEEPS, THETA, PHI = 600, 8, 1.0, 1.0
-Matrix = npt.NDArray[np.float64]
 
 
 def cosines(X: Matrix, Y: Matrix) -> Matrix:

@@ -8,7 +8,6 @@ margin 2 sqrt(K) / sqrt(2), Adam at 2e-3 for 800 batches of 256 pairs, half of t
 """
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +18,6 @@ from dhhcli.research.baselines.linear_layer import Layer, videowise
 from dhhcli.research.baselines.sampling import pairs, strangers
 
 HIDDEN, STEPS, BATCH, RATE, ALPHA, GAIN = 128, 800, 256, 2e-3, 0.5, 4.0
-Matrix = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 
 def network(inputs: int, bits: int, rng: np.random.Generator) -> nn.Sequential:

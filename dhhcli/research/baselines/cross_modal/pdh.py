@@ -7,8 +7,8 @@ constraint B^T B = n I, met before rounding by the nearest matrix with orthogona
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.research.baselines.base import Method, Training, Videowise
 from dhhcli.research.baselines.cross_modal.cvh import directions, paired
 from dhhcli.research.baselines.cross_modal.projections import two_views
@@ -16,7 +16,6 @@ from dhhcli.research.baselines.cross_modal.spaces import spaces
 from dhhcli.research.baselines.svm import machines
 
 PAIRS, ROUNDS = 4000, 3
-Matrix = npt.NDArray[np.float64]
 
 
 def independent(values: Matrix) -> Matrix:

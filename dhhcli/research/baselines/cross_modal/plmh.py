@@ -12,10 +12,10 @@ G a the squared distance of the bases to their mean; 9,000 pairs of either kind.
 """
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.metrics.pairwise import euclidean_distances
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.errors import UsageError
 from dhhcli.research.baselines.base import Method, Training, Videowise
 from dhhcli.research.baselines.cross_modal.projections import canonical
@@ -24,7 +24,6 @@ from dhhcli.research.baselines.linear_layer import Layer, videowise
 from dhhcli.research.baselines.sampling import pairs, strangers
 
 ANCHORS, PAIRS, APART, RIDGE = 3, 9000, 1.0, 0.1
-Matrix = npt.NDArray[np.float64]
 
 
 class Local:

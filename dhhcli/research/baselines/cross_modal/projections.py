@@ -1,13 +1,11 @@
 """projections: weights (K, p) and (K, q) with biases -> a video-wise Fitted: hyperplanes of photos and of videos."""
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.research.baselines.cross_modal.spaces import Spaces
 from dhhcli.research.baselines.linear_layer import TwoLayers, videowise
-
-Matrix = npt.NDArray[np.float64]
 
 
 def two_views(both: Spaces, photo: tuple[Matrix, Matrix], video: tuple[Matrix, Matrix]) -> TwoLayers:

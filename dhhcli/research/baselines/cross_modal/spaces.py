@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
+from dhhcli.base.arrays import Floats, Matrix
 from dhhcli.models.feature_map import Expansion, Kind
-from dhhcli.research.baselines.base import Covariance, Floats, Training
+from dhhcli.research.baselines.base import Covariance, Training
 from dhhcli.research.baselines.linear_layer import Layer, log_covariances
 
 COMPONENTS = 256
-Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.research.datasets.augmentation import centre
-from dhhcli.research.datasets.protocol import Person
+from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.evaluation.metrics import mean_average_precision
 from dhhcli.research.training.feature_bank import extract
 from dhhcli.research.training.validation import Validation
@@ -42,7 +42,7 @@ def values_of(network: nn.Module, pictures: npt.NDArray[np.uint8], size: int) ->
     return extract(network, np.stack([centre(picture, size) for picture in pictures]), bf16=False)
 
 
-def code_figures(values: Tensor, rows: slice, people: Sequence[Person], bits: int) -> dict[str, float]:
+def code_figures(values: Tensor, rows: slice, people: Sequence[ProtocolPerson], bits: int) -> dict[str, float]:
     """mAP still -> still and still -> set of a protocol, the sets by majority; ``values`` of the whole pack."""
     ones = values.numpy()[:, rows] >= 0
     stills = [(row, person.identity) for person in people for row in person.queries]

@@ -11,19 +11,17 @@ the paper; the kernel's width is the mean distance to them.
 """
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 from scipy.optimize import minimize
 from sklearn.metrics.pairwise import euclidean_distances
 
+from dhhcli.base.arrays import Matrix, Rows
 from dhhcli.models.feature_map import Expansion
 from dhhcli.research.baselines.base import Framewise, Method, Training
 from dhhcli.research.baselines.linear_layer import Layer, framewise
 from dhhcli.research.baselines.sampling import whole_people
 
 ANCHORS, PHOTOS, ITERATIONS = 300, 6000, 30
-Matrix = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 
 class Residue:

@@ -8,13 +8,11 @@ directions as bits, as in the authors' code. Nothing is drawn and nothing is lea
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.models.feature_map import Expansion
 from dhhcli.research.baselines.base import Framewise, Method, Training
 from dhhcli.research.baselines.linear_layer import Layer, framewise
-
-Matrix = npt.NDArray[np.float64]
 
 
 def modes(sides: Matrix, bits: int) -> list[tuple[int, int]]:

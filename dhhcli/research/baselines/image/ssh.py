@@ -10,13 +10,13 @@ of whole people; both terms are divided by their trace, eta = 0.25.
 import numpy as np
 import numpy.typing as npt
 
+from dhhcli.base.arrays import Matrix
 from dhhcli.errors import UsageError
 from dhhcli.research.baselines.base import Framewise, Method, Training
 from dhhcli.research.baselines.linear_layer import linear
 from dhhcli.research.baselines.sampling import whole_people
 
 LABELLED, ETA = 2000, 0.25
-Matrix = npt.NDArray[np.float64]
 
 
 def pair_scatter(X: Matrix, people: npt.NDArray[np.int64]) -> Matrix:

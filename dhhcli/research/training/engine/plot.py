@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+FEW = 30  # points of a line that are shown beside it
+
 
 def plot_log(log: Path, picture: Path) -> None:
     """One panel a stage: losses on the left axis, mean average precision on the right."""
@@ -21,7 +23,8 @@ def plot_log(log: Path, picture: Path) -> None:
         for name in names:
             points = [(entry["step"], entry[name]) for entry in own if name in entry]
             axis, style = (right, "--") if name.startswith("map_") else (panel, "-")
-            axis.plot(*zip(*points, strict=True), style, label=name)
+            dots = "o" if len(points) < FEW else None  # a line of one point is none
+            axis.plot(*zip(*points, strict=True), style, marker=dots, markersize=3, label=name)
         panel.set(title=stage, xlabel="step", ylabel="loss")
         right.set(ylabel="validation mAP", ylim=(0, 1))
         for axis, place in ((panel, "upper right"), (right, "lower right")):

@@ -35,12 +35,14 @@ from dhhcli.research.training.networks.relu import equalise, without_slopes
 from dhhcli.research.training.publishing.export import crops_to_onnx, in_halves
 from dhhcli.research.training.publishing.publish import dhh_record, write_layers
 from dhhcli.research.training.publishing.quantise import film_to_int8
+from dhhcli.research.training.publishing.split_prelu import split_prelus
 from dhhcli.research.training.validation import Validation
 
 START = (
     "SFace (face_recognition_sface_2021dec of OpenCV Zoo, Apache-2.0) by tools/make_sface.py; its authors have not "
     "said what it was trained on"
 )
+ONE_PERSON = 0.3  # encoding/one_person.py
 SECOND = "retail"  # column of a pack: another network's features of the pictures
 
 
@@ -170,7 +172,7 @@ def publish(
     equalise(student, torch.from_numpy(poor[:64]))
     clean = np.stack([centre(faces.pictures[row]) for row in rows])
     film = LaidOut(student, float(look(student, clean, bf16=False).norm(dim=1).mean()))
-    onnx = in_halves(crops_to_onnx(LaidOut(net, teachers.scale)))
+    onnx = in_halves(split_prelus(crops_to_onnx(LaidOut(net, teachers.scale))))
     int8 = film_to_int8(crops_to_onnx(film), poor)
     rows = rng.choice(len(faces), min(len(faces), settings.shots), replace=False)
     frames = np.concatenate([imitate_frames(faces.pictures[row], settings.frames, rng) for row in rows])
@@ -179,7 +181,7 @@ def publish(
         teachers.sface, teachers.second, shots, settings.lengths, eps=settings.eps, seed=settings.seed
     )
     record = dhh_record(layers[settings.lengths[0]], training, homogeneous=True, mirror=True)
-    record["model"] |= {"backbone": "sface", "film_check": check_of(int8)}
+    record["model"] |= {"backbone": "sface", "one_person": ONE_PERSON, "film_check": check_of(int8)}
     yield from write_layers(out, name, layers, onnx, record, validation, int8=int8)
 
 

@@ -7,9 +7,8 @@ gave a still -> set mAP of 0.91 where random directions gave 0.85.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Matrix = npt.NDArray[np.float64]
+from dhhcli.base.arrays import Matrix
 
 
 def rotation(Z: Matrix, rng: np.random.Generator, iterations: int = 50) -> Matrix:
