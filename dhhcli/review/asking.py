@@ -101,7 +101,7 @@ def _more(answer: Answer, question: Question) -> bool:
 
 
 def _request(review: Review, table: Table, question: Question) -> Query:
-    """What is searched. A name knows its confirmed and rejected tracks; who has none is asked for by some of their own."""
+    """What is searched. A name knows its confirmed and rejected tracks; others are asked for by some of their own."""
     words: list[Word] = [FileTerm(review.photo(number).path) for number in question.photos]
     no = list(question.no)
     if question.name:
