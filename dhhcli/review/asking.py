@@ -59,14 +59,15 @@ def question_in(body: dict[str, Any]) -> Question:
 def ask(review: Review, question: Question) -> dict[str, Any]:
     """Hits, best first, with what of the question each of them is most like.
 
-    What was said of hits changes the ranking at once: those that are right are asked with too, and come first; whoever
-    is nearer to one that is wrong than to what was asked with falls away. Raises as ``search.query.find_person``.
+    What was said of hits changes the ranking at once (search/learning.py): those that are right come first, those that
+    are wrong are gone. Raises as ``search.query.find_person``.
     """
     with review.lock:
         table = review.table()
         request = _request(review, table, question)
         answer = find_person(request, review.codes, weights=review.weights, load=review.load)
-        confirmed = [review.row_of(track) for track in question.yes]
+        answered = {row.track_id: row for row in answer.rows}
+        confirmed = [answered.get(track) or review.row_of(track) for track in question.yes]
         own = {row.track_id for row in confirmed}
         rows = [*confirmed, *(row for row in answer.rows if row.track_id not in {*own, *question.no})]
         review.rows |= {str(row.track_id): row for row in answer.rows}
@@ -100,25 +101,21 @@ def _more(answer: Answer, question: Question) -> bool:
 
 
 def _request(review: Review, table: Table, question: Question) -> Query:
-    """What is searched. A name has its confirmed tracks by itself, and its rejected ones here."""
+    """What is searched. A name knows its confirmed and rejected tracks; others are asked for by some of their own."""
     words: list[Word] = [FileTerm(review.photo(number).path) for number in question.photos]
-    never = list(question.no)
-    cast = open_book(review.codes).cast
-    person = question.person
+    no = list(question.no)
     if question.name:
         words.append(NameTerm(question.name))
-        person = cast.called(question.name) or 0
-    elif person:
-        if not len(table.rows(person)):
-            raise NamesError(f"person {person} is no more; the list of people shows who is there")
-        words += [TrackTerm(word) for word in track_ids(table.shard, picked_faces(table, person, EXAMPLES))]
-    words += [TrackTerm(word) for word in question.yes]
-    if person:
-        never += _rejected(table, cast, person)
+    elif question.person:
+        if not len(table.rows(question.person)):
+            raise NamesError(f"person {question.person} is no more; the list of people shows who is there")
+        words += [TrackTerm(word) for word in track_ids(table.shard, picked_faces(table, question.person, EXAMPLES))]
+        no += _rejected(table, open_book(review.codes).cast, question.person)
     return Query(
         words=tuple(words),
-        face=question.face if len(words) == 1 else 1,
-        never=tuple(TrackTerm(word) for word in dict.fromkeys(never)),
+        face=question.face if len(words) == 1 and question.photos else 1,
+        yes=tuple(TrackTerm(word) for word in question.yes),
+        no=tuple(TrackTerm(word) for word in dict.fromkeys(no)),
         top=question.top,
     )
 

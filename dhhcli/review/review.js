@@ -104,7 +104,7 @@ async function getTracks(first, count) {
   const found = await call(`person/${state.person}?from=${first}&count=${count}`);
   state.content = found.content;
   at("person-title").textContent = called(found);
-  document.title = called(found);
+  if (state.view === "person") document.title = called(found);
   at("person").dataset.name = found.name;
   at("person-count").textContent =
     `${found.name ? `number ${found.person}, ` : ""}${lasted(found.seconds)}, ${counted(found.tracks, "track")} in ` +
@@ -145,7 +145,7 @@ async function reload(name) {
     let total = 0;
     do {
       const found = await feed.get(items.length, Math.min(500, wanted - items.length));
-      if (round !== feed.round) return;
+      if (round !== feed.round || state.view !== name) return;
       total = found.total;
       items.push(...found.items);
       if (!found.items.length) break;
