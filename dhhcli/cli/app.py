@@ -14,6 +14,7 @@ from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
 from dhhcli.cli.config import defaults_of, read_config, take_provider
 from dhhcli.cli.help_printer import Command, import_printer
+from dhhcli.cli.interrupts import INTERRUPTED, end_by_interrupt, interrupted, take_interrupts
 from dhhcli.errors import DhhError
 
 SAID: Final[dict[str, Callable[..., None]]] = {
@@ -148,16 +149,25 @@ def _open_streams() -> None:
 
 def main() -> None:
     """Entry point of the ``dhh`` command."""
-    _open_streams()
+    take_interrupts()
     try:
+        _open_streams()
         app(prog_name="dhh")
     except KeyboardInterrupt:  # before or after a command, while typer reads what there is
-        sys.exit(130)
+        if interrupted():
+            end_by_interrupt()
+        sys.exit(INTERRUPTED)
     except SystemExit as end:
+        if interrupted():  # whatever became of it on its way
+            end_by_interrupt()
         # A query has only read, and written what it had to say: taking everything apart would take 30 ms more.
         if "dhhcli.search.query" in sys.modules and isinstance(end.code, int):
             with suppress(OSError):  # then the interpreter says what is wrong
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(end.code)
+        raise
+    except Exception:
+        if interrupted():  # a library that was stopped while it was imported says that it is broken
+            end_by_interrupt()
         raise

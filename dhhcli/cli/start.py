@@ -24,5 +24,4 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
-    signal.signal(signal.SIGINT, before)
-    app.main()
+    app.main()  # takes Ctrl-C over

@@ -52,6 +52,7 @@ def test_an_interrupt_before_a_command_begins_is_quiet(monkeypatch: pytest.Monke
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("dhhcli.cli.app.take_interrupts", lambda: None)
     monkeypatch.setattr("dhhcli.cli.app.app", interrupted)
     with pytest.raises(SystemExit) as caught:
         main()

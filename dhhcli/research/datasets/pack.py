@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.errors import PackError
+from dhhcli.research.datasets.columns import check_columns, texts
+from dhhcli.storage.values import jpeg_size
 
 MARGIN = 8  # pixels around the network's 64x64
 FORMAT = "dhh-faces"
@@ -66,12 +68,15 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
                 raise PackError(
                     f"{path}: face pack of format {version}, this dhh reads {FORMAT_VERSION}; use a newer dhh"
                 )
+            check_columns(file, path)
             jpeg = file["jpeg"][:]
             offset = file["offset"][:].astype(np.int64)
             identity = file["identity"][:].astype(np.int64)
-            raw_names = file["identity_name"][:] if "identity_name" in file else np.arange(identity.max(initial=-1) + 1)
-            names = tuple(_text(name) for name in raw_names)
             n = len(identity)
+            if "identity_name" in file:
+                names = tuple(_text(name) for name in texts(file, "identity_name", path))
+            else:
+                names = tuple(map(str, range(min(int(identity.max(initial=-1)) + 1, n))))
             face_px = file["face_px"][:].astype(np.float32) if "face_px" in file else np.full(n, 64, np.float32)
             teacher = (
                 file["teacher"][:].astype(np.float32) if "teacher" in file else np.full((n, 128), np.nan, np.float32)
@@ -98,9 +103,11 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
     index = np.arange(n)[rows]
     pictures = np.empty((len(index), 64 + 2 * MARGIN, 64 + 2 * MARGIN, 3), np.uint8)
     for row, i in enumerate(index):
-        picture = cv2.imdecode(jpeg[offset[i] : offset[i + 1]], cv2.IMREAD_COLOR)
+        data = jpeg[offset[i] : offset[i + 1]]
+        size = jpeg_size(data.tobytes())  # before it is decoded: a JPEG may claim a gigapixel
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if size == pictures.shape[1:3] else None
         if picture is None or picture.shape != pictures.shape[1:]:
-            found = "no JPEG" if picture is None else f"shape {picture.shape}"
+            found = "no JPEG" if size is None or picture is not None else f"shape {(size[1], size[0], 3)}"
             raise PackError(f"{path}: crop {i} is {found}, expected a {pictures.shape[1:]} JPEG")
         pictures[row] = picture
     return FacePack(path, pictures, identity[index], names, face_px[index], teacher[index], track[index])
@@ -115,6 +122,7 @@ def read_column(path: Path, name: str) -> npt.NDArray[np.float32] | None:
     with h5py.File(path, "r") as file:
         if name not in file:
             return None
+        check_columns(file, path)
         found = np.asarray(file[name][:], np.float32)
         crops = len(file["identity"])
     if found.ndim != 2 or len(found) != crops or not np.isfinite(found).all():

@@ -1,31 +1,38 @@
 """writer: aligned crops (80, 80, 3) uint8 BGR, one after the other -> HDF5 face pack, as pack.py reads it.
 
-Crops are appended to a temporary file beside the pack, so memory stays bounded however many there are; the finished
-file is flushed, fsynced and renamed. Besides what pack.py names, a row has ``source`` and ``file`` (where the crop
-comes from), ``score`` (the detector's) and ``frame`` (number in its video or track, -1 for a still); ``skipped`` lists
-what gave no crop. Root attributes: format, format_version, dhh_version.
+JPEGs wait in a file without a name on the same disk, so memory holds a row of a few hundred bytes a crop and a killed
+writer leaves nothing; the finished file is written, looked into, fsynced and renamed (base/atomic_write.py). HDF5 only
+lays it out (storage/hdf5_layout.py): on a full disk it would end the process, or write a wrong column without a word.
+
+Besides what pack.py names, a row has ``source`` and ``file`` (where the crop comes from), ``score`` (the detector's)
+and ``frame`` (number in its video or track, -1 for a still); ``skipped`` lists what gave no crop. Root attributes:
+format, format_version, dhh_version.
 """
 
 import os
-from dataclasses import astuple, dataclass, fields
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import cv2
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from dhhcli.base.atomic_write import sync_folder
+from dhhcli.base.atomic_write import write_stream_atomically
 from dhhcli.base.version import __version__
 from dhhcli.errors import PackError
+from dhhcli.research.datasets.columns import check_columns, texts
 from dhhcli.research.datasets.pack import FORMAT, FORMAT_VERSION, MARGIN
+from dhhcli.storage.hdf5_layout import make_skeleton
 
 QUALITY = 92  # of the JPEGs
-AT_ONCE = 1024  # rows that wait in memory
 SIDE = 64 + 2 * MARGIN
-_TEXT = h5py.string_dtype()
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,8 @@ class PackRow:
     frame: int = -1
 
 
-_DTYPES: dict[str, Any] = {
+_NUMBERS: dict[str, Any] = {
     "identity": np.int32,
-    "source": _TEXT,
-    "file": _TEXT,
     "face_px": np.float32,
     "score": np.float32,
     "track": np.int32,
@@ -64,21 +69,15 @@ class PackWriter:
         if path.exists():
             raise PackError(f"{path}: is there already; name another file with --out, or delete it first")
         self.path, self.crops = path, 0
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            self._file = h5py.File(self._temporary, "w", libver=("v108", "v108"), locking=False)
-        except OSError as error:
-            self._temporary.unlink(missing_ok=True)
-            raise PackError(f"{path}: cannot be made ({_line(error)}); name another place for the pack") from None
         self._names: dict[str, int] = {}
         self._tracks = 0
         self._skipped: list[bytes] = []
-        self._jpegs: list[npt.NDArray[np.uint8]] = []
+        self._ends = [0]  # of the JPEGs
         self._rows: list[PackRow] = []
-        self._file.create_dataset("jpeg", (0,), np.uint8, maxshape=(None,), chunks=(1 << 20,))
-        self._file.create_dataset("offset", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,))
-        for field in fields(PackRow):
-            self._file.create_dataset(field.name, (0,), _DTYPES[field.name], maxshape=(None,), chunks=(4096,))
+        try:
+            self._jpegs = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115  (closed by __exit__)
+        except OSError as error:
+            raise PackError(f"{path}: cannot be made ({_line(error)}); name another place for the pack") from None
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +91,11 @@ class PackWriter:
         except OSError as failure:
             raise PackError(f"{self.path}: cannot be written ({_line(failure)}); free space?") from None
         finally:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._close()
+
+    def _close(self) -> None:
+        with suppress(OSError):  # what waits in its buffer may find no room
+            self._jpegs.close()
 
     @property
     def people(self) -> int:
@@ -114,44 +116,63 @@ class PackWriter:
         if crop.shape != (SIDE, SIDE, 3) or crop.dtype != np.uint8:
             raise ValueError(f"crop is {crop.shape} {crop.dtype}, expected ({SIDE}, {SIDE}, 3) uint8")
         _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        self._jpegs.append(data.ravel())
+        try:
+            self._jpegs.write(data.tobytes())
+        except OSError as error:
+            raise PackError(f"{self.path}: cannot be written ({_line(error)}); free space?") from None
+        self._ends.append(self._ends[-1] + data.size)
         self._rows.append(row)
         self.crops += 1
-        if len(self._rows) >= AT_ONCE:
-            self._flush()
 
     def skip(self, words: str) -> None:
         """Note what gave no crop, and why."""
         self._skipped.append(os.fsencode(words))
 
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        try:
-            begin = len(self._file["jpeg"])
-            lengths = [len(data) for data in self._jpegs]
-            _append(self._file["jpeg"], np.concatenate(self._jpegs))
-            _append(self._file["offset"], begin + np.cumsum(lengths))
-            for field, values in zip(fields(PackRow), zip(*map(astuple, self._rows), strict=True), strict=True):
-                _append(self._file[field.name], np.array(values, _DTYPES[field.name]))
-        except OSError as error:
-            raise PackError(f"{self.path}: cannot be written ({_line(error)}); free space?") from None
-        self._jpegs, self._rows = [], []
-
     def _finish(self) -> None:
-        self._flush()
-        names = [os.fsencode(name) for name in self._names]
-        self._file.create_dataset("identity_name", data=np.array(names, _TEXT), dtype=_TEXT)
-        self._file.create_dataset("skipped", data=np.array(self._skipped, _TEXT), dtype=_TEXT)
-        self._file.attrs["format"] = FORMAT
-        self._file.attrs["format_version"] = FORMAT_VERSION
-        self._file.attrs["dhh_version"] = __version__
-        self._file.attrs["crop"] = f"{SIDE}x{SIDE} JPEG; the middle 64x64 is the network's input"
-        self._file.close()
-        with self._temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        self._temporary.replace(self.path)
-        sync_folder(self.path.parent)
+        columns: dict[str, npt.NDArray[Any]] = {"offset": np.array(self._ends, np.int64)}
+        for field in fields(PackRow):
+            values = [getattr(row, field.name) for row in self._rows]
+            columns[field.name] = np.array(values, _NUMBERS[field.name]) if field.name in _NUMBERS else _text(values)
+        columns["identity_name"] = _text([os.fsencode(name) for name in self._names])
+        columns["skipped"] = _text(self._skipped)
+        attributes = {
+            "format": np.bytes_(FORMAT),
+            "format_version": FORMAT_VERSION,
+            "dhh_version": np.bytes_(__version__),
+            "crop": np.bytes_(f"{SIDE}x{SIDE} JPEG; the middle 64x64 is the network's input"),
+        }
+        layout = {name: (column.dtype, column.shape) for name, column in columns.items()}
+        skeleton = make_skeleton(attributes, {"jpeg": (np.dtype("u1"), (self._ends[-1],)), **layout})
+
+        def write(file: IO[bytes]) -> None:
+            for offset, page in skeleton.metadata:
+                file.seek(offset)
+                file.write(page)
+            for name, column in columns.items():
+                file.seek(skeleton.offsets[name])
+                file.write(column.tobytes())
+            file.seek(skeleton.offsets["jpeg"])
+            self._jpegs.seek(0)
+            shutil.copyfileobj(self._jpegs, file, 1 << 20)
+            file.truncate(skeleton.size)
+            file.flush()
+            _check(Path(file.name), self.path, columns)
+
+        write_stream_atomically(self.path, write)
+
+
+def _check(written: Path, path: Path, columns: dict[str, npt.NDArray[Any]]) -> None:
+    """Raises PackError where a file that was just written does not hold what it should."""
+    with h5py.File(written, "r", locking=False) as file:
+        check_columns(file, written)
+        for name, column in columns.items():
+            if not np.array_equal(file[name][:], column):
+                raise PackError(f"{path}: {name} is not what was written; is the disk sound?")
+
+
+def _text(values: Sequence[bytes]) -> npt.NDArray[Any]:
+    """Texts (n,) as a column of one width."""
+    return np.array(values, f"S{max([1, *map(len, values)])}")
 
 
 def skipped(path: Path) -> tuple[str, ...]:
@@ -162,15 +183,10 @@ def skipped(path: Path) -> tuple[str, ...]:
     """
     try:
         with h5py.File(path, "r") as file:
-            return tuple(os.fsdecode(words) for words in file["skipped"][:]) if "skipped" in file else ()
+            check_columns(file, path)
+            return tuple(map(os.fsdecode, texts(file, "skipped", path))) if "skipped" in file else ()
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PackError(f"{path}: not a face pack ({_line(error)}); delete it and run again") from None
-
-
-def _append(dataset: Any, values: npt.NDArray[Any]) -> None:
-    begin = len(dataset)
-    dataset.resize(begin + len(values), axis=0)
-    dataset[begin:] = values
 
 
 def _line(error: BaseException) -> str:

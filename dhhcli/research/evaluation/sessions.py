@@ -19,6 +19,7 @@ from dhhcli.models.binary_codes import binarise
 from dhhcli.models.extractor import Extract, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills, hash_tracks
 from dhhcli.research.datasets.augmentation import centre
+from dhhcli.research.datasets.columns import check_columns
 from dhhcli.research.datasets.pack import FacePack
 from dhhcli.research.evaluation.frame_distances import evenly
 from dhhcli.research.evaluation.metrics import cosine_distances
@@ -75,6 +76,7 @@ def read_sessions(path: Path, faces: FacePack) -> Sessions:
     """
     try:
         with h5py.File(path, "r") as file:
+            check_columns(file, path)
             live, session, frame = (file[name][:] for name in DATASETS)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PackError(f"{path}: live, session and frame cannot be read ({error}); the pack is damaged") from None

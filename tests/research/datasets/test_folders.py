@@ -19,7 +19,7 @@ from dhhcli.research.datasets.folders import Missed, Packed, meant, open_faces, 
 from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import list_people
 from dhhcli.research.datasets.pack import FacePack, read_pack
-from dhhcli.research.datasets.writer import AT_ONCE, PackRow, PackWriter, skipped
+from dhhcli.research.datasets.writer import PackRow, PackWriter, skipped
 
 
 def save(path: Path, picture: Picture) -> Path:
@@ -240,7 +240,7 @@ def test_a_pack_is_whole_or_not_there(tmp_path: Path) -> None:
                 writer.add(crop, PackRow(writer.identity("ann"), b"", b"", 1, 1))
             raise KeyboardInterrupt
 
-    for crops in (0, 1, AT_ONCE + 1):
+    for crops in (0, 1, 1024 + 1):
         with pytest.raises(KeyboardInterrupt):
             stop_after(crops)
         assert list(tmp_path.iterdir()) == []
@@ -249,17 +249,17 @@ def test_a_pack_is_whole_or_not_there(tmp_path: Path) -> None:
 def test_crops_are_written_in_portions_and_names_may_be_any_bytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with PackWriter(tmp_path / "faces.h5") as writer:
-        for number in range(AT_ONCE + 2):
+        for number in range(1024 + 2):
             crop = np.full((80, 80, 3), rng.integers(256), np.uint8)
             crop[0, 0] = number % 256
             person = "b\udce9a" if number % 2 else "ann"
             writer.add(crop, PackRow(writer.identity(person), b"s", b"f\xff", number, 0.5, frame=number))
     faces = read_pack(tmp_path / "faces.h5")
-    assert faces.face_px.tolist() == list(range(AT_ONCE + 2))
+    assert faces.face_px.tolist() == list(range(1024 + 2))
     assert faces.names == ("ann", "b\ufffda")
-    assert faces.identity.tolist() == [number % 2 for number in range(AT_ONCE + 2)]
+    assert faces.identity.tolist() == [number % 2 for number in range(1024 + 2)]
     again = np.random.default_rng(0)
-    levels = [int(again.integers(256)) for _ in range(AT_ONCE + 2)]
+    levels = [int(again.integers(256)) for _ in range(1024 + 2)]
     assert np.abs(faces.pictures[:, 40, 40, 0].astype(int) - levels).max() <= 2
     with pytest.raises(ValueError, match="expected"), PackWriter(tmp_path / "other.h5") as writer:
         writer.add(np.zeros((64, 64, 3), np.uint8), PackRow(0, b"", b"", 1, 1))
@@ -277,13 +277,19 @@ def test_where_no_pack_can_be_written_is_said_at_once(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_nothing_and_says_so_in_the_systems_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, *_: object, **__: object) -> None:
-        path.touch()
-        raise OSError(errno.ENOSPC, f"Unable to synchronously create file (write failed, {path}, 0x55f37c99)")
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("dhhcli.research.datasets.writer.h5py.File", full)
-    with pytest.raises(PackError, match=r"p\.h5: cannot be made \(No space left on device\); name another place"):
-        PackWriter(tmp_path / "p.h5")
+    with monkeypatch.context() as patched:
+        patched.setattr("dhhcli.research.datasets.writer.tempfile.TemporaryFile", full)
+        with pytest.raises(PackError, match=r"p\.h5: cannot be made \(No space left on device\); name another place"):
+            PackWriter(tmp_path / "p.h5")
+    monkeypatch.setattr("dhhcli.base.atomic_write.os.fsync", full)
+    with (
+        pytest.raises(PackError, match=r"p\.h5: cannot be written \(No space left on device\); free space"),
+        PackWriter(tmp_path / "p.h5") as writer,
+    ):
+        writer.add(np.zeros((80, 80, 3), np.uint8), PackRow(writer.identity("ann"), b"", b"", 1, 1))
     assert not list(tmp_path.iterdir())
 
 

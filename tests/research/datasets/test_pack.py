@@ -96,9 +96,55 @@ def newer(path: Path) -> None:
         file.attrs["format_version"] = 2
 
 
+def hostile(change: Callable[[h5py.File], object], name: str = "identity") -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        with h5py.File(path, "a") as file:
+            del file[name]
+            change(file)
+
+    return damage
+
+
+def outside(file: h5py.File) -> None:
+    file.create_dataset("identity", (N,), np.int32, external=[("/etc/hostname", 0, 4 * N)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((N,), np.int32)
+    layout[:] = h5py.VirtualSource("nowhere.h5", "identity", (N,))
+    file.create_virtual_dataset("identity", layout)
+
+
+def bomb(file: h5py.File) -> None:
+    file.create_dataset("identity", data=np.zeros(50_000_000, np.int32), compression="gzip", chunks=(1 << 20,))
+
+
+def large_jpeg(path: Path) -> None:
+    coded = jpegs()
+    found = bytearray(coded[3].tobytes())
+    at = found.index(b"\xff\xc0")
+    found[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    coded[3] = np.frombuffer(bytes(found), np.uint8)
+    write_pack(path, coded)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
+        (hostile(lambda file: file.__setitem__("identity", h5py.SoftLink("/track"))), "identity is a link"),
+        (
+            hostile(lambda file: file.__setitem__("identity", h5py.ExternalLink("/etc/x.h5", "/a"))),
+            "identity is a link",
+        ),
+        (hostile(lambda file: file.__setitem__("other", h5py.ExternalLink("/etc/x.h5", "/a"))), "other is a link"),
+        (hostile(outside), "virtual or stored outside"),
+        (hostile(virtual), "virtual or stored outside"),
+        (hostile(lambda file: file.create_dataset("identity", (1 << 45,), np.int32, chunks=(4096,))), "claims"),
+        (hostile(lambda file: file.create_dataset("identity", (1 << 45,), np.int32)), "claims"),
+        (hostile(lambda file: file.create_dataset("live", (1 << 45,), np.int32), "track"), "live claims"),
+        (hostile(bomb), "claims 200,000,000 bytes"),
+        (hostile(lambda f: f.create_dataset("identity_name", data=["a" * 9999] * 3), "identity_name"), "9,999 bytes"),
+        (large_jpeg, "crop 3 is shape .65535, 65535, 3."),
         (Path.unlink, "no such face pack"),
         (lambda path: (path.unlink(), path.mkdir()), "a folder; a face pack .* is expected, dhh pack makes one"),
         (lambda path: path.write_bytes(b"not HDF5 at all"), "not a face pack .not HDF5."),
