@@ -30,7 +30,7 @@ demo: $(VENV)/installed
 	$(DHH) query $(DEMO)/hopper.jpg --codes $(DEMO)/codes.h5 --sheet $(DEMO)/hopper.png
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -n auto
+	$(VENV)/bin/python -m pytest -n auto --dist worksteal
 
 # every export format, thousands of answers each, read back by other people's readers; some minutes
 exact: $(VENV)/installed

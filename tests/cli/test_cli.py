@@ -97,8 +97,10 @@ def test_nobody_within_the_limits_is_said(encoded: Path, sample: Sample, dhh: Ru
     assert dhh("query", sample.photos[0], "--codes", encoded, "--min-confidence", "1.5").exit_code == 2
 
 
-def test_weights_that_are_not_calibrated_leave_confidence_empty(sample: Sample, dhh: Run, other_weights: Path) -> None:
-    assert dhh("encode", sample.film, "--weights", other_weights).exit_code == 0
+def test_weights_that_are_not_calibrated_leave_confidence_empty(
+    clip: Path, sample: Sample, dhh: Run, other_weights: Path
+) -> None:
+    assert dhh("encode", clip, "--weights", other_weights).exit_code == 0
     rows = rows_of(dhh("query", sample.photos[0], "--weights", other_weights))
     assert {(row["confidence"], row["false_rate"]) for row in rows} == {("", "")}
     result = dhh("query", sample.photos[0], "--weights", other_weights, "--min-confidence", "0.5")
@@ -197,9 +199,9 @@ def test_a_file_is_one_file_whatever_it_is_called(encoded: Path, sample: Sample,
     assert "1 video: 0 encoded, 1 unchanged" in result.stderr
 
 
-def test_a_changed_file_replaces_its_old_rows(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+def test_a_changed_file_replaces_its_old_rows(dhh: Run, tmp_path: Path, clip: Path, sample: Sample) -> None:
     film = tmp_path / "film.mp4"
-    film.write_bytes(sample.film.read_bytes())
+    film.write_bytes(clip.read_bytes())
     assert dhh("encode", film).exit_code == 0
     write_video(film, [scene(3)] * 10)
     result = dhh("encode", film)
@@ -208,11 +210,13 @@ def test_a_changed_file_replaces_its_old_rows(dhh: Run, tmp_path: Path, sample: 
     assert dhh("query", sample.photos[0]).exit_code == 3
 
 
-def test_bad_files_are_listed_and_do_not_harm_the_good_one(dhh: Run, tmp_path: Path, sample: Sample) -> None:
+def test_bad_files_are_listed_and_do_not_harm_the_good_one(
+    dhh: Run, tmp_path: Path, clip: Path, sample: Sample
+) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
     (folder / "a_text.mp4").write_text("this is not a film")
-    (folder / "b_good.mp4").write_bytes(sample.film.read_bytes())
+    (folder / "b_good.mp4").write_bytes(clip.read_bytes())
     write_audio(folder / "c_sound.mp4")
     (folder / "d_empty.mov").write_bytes(b"")
     (folder / "notes.txt").write_text("not a suffix of a video")
@@ -441,14 +445,14 @@ def test_query_refuses_bad_codes_files(dhh: Run, sample: Sample, tmp_path: Path,
     one_line(dhh("query", photo), 1, "codes.h5")
 
 
-def test_codes_of_shipped_weights_find_them_again(sample: Sample, dhh: Run) -> None:
+def test_codes_of_shipped_weights_find_them_again(clip: Path, sample: Sample, dhh: Run) -> None:
     """Encoded with weights that are not the default; neither query nor a second encode needs to be told."""
-    first = dhh("encode", sample.film, "--weights", "dhh-24")
+    first = dhh("encode", clip, "--weights", "dhh-24")
     assert first.exit_code == 0
     answer = dhh("query", sample.photos[0], "--json")
     assert answer.exit_code == 0
     assert json.loads(answer.stdout.splitlines()[0])["bits"] == 24
-    again = dhh("encode", sample.film)
+    again = dhh("encode", clip)
     assert again.exit_code == 0
     assert "1 unchanged" in again.stderr
 

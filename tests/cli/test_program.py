@@ -197,8 +197,8 @@ def test_exactly_one_opencv_wheel_is_installed() -> None:
     assert len([name for name in names if name.startswith("opencv")]) == 1
 
 
-def test_nothing_is_written_outside_the_named_files(sample: Sample, dhh: Run, tmp_path: Path) -> None:
-    assert dhh("encode", sample.film, "--out", "codes.h5").exit_code == 0
+def test_nothing_is_written_outside_the_named_files(clip: Path, dhh: Run, tmp_path: Path) -> None:
+    assert dhh("encode", clip, "--out", "codes.h5").exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.h5", "codes.h5.lock"]
 
 

@@ -94,7 +94,7 @@ def test_python_gets_the_rows(strangers: Path, sample: Sample, caplog: pytest.Lo
     assert [record.message.startswith(SAID) for record in caplog.records] == [True]
 
 
-def test_weights_that_promise_nothing_deny_nothing(dhh: Run, sample: Sample, other_weights: Path) -> None:
-    assert dhh("encode", sample.film, "--weights", other_weights).exit_code == 0
+def test_weights_that_promise_nothing_deny_nothing(dhh: Run, clip: Path, sample: Sample, other_weights: Path) -> None:
+    assert dhh("encode", clip, "--weights", other_weights).exit_code == 0
     answer = dhh("query", sample.photos[0], "--weights", other_weights)
     assert (answer.exit_code, answer.stderr) == (0, "")

@@ -122,8 +122,8 @@ def test_without_another_person(ask: Run, collins: Path, hopper: Path) -> None:
     assert set(shots(ask(collins, "--without", "track:0", "--json"))) & both({2}) == set()
 
 
-def test_without_needs_a_calibration(dhh: Run, sample: Sample, other_weights: Path) -> None:
-    assert dhh("encode", sample.film, "--weights", other_weights).exit_code == 0
+def test_without_needs_a_calibration(dhh: Run, clip: Path, sample: Sample, other_weights: Path) -> None:
+    assert dhh("encode", clip, "--weights", other_weights).exit_code == 0
     words = ("query", sample.photos[0], "--weights", other_weights)
     one_line(dhh(*words, "--without", sample.photos[1]), 1, "not calibrated, so --without means nothing")
     assert dhh(*words, "--not", sample.photos[1]).exit_code in (0, 3)
