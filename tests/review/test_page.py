@@ -89,10 +89,11 @@ class Tab:
     def focus(self) -> str:
         return str(self.tab.evaluate("document.activeElement.dataset.key ?? document.activeElement.id"))
 
-    def stayed_at_home(self) -> None:
+    def stayed_at_home(self, *refused: str) -> None:
+        """refused: what the browser says of answers that were to be errors, the end of each line."""
         foreign = [url for url in self.asked if not url.startswith((self.address, f"blob:{self.address[:16]}"))]
         assert foreign == []
-        assert self.words == []
+        assert [words for words in self.words if not words.endswith(refused)] == []
 
 
 def said_in(codes: Path) -> list[str]:
@@ -146,7 +147,7 @@ def test_people_are_named_merged_split_and_undone_by_keyboard(browser: Any, addr
     page.tab.keyboard.type("onerr")
     page.tab.locator("#people-count", has_text="1 of 2").wait_for()
     assert page.tab.title() == "People"
-    page.stayed_at_home()
+    page.stayed_at_home("409 (Conflict)")  # who is seen at once is not merged
 
 
 def test_a_photo_is_asked_with_judged_and_kept_as_a_name(
