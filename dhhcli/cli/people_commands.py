@@ -144,7 +144,11 @@ def _again(codes: Path, within: float | None, weights: str | None, *, yes: bool,
         print_notes([f"{codes}: the same people as before"])
     else:
         print_notes(
-            [f"{codes}: done; dhh people undo takes it back" if done else f"{codes}: nothing changed; --yes does"]
+            [
+                f"{codes}: done; dhh people undo takes it back"
+                if done
+                else f"{codes}: nothing was changed; --yes does it"
+            ]
         )
     return 0 if changes else 3
 

@@ -1,28 +1,24 @@
 """clustering: codes (n, B) of tracks + pairs of them that are two people (p, 2) -> which person each track is of (n,).
 
-Average linkage (UPGMA): two groups become one while the mean distance of their tracks stays within a limit, and
-while no track of one is known to be somebody else than a track of the other: two that are visible at once in one shot,
-or that carry different names. Such a pair is infinitely far, so a group never holds one.
+Average linkage (UPGMA): two groups become one while the mean distance of their tracks stays within a limit, and while
+no track of one is known to be somebody else than a track of the other: two that are visible at once in one shot, or
+that carry different names. Such a pair is infinitely far, so a group never holds one. Tracks of one name are one group
+from the beginning.
 
 **Distances are relative to the footage.** How far strangers' codes lie apart depends on what was filmed: 64 of 128 bits
 between celebrities' photos, 37 between students before one webcam, where a limit in bits makes one person of fifteen.
 So the distance of two tracks is divided by how far each of them usually is from others (geometric mean of the 75th
 percentiles of their distances to all tracks of the file and to STRANGERS imagined ones, which lie as strangers did
 when the weights were calibrated) and multiplied by that percentile of the calibration. The imagined ones hold the
-scale where a file shows few people; where one person makes up most of a large file, he comes apart into more groups.
+scale where a file shows few people.
 
-**The limit** is the distance within which RATE of strangers' tracks lie, by the calibration in the weights' record; 40
-of 128 bits. It was chosen on half of the people of faces-val.h5 (never trained on) for a precision near 0.85; on the
-other half it has .87 precision and .56 recall (B-cubed), on film .84 and .75. Other limits, complete linkage, connected
-components and HDBSCAN were tried: docs/research/experiments.md#grouping-tracks-by-person. Where a file shows one person
-alone, recall is .37: that is what it costs not to make one person of a webcam's fifteen.
+**The limit** is the distance within which RATE of strangers' tracks lie, by the calibration in the weights' record; 43
+of 128 bits. What it reaches, and what else was tried (other limits, complete linkage, connected components, HDBSCAN,
+shared neighbours, averaged codes), is in docs/research/experiments.md#grouping-tracks-by-person.
 
-Up to EXACT tracks all distances are looked at. Beyond, only those of groups that are neighbours: every track's
-NEIGHBOURS nearest codes make a graph; groups that are each other's nearest along its edges become one, again and again,
-which gives the same groups as average linkage where the edges hold what is near enough, as it never brings two groups
-together of which all tracks are farther apart than the limit. When nothing is left, neighbours are sought anew among
-the groups' majority codes. Memory: K numbers of 4 bytes a group, and NEIGHBOURS edges of 24 bytes a track at most: 0.5
-GB each for a million tracks of 128 bits; time grows with all codes against all: 100,000 tracks take 31 s on two cores.
+Up to EXACT groups all distances are looked at; beyond, those of groups that are neighbours (neighbours.py), which gives
+the same groups where the edges hold what is near enough. Memory: K numbers of 4 bytes a group, and NEIGHBOURS edges of
+some 30 bytes a track at most: a GB for a million tracks of 128 bits.
 """
 
 from typing import Final
