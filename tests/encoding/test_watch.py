@@ -55,7 +55,7 @@ def test_a_photo_is_found_by_a_photo(encoded: Path, sample: Sample, dhh: Run, tm
         "[2/4] photos/sky.jpg: photo, 0 faces",
     ]
     assert lines[2].startswith("[3/4] photos/text.tif: skipped: cannot be read as a photo")
-    assert lines[4].startswith("1 video and 3 photos: 2 encoded, 1 unchanged, 1 skipped; 2 face tracks in 2 shots, ")
+    assert lines[3].startswith("1 video and 3 photos: 2 encoded, 1 unchanged, 1 skipped; 2 face tracks in 2 shots, ")
     assert f"skipped: {Path('photos/text.tif')}: cannot be read as a photo" in result.stderr
     for photo, middle in zip(sample.photos, (768, 256), strict=True):
         rows = rows_of(dhh("query", photo))
@@ -124,14 +124,14 @@ def test_moved_copied_and_gone_files_word_for_word(encoded: Path, sample: Sample
     assert dhh("encode", "films").exit_code == 0
     (films / "c.mp4").unlink()
     gone = dhh("encode", "films").stderr.splitlines()
-    assert gone[2:4] == [f"gone: {films / 'c.mp4'}", "what is gone is kept in the codes; --prune drops it"]
+    assert gone[1:3] == [f"gone: {films / 'c.mp4'}", "what is gone is kept in the codes; --prune drops it"]
     dropped = dhh("encode", "films", "--prune").stderr.splitlines()
-    assert dropped[2] == f"gone: {films / 'c.mp4'}: dropped"
+    assert dropped[1] == f"gone: {films / 'c.mp4'}: dropped"
     assert contents_of(tmp_path / "codes.h5") == {sample.film, films / "b.mp4"}
     bare = dhh("encode", "films", "--no-thumbnails").stderr.splitlines()
     assert bare[0] == "[1/1] films/b.mp4: unchanged, encoded before; pictures removed"
     said = dhh("encode", "films").stderr.splitlines()
-    assert said[2] == "1 of the unchanged have no pictures and stay so; --thumbnails encodes them again"
+    assert said[1] == "1 of the unchanged have no pictures and stay so; --thumbnails encodes them again"
 
 
 def contents_of(codes: Path) -> set[Path]:
