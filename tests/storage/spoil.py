@@ -1,8 +1,8 @@
 """Every step of every writing command is spoilt once in each of five ways: nothing lost, doubled or left behind.
 
-    LD_PRELOAD=faults.so PYTHONPATH=.:tests python tests/spoil.py --library faults.so [--sample 40] [--seed 0]
+    LD_PRELOAD=faults.so PYTHONPATH=.:tests/support python tests/storage/spoil.py --library faults.so [--sample 40] [--seed 0]
 
-A step is a call that changes something on the disk (tests/storage/faults.c). For each, `dhh` runs in a forked process in
+A step is a call that changes something on the disk (faults.c beside this). For each, `dhh` runs in a forked process in
 a copy of the same folder, the step goes wrong, and then
 
 - what is there opens, holds every video that it held before (unless the line drops it), each once, none damaged;
