@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # these bring the whole chain with them, which is imported wh
     from dhhcli.people.identities import Person
     from dhhcli.search.exact import Hit
     from dhhcli.search.forget import Removed
-    from dhhcli.search.terms import Word
+    from dhhcli.search.question.terms import Word
 
 Name = str | PathLike[str]  # of a file or folder
 Who: TypeAlias = "Name | Hit | Person"
@@ -156,7 +156,7 @@ class Library:
         """
         from dhhcli.search.confidence import Limits
         from dhhcli.search.query import Query, find_person
-        from dhhcli.search.scope import Where
+        from dhhcli.search.question.scope import Where
 
         where = Where(tuple(map(str, _each(within, str, PathLike))), _moment(after, "after"), _moment(before, "before"))
         request = Query(
@@ -212,7 +212,7 @@ class Library:
         """
         from dhhcli.people.naming import give_name
         from dhhcli.search.exact import Hit
-        from dhhcli.search.terms import TrackTerm, parse_word
+        from dhhcli.search.question.terms import TrackTerm, parse_word
 
         word = parse_word(who) if isinstance(who, str) and who.startswith("track:") else None
         tracks = [who.track] if isinstance(who, Hit) else [word.row] if isinstance(word, TrackTerm) else []
@@ -278,7 +278,7 @@ def _paths(value: Name | Iterable[Name]) -> tuple[Path, ...]:
 
 
 def _moment(value: str | date | None, what: str) -> float | None:
-    from dhhcli.search.scope import moment
+    from dhhcli.search.question.scope import moment
 
     return None if value is None else moment(value if isinstance(value, str) else value.isoformat(), what)
 
@@ -286,7 +286,7 @@ def _moment(value: str | date | None, what: str) -> float | None:
 def _words(value: "Who | Iterable[Who]") -> "tuple[Word, ...]":
     from dhhcli.people.identities import Person
     from dhhcli.search.exact import Hit
-    from dhhcli.search.terms import FileTerm, NameTerm, TrackTerm, parse_word
+    from dhhcli.search.question.terms import FileTerm, NameTerm, TrackTerm, parse_word
 
     words: list[Word] = []
     for one in _each(value, str, PathLike, Hit, Person):

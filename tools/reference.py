@@ -21,15 +21,15 @@ PACKAGE = Path(__file__).parent.parent / "dhhcli"
 
 # the way of the data, a package a stage, then what stands beside it and what carries it
 STAGES = (
-    ("Film", ("media",)),
+    ("Film", ("media", "media/files", "media/timing")),
     ("Faces", ("faces",)),
     ("Networks and codes", ("models",)),
-    ("Files of codes", ("storage",)),
+    ("Files of codes", ("storage", "storage/who")),
     ("Film and photos to codes", ("encoding",)),
     ("Index", ("index",)),
-    ("Search", ("search",)),
+    ("Search", ("search", "search/question")),
     ("Who is who", ("people",)),
-    ("Answers to look at", ("output", "output/sheets")),
+    ("Answers to look at", ("output", "output/terminal", "output/sheets")),
     ("A page to look through it all", ("review",)),
     ("Answers in the edit", ("output/timelines",)),
     ("A page to look through it", ("review",)),
@@ -161,7 +161,7 @@ def exit_codes() -> Iterator[str]:
 
 def suffixes() -> Iterator[str]:
     """By which suffixes files are known, as a Markdown list."""
-    from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+    from dhhcli.media.files.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
     for kind, known in (("videos", VIDEO_SUFFIXES), ("photos", PHOTO_SUFFIXES)):
         yield f"- {kind}: {', '.join(f'`{suffix}`' for suffix in sorted(known))}"

@@ -81,7 +81,7 @@ def encode(
     from dhhcli.encoding.options import EncodeOptions
     from dhhcli.encoding.run import weights_for
     from dhhcli.models.network import load_network
-    from dhhcli.output.encode_progress import stderr_console
+    from dhhcli.output.terminal.encode_progress import stderr_console
 
     if every is not None and not watch:
         raise UsageError("--every says how often --watch looks; add --watch")
@@ -126,7 +126,7 @@ def index(
 
     from dhhcli.index.build import build
     from dhhcli.index.lookup import index_paths
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
 
     info, how = build(
         codes, None if ivf is None else "ivf" if ivf else "flat", np.random.default_rng(seed), again=again
@@ -158,7 +158,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", "-o", help="Codes file to write; must not exist.")],
 ) -> None:
     """Put several codes files into one; a video that several hold comes once."""
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.storage.merge import merge as merge_codes
 
     print_notes(merge_codes(codes, out).lines(out))
@@ -182,7 +182,7 @@ def migrate(
     from dhhcli.cli.migrate_loop import migrate_loop
     from dhhcli.encoding.migrate import weights_after
     from dhhcli.models.network import load_network
-    from dhhcli.output.encode_progress import stderr_console
+    from dhhcli.output.terminal.encode_progress import stderr_console
 
     network = load_network(weights_after(codes, weights), film=True)
     migrate_loop(codes, network, stderr_console(), drop=drop, frame_codes=frame_codes, workers=workers)
@@ -224,9 +224,9 @@ def forget(
     weights: WeightsName = None,
 ) -> None:
     """Erase people, tracks or videos from a codes file, so that no later encode brings them back."""
-    from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines, removal_note
     from dhhcli.output.removal import ask_before, check_removal_sheet
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.search.forget import Erasure, Removed
     from dhhcli.search.forget import forget as forget_in
 
@@ -275,6 +275,6 @@ def sample(
 ) -> None:
     """Write a small sample video and two photos to try dhh on, made from public domain portraits."""
     from dhhcli.media.sample import write_sample
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
 
     print_notes(write_sample(folder).lines())

@@ -28,7 +28,7 @@ def who(ctx: Context, incomplete: str) -> list[str]:
 
 def _names(ctx: Context) -> list[str]:
     from dhhcli.errors import DhhError
-    from dhhcli.storage.people import names_beside as names_of
+    from dhhcli.storage.who.book import names_beside as names_of
 
     said = ctx.params.get("codes") or os.environ.get("DHH_CODES") or "codes.h5"
     try:

@@ -14,7 +14,7 @@ from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.sync import Prune
 from dhhcli.encoding.watch import Events, encode_once, encode_watching
 from dhhcli.models.network import Network
-from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.output.terminal.encode_progress import EncodeProgress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,10 +11,10 @@ from dhhcli.base.text import counted, one_line
 from dhhcli.encoding.events import Began, FileEvent
 from dhhcli.encoding.migrate import Events, Lost, Migrated, migrate
 from dhhcli.encoding.run import default_workers
-from dhhcli.media.discover import VideoList
+from dhhcli.media.files.discover import VideoList
 from dhhcli.models.network import Network
-from dhhcli.output.console import print_notes
-from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.output.terminal.console import print_notes
+from dhhcli.output.terminal.encode_progress import EncodeProgress
 from dhhcli.storage.codes_file import open_shard
 
 if TYPE_CHECKING:

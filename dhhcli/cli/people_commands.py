@@ -52,9 +52,9 @@ def people(
     weights: WeightsName = None,
 ) -> None:
     """Group the tracks of a codes file by who they show: everybody has a number that stays, most screen time first."""
-    from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines
-    from dhhcli.output.waiting import waiting
+    from dhhcli.output.terminal.console import print_notes
+    from dhhcli.output.terminal.waiting import waiting
     from dhhcli.people.identities import find_people
 
     if yes and not again:
@@ -108,9 +108,9 @@ def log(
     weights: WeightsName = None,
 ) -> None:
     """Log the footage: who is in every shot, first and last frame, screen time, source timecode and reel."""
-    from dhhcli.output.console import print_notes, write_bytes
     from dhhcli.output.delivery import shown
     from dhhcli.output.footage_log import log_files, wished_log, write_log
+    from dhhcli.output.terminal.console import print_notes, write_bytes
     from dhhcli.people.footage_log import footage_log
 
     if out is not None and str(out) == "-":
@@ -131,8 +131,8 @@ def log(
 
 
 def _again(codes: Path, within: float | None, weights: str | None, *, yes: bool, as_json: bool) -> int:
-    from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.people.regrouping import group_again
 
     def ask(changes: "Sequence[Change]") -> bool:
@@ -160,7 +160,7 @@ def merge_people(
     weights: WeightsName = None,
 ) -> None:
     """Say that two people or more are one, who has the number of the first."""
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.people.deciding import merge_people as merged
 
     print_notes(merged(codes, who, within=within, weights=weights).words)
@@ -174,7 +174,7 @@ def split_person(
     weights: WeightsName = None,
 ) -> None:
     """Say that some tracks of a person are somebody else; without --track: the half that is least like the other."""
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.people.deciding import split_person as split
 
     print_notes(split(codes, who, tracks=track or (), within=within, weights=weights).words)
@@ -188,7 +188,7 @@ def reject_tracks(
     weights: WeightsName = None,
 ) -> None:
     """Say that tracks are not this person; they never come back."""
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.people.deciding import reject_tracks as reject
 
     print_notes(reject(codes, who, track, within=within, weights=weights).words)
@@ -196,7 +196,7 @@ def reject_tracks(
 
 def undo_people(codes: CodesFile = Path("codes.h5")) -> None:
     """Take back what was said last about people: a name, merge, split, not or --again."""
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.people.deciding import undo
 
     print_notes(undo(codes).words)
@@ -224,8 +224,8 @@ def name(
     weights: WeightsName = None,
 ) -> None:
     """Give people of a codes file names to ask for; without a name, list those that there are."""
-    from dhhcli.output.console import print_notes
     from dhhcli.output.inventory import print_lines
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.people.naming import give_name, list_names, take_name
 
     given = words or []
@@ -255,7 +255,7 @@ def review(
     weights: WeightsName = None,
 ) -> None:
     """Look through people on a page of this machine: name, merge, split, ask, pick shots, forget. Ctrl-C ends it."""
-    from dhhcli.output.console import print_notes
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.review.serve import serve
 
     def tell(address: str) -> None:

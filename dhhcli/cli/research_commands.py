@@ -58,8 +58,8 @@ def train(
     from dhhcli.base.extras import require
 
     require("research", "dhh train")
-    from dhhcli.output.console import print_notes
-    from dhhcli.output.waiting import waiting
+    from dhhcli.output.terminal.console import print_notes
+    from dhhcli.output.terminal.waiting import waiting
     from dhhcli.research.train import train_by
 
     with waiting(f"{out}: reading {data}, and what was done before"):
@@ -93,7 +93,7 @@ def pack(
     layout: Annotated[FolderLayout, typer.Option(help="How the folders are laid out; auto looks.")] = FolderLayout.AUTO,
 ) -> None:
     """Cut the faces out of folders of people, into one face pack for training."""
-    from dhhcli.output.encode_progress import stderr_console
+    from dhhcli.output.terminal.encode_progress import stderr_console
     from dhhcli.research.datasets.folders import pack_folders
     from dhhcli.research.datasets.layouts import list_people
     from dhhcli.research.datasets.progress import PackProgress
@@ -161,8 +161,8 @@ def evaluate(
 ) -> None:
     """Retrieval and verification figures of codes and of the features behind them."""
     from dhhcli.base.extras import require
-    from dhhcli.output.console import print_notes, print_tables
-    from dhhcli.output.waiting import waiting
+    from dhhcli.output.terminal.console import print_notes, print_tables
+    from dhhcli.output.terminal.waiting import waiting
     from dhhcli.research.evaluation.run import EvaluationJob, evaluate_request
     from dhhcli.research.evaluation.tables import write_evaluation
 
@@ -218,7 +218,7 @@ def _compare(
     seed: int,
     as_json: bool,
 ) -> None:
-    from dhhcli.output.console import print_grids, print_notes, print_scores
+    from dhhcli.output.terminal.console import print_grids, print_notes, print_scores
     from dhhcli.research.baselines.comparison.data import read_split
     from dhhcli.research.baselines.comparison.run import compare, named, plan
     from dhhcli.research.baselines.comparison.summary import grids, summarise
@@ -255,7 +255,7 @@ def ablate(
     from dhhcli.base.extras import require
 
     require("research", "dhh ablate")
-    from dhhcli.output.console import print_notes, print_scores
+    from dhhcli.output.terminal.console import print_notes, print_scores
     from dhhcli.research.training.ablation import AblationSettings
     from dhhcli.research.training.ablation import ablate as ablate_weights
 
@@ -281,7 +281,7 @@ def calibrate(
 ) -> None:
     """Learn what a distance is worth, and write it into the weights' records; prints how it holds on other people."""
     from dhhcli.base.extras import require
-    from dhhcli.output.console import print_notes, print_tables
+    from dhhcli.output.terminal.console import print_notes, print_tables
     from dhhcli.research.calibration.fit import calibrate_weights
     from dhhcli.research.calibration.plots import plot_reliability
     from dhhcli.research.evaluation.plots import check_picture

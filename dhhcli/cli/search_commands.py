@@ -215,8 +215,8 @@ def query(
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
-    from dhhcli.output.console import print_notes
     from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
 
@@ -272,7 +272,7 @@ def query(
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
         from dhhcli.base.text import counted
-        from dhhcli.output.waiting import waiting
+        from dhhcli.output.terminal.waiting import waiting
 
         faces = [face for person in answer.asked for face in person.faces]
         with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
@@ -333,8 +333,8 @@ def request_of(
     """
     from dhhcli.search.confidence import NO_LIMITS
     from dhhcli.search.query import Query
-    from dhhcli.search.scope import Where, moment
-    from dhhcli.search.terms import parse_word, read_words
+    from dhhcli.search.question.scope import Where, moment
+    from dhhcli.search.question.terms import parse_word, read_words
 
     where = Where(
         tuple(globs),
@@ -382,9 +382,9 @@ def export(
 ) -> None:
     """Write the saved answer of a query, or what jq left of it, in another format."""
     from dhhcli.output.columns import parse_columns
-    from dhhcli.output.console import print_notes
     from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.output.saved_rows import read_hits
+    from dhhcli.output.terminal.console import print_notes
     from dhhcli.search.query import saved_videos
 
     wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))

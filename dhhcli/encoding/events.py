@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dhhcli.media.discover import VideoList
+from dhhcli.media.files.discover import VideoList
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.run import encode
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.index.lookup import remove_index
-from dhhcli.media.discover import VideoList
+from dhhcli.media.files.discover import VideoList
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.network import Network
 from dhhcli.models.weights import shipped_folder
 from dhhcli.storage.codes_file import Shard, lock, open_shard
 from dhhcli.storage.migration import begin, finish_earlier, new_codes, take_place
-from dhhcli.storage.people import open_book
 from dhhcli.storage.skipped import is_gone, note_skipped
 from dhhcli.storage.tombstones import forgotten
+from dhhcli.storage.who.book import open_book
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dhhcli.errors import PhotoError
 from dhhcli.faces.alignment import align, sharpness
 from dhhcli.faces.photo_faces import photo_faces
 from dhhcli.faces.thumbnail import thumbnail
-from dhhcli.media.capture_time import photo_recorded
 from dhhcli.media.photo import open_photo
+from dhhcli.media.timing.capture_time import photo_recorded
 from dhhcli.models.binary_codes import binarise, code_bytes, pack
 from dhhcli.models.extractor import still_features
 from dhhcli.models.hash_layers import hash_stills

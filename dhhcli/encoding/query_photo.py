@@ -13,7 +13,7 @@ from dhhcli.faces.alignment import align
 from dhhcli.faces.detector import SURE, Face, FaceDetector, photo_detector
 from dhhcli.faces.photo_faces import photo_faces
 from dhhcli.faces.thumbnail import thumbnail
-from dhhcli.media.discover import is_photo
+from dhhcli.media.files.discover import is_photo
 from dhhcli.media.photo import Photo, open_photo
 from dhhcli.models.extractor import still_features
 from dhhcli.models.hash_layers import hash_stills

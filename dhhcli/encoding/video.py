@@ -17,10 +17,10 @@ from dhhcli.encoding.photo import encode_still
 from dhhcli.encoding.track_codes import Coded, code_tracks
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import Looked, scan
-from dhhcli.media.clock import counted_on
-from dhhcli.media.discover import is_photo
+from dhhcli.media.files.discover import is_photo
 from dhhcli.media.photo import is_animated
 from dhhcli.media.shots import Shot
+from dhhcli.media.timing.clock import counted_on
 from dhhcli.media.video import open_video
 from dhhcli.models.binary_codes import code_bytes
 from dhhcli.models.network import Network

@@ -15,7 +15,7 @@ from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.run import default_workers, encode
 from dhhcli.encoding.sync import Prune
 from dhhcli.errors import MissingPathError, PassingError
-from dhhcli.media.discover import VideoList, find_videos, require_videos
+from dhhcli.media.files.discover import VideoList, find_videos, require_videos
 from dhhcli.models.network import Network
 from dhhcli.storage.hdf5_file import FULL
 

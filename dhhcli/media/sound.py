@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dhhcli.errors import VideoError
-from dhhcli.media.demuxers import OPTIONS
+from dhhcli.media.files.demuxers import OPTIONS
 
 REEL_KEYS: Final = ("reel_name", "tape_name", "reel", "tape", "com.apple.proapps.reel")  # in files' metadata
 

@@ -10,10 +10,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from dhhcli.media.capture_time import video_recorded
 from dhhcli.media.frame import orientation, square
-from dhhcli.media.quicktime import timecode_rate
-from dhhcli.media.timecode import recounted
+from dhhcli.media.timing.capture_time import video_recorded
+from dhhcli.media.timing.quicktime import timecode_rate
+from dhhcli.media.timing.timecode import recounted
 
 LABEL = re.compile(r"(\d+):(\d+):(\d+)([:;.])(\d+)")
 
@@ -23,7 +23,7 @@ class VideoInfo:
     """What a file says about its picture stream.
 
     width, height: of the first frame, upright, on square pixels. frame_rate: frames a second, what the file says or
-    its frames show (media/frame_rate.py). duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees
+    its frames show (media/timing/frame_rate.py). duration: seconds, as declared. rotation: 0, 90, 180 or 270 degrees
     clockwise, applied to frames after they were mirrored, where the first is. start_timecode: "01:00:00:00", with ";"
     before the frames when drop-frame. start_pts: first pts the stream declares. recorded: when, as the file says,
     seconds since 1970. delay: seconds from the beginning of the file, as players count (of its sound, say), to the

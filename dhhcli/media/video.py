@@ -6,7 +6,7 @@ Notable:
 - What decodes is kept: damage in the middle or a file cut short becomes a line in ``Video.warnings``.
 - Pictures are converted only when asked for (media/frame.py).
 - Every frame is upright, on square pixels, of its own size: a stream may change it midway.
-- Frames are found by seeking as by counting: the same clock (media/clock.py) tells both their times.
+- Frames are found by seeking as by counting: the same clock (media/timing/clock.py) tells both their times.
 """
 
 import heapq
@@ -28,14 +28,14 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
-from dhhcli.media.clock import COUNTED_ON, Clock
-from dhhcli.media.demuxers import OPTIONS, kind_in_words
-from dhhcli.media.encrypted import encryption
+from dhhcli.media.files.demuxers import OPTIONS, kind_in_words
+from dhhcli.media.files.encrypted import encryption
+from dhhcli.media.files.passed_over import camera_raw
 from dhhcli.media.frame import Frame, Scaler, ffmpeg_words, orientation, square
-from dhhcli.media.frame_rate import OFF, doubtful, real_rate
-from dhhcli.media.passed_over import camera_raw
 from dhhcli.media.stream_choice import film_of
 from dhhcli.media.stream_info import info_of, rational
+from dhhcli.media.timing.clock import COUNTED_ON, Clock
+from dhhcli.media.timing.frame_rate import OFF, doubtful, real_rate
 
 av.logging.set_level(None)
 MOST_WARNINGS = 10
@@ -109,7 +109,7 @@ class Video:
         """Frames in display order; pts increase strictly.
 
         A frame without pts takes its dts, or else the last pts plus its duration. A pts that does not
-        increase becomes the last pts + 1; one that jumps (see media/clock.py) starts a new recording:
+        increase becomes the last pts + 1; one that jumps (see media/timing/clock.py) starts a new recording:
         the time goes on from the last frame, and a warning says so. Frames that cannot be decoded are
         missing (see ``warnings``) and are not counted in ``Frame.index``.
         """
@@ -371,8 +371,8 @@ def open_video(path: Path, *, threads: int = 0) -> Video:
     """Open a video and decode its first frame. threads: of the decoder, 0: one for each core.
 
     The largest picture stream is taken, of equals the first; cover art does not count. No other file is read, nor the
-    network, whatever the file says (media/demuxers.py). Raises MissingPathError, NoVideoError when there is no picture
-    stream, VideoError when nothing can be decoded.
+    network, whatever the file says (media/files/demuxers.py). Raises MissingPathError, NoVideoError when there is no
+    picture stream, VideoError when nothing can be decoded.
     """
     try:
         if path.is_dir():

@@ -11,9 +11,9 @@ from dhhcli.base.extras import require
 from dhhcli.base.text import counted, on_a_terminal
 from dhhcli.errors import UsageError, VideoError
 from dhhcli.output.columns import COLUMNS, extras_of
-from dhhcli.output.console import print_rows, write_bytes
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
 from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Order, SequenceLayout
+from dhhcli.output.terminal.console import print_rows, write_bytes
 from dhhcli.output.timelines.cuts import parse_handles, parse_rate
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dhhcli.base.text import counted, one_line
-from dhhcli.output.console import write_bytes
+from dhhcli.output.terminal.console import write_bytes
 from dhhcli.search.explain import UNSURE, Explanation
 
 BARS = 40  # letters of the longest

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from dhhcli.base.text import counted, one_line
 from dhhcli.errors import DhhError, UsageError
-from dhhcli.media.timecode import nominal_rate
+from dhhcli.media.timing.timecode import nominal_rate
 from dhhcli.output.delimited import quoted
 from dhhcli.output.formats import LogFormat
 from dhhcli.output.timelines.export import TimelineFile, write_files

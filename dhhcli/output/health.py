@@ -76,7 +76,7 @@ def print_checks(found: Iterator[Check], *, as_json: bool) -> int:
 
 
 def _libraries() -> Check:
-    from dhhcli.media.decoders import library_words
+    from dhhcli.media.files.decoders import library_words
 
     there = []
     for name in LIBRARIES:
@@ -88,7 +88,7 @@ def _libraries() -> Check:
 
 
 def _decoders() -> Check:
-    from dhhcli.media.decoders import NEEDED, missing_decoders
+    from dhhcli.media.files.decoders import NEEDED, missing_decoders
 
     missing = missing_decoders()
     there = ", ".join(name for name in NEEDED if name not in missing)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dhhcli.base.text import counted, in_a_cell, take_any_text
-from dhhcli.output.console import print_notes
+from dhhcli.output.terminal.console import print_notes
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -118,7 +118,7 @@ def _cell(value: object) -> str:
 def _screen(lines: "Sequence[DataclassInstance]", names: Sequence[str]) -> None:
     from rich.text import Text
 
-    from dhhcli.output.screen import Column, path_text, plain, print_columns, terminal
+    from dhhcli.output.terminal.screen import Column, path_text, plain, print_columns, terminal
 
     columns = []
     for name in names:
@@ -142,7 +142,7 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from dhhcli.output.screen import plain, terminal
+    from dhhcli.output.terminal.screen import plain, terminal
 
     take_any_text(sys.stdout)
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -157,8 +157,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from dhhcli.output.screen import plain, terminal
-    from dhhcli.output.table import NARROW, print_cells
+    from dhhcli.output.terminal.screen import plain, terminal
+    from dhhcli.output.terminal.table import NARROW, print_cells
 
     rows = [[plain(cell) for cell in row] for row in rows]
     take_any_text(sys.stdout)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from dhhcli.errors import DhhError
-from dhhcli.media.discover import VIDEO_SUFFIXES
+from dhhcli.media.files.discover import VIDEO_SUFFIXES
 
 BESIDE: Final = (
     ".people",

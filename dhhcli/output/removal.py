@@ -7,7 +7,7 @@ from pathlib import Path
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.base.text import counted
 from dhhcli.errors import DhhError
-from dhhcli.output.console import print_notes
+from dhhcli.output.terminal.console import print_notes
 from dhhcli.search.forget import Removed
 
 LISTED = 20  # lines that are shown before the question; the rest are counted

@@ -24,8 +24,8 @@ from dhhcli.people.desk import (
     say,
     say_yes,
 )
-from dhhcli.storage.cast import last_said
-from dhhcli.storage.people import take_back
+from dhhcli.storage.who.book import take_back
+from dhhcli.storage.who.cast import last_said
 
 Word = str | int
 

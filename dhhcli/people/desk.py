@@ -12,11 +12,11 @@ from dhhcli.base.arrays import Rows
 from dhhcli.errors import NamesError, ShardError
 from dhhcli.people.joining import join
 from dhhcli.people.moments import at_once
-from dhhcli.storage.cast import Cast, packed
 from dhhcli.storage.codes_file import Shard, lock, open_shard
-from dhhcli.storage.names import known_name
-from dhhcli.storage.people import Book, open_book, people_in, tracks_in, write_step
 from dhhcli.storage.track_id import rows_meant
+from dhhcli.storage.who.book import Book, open_book, people_in, tracks_in, write_step
+from dhhcli.storage.who.cast import Cast, packed
+from dhhcli.storage.who.names import known_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def join_new(at: Desk) -> NDArray[np.int64]:
 
 
 def say(at: Desk, op: str, **values: object) -> None:
-    """Write a step (storage/cast.py) and take it."""
+    """Write a step (storage/who/cast.py) and take it."""
     write_step(at.book, at.shard.tag, op, **values)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.media.sound import reel_of
-from dhhcli.media.timecode import counting_rate, source_timecode
+from dhhcli.media.timing.timecode import counting_rate, source_timecode
 from dhhcli.people.identities import find_people
 from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.record import VideoRecord

@@ -1,7 +1,7 @@
 """identities: codes file (n, B) -> people: number, name, screen time, best track of each, and who is seen with whom.
 
-People are groups of tracks (clustering.py) and keep their numbers (joining.py, storage/cast.py). They come by falling
-screen time, then by falling number of tracks, then by number.
+People are groups of tracks (clustering.py) and keep their numbers (joining.py, storage/who/cast.py). They come by
+falling screen time, then by falling number of tracks, then by number.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.arrays import Rows
-from dhhcli.media.timecode import source_timecode
+from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.binary_codes import hamming
 from dhhcli.people.joining import everybody
 from dhhcli.people.moments import clock, shared_shots, track_seconds
-from dhhcli.storage.cast import Cast
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.track_id import track_ids
+from dhhcli.storage.who.cast import Cast
 
 COMPANIONS: Final = 5  # said of each person
 FACES: Final = 6  # pictures of each person

@@ -20,9 +20,9 @@ from dhhcli.models.model_tag import ModelTag
 from dhhcli.models.weights import load_weights, resolve_weights, shipped_as
 from dhhcli.people.clustering import EXACT, NEIGHBOURS, group_tracks, limit_of, usual_distances
 from dhhcli.people.moments import at_once, track_seconds
-from dhhcli.storage.cast import Cast, Tracks, packed, words
 from dhhcli.storage.codes_file import Shard, lock, open_shard
-from dhhcli.storage.people import Book, open_book, tracks_in, write_step
+from dhhcli.storage.who.book import Book, open_book, tracks_in, write_step
+from dhhcli.storage.who.cast import Cast, Tracks, packed, words
 
 Numbers = NDArray[np.int64]
 COMPARED: Final = 20_000_000_000  # pairs of new tracks and all others, which takes some ten seconds

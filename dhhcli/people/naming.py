@@ -22,9 +22,9 @@ from dhhcli.people.desk import (
 )
 from dhhcli.people.identities import Person
 from dhhcli.storage.codes_file import open_shard
-from dhhcli.storage.names import checked_name, known_name
-from dhhcli.storage.people import open_book, people_in, tracks_in
 from dhhcli.storage.track_id import rows_called
+from dhhcli.storage.who.book import open_book, people_in, tracks_in
+from dhhcli.storage.who.names import checked_name, known_name
 
 Who = str | int | Person
 

@@ -19,8 +19,8 @@ from dhhcli.base.arrays import Rows
 from dhhcli.people.desk import Desk, desk, say
 from dhhcli.people.joining import grouped, never_of, once, pairs_of, scale_of
 from dhhcli.people.moments import at_once
-from dhhcli.storage.cast import Cast, packed, words
-from dhhcli.storage.people import tracks_in
+from dhhcli.storage.who.book import tracks_in
+from dhhcli.storage.who.cast import Cast, packed, words
 
 Numbers = NDArray[np.int64]
 

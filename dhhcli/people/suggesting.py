@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from dhhcli.models.binary_codes import hamming, pack, unpack
 from dhhcli.people.joining import calibration_of, everybody
 from dhhcli.people.moments import at_once
-from dhhcli.storage.cast import Cast
 from dhhcli.storage.codes_file import Shard
-from dhhcli.storage.names import checked_name
-from dhhcli.storage.people import people_in, tracks_in
 from dhhcli.storage.track_id import track_ids
+from dhhcli.storage.who.book import people_in, tracks_in
+from dhhcli.storage.who.cast import Cast
+from dhhcli.storage.who.names import checked_name
 
 LEAST: Final = 0.1  # confidence
 SAMPLE: Final = 200  # tracks of a person that their code is made of

@@ -15,11 +15,11 @@ from dhhcli.review.state import Review
 from dhhcli.review.table import Table, picked_faces
 from dhhcli.search.distances import Soft
 from dhhcli.search.query import Answer, Query, find_person
+from dhhcli.search.question.terms import FileTerm, NameTerm, TrackTerm, Word
 from dhhcli.search.result import Row
-from dhhcli.search.terms import FileTerm, NameTerm, TrackTerm, Word
-from dhhcli.storage.cast import Cast
-from dhhcli.storage.people import open_book, tracks_in
 from dhhcli.storage.track_id import track_ids
+from dhhcli.storage.who.book import open_book, tracks_in
+from dhhcli.storage.who.cast import Cast
 
 TOP: Final = 60
 MOST: Final = 1000  # hits
@@ -59,8 +59,8 @@ def question_in(body: dict[str, Any]) -> Question:
 def ask(review: Review, question: Question) -> dict[str, Any]:
     """Hits, best first, with what of the question each of them is most like.
 
-    What was said of hits changes the ranking at once (search/learning.py): those that are right come first, those that
-    are wrong are gone. Raises as ``search.query.find_person``.
+    What was said of hits changes the ranking at once (search/question/learning.py): those that are right come first, those
+    that are wrong are gone. Raises as ``search.query.find_person``.
     """
     with review.lock:
         table = review.table()

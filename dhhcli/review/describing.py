@@ -9,7 +9,7 @@ import numpy as np
 from dhhcli.base.arrays import Rows
 from dhhcli.base.text import one_line
 from dhhcli.media.playable import playable
-from dhhcli.media.timecode import source_timecode
+from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.review.table import Table, picked_faces
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord

@@ -16,8 +16,8 @@ from dhhcli.models.weights import shipped_as
 from dhhcli.review.table import Table, read_table
 from dhhcli.search.ranking import Hit
 from dhhcli.search.result import Row, result_rows
-from dhhcli.storage.people_file import people_path
 from dhhcli.storage.track_id import rows_meant
+from dhhcli.storage.who.journal import people_path
 
 LARGEST_PHOTO: Final = 64 << 20  # bytes
 MOST_PHOTOS: Final = 1000  # of one sitting

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dhhcli.base.arrays import Rows
 from dhhcli.people.joining import everybody
 from dhhcli.people.moments import track_seconds
-from dhhcli.storage.people import people_in
 from dhhcli.storage.shard import Shard
+from dhhcli.storage.who.book import people_in
 
 
 @dataclass(frozen=True, eq=False)

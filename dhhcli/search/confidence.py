@@ -25,7 +25,7 @@ import numpy.typing as npt
 from dhhcli.models.binary_codes import UNIT
 from dhhcli.models.calibration import STEPS_A_BIT, Calibration, sigmoid, whole_bits
 from dhhcli.search.options import Rank
-from dhhcli.search.probe import Asked
+from dhhcli.search.question.probe import Asked
 from dhhcli.search.ranking import Hit
 from dhhcli.search.result import Chance, Row
 

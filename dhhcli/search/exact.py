@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dhhcli.base.arrays import Ints
+from dhhcli.search.question.scope import extents
 from dhhcli.search.result import Row
-from dhhcli.search.scope import extents
 from dhhcli.storage.codes_file import Shard
 
 

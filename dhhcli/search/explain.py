@@ -13,16 +13,16 @@ from dhhcli.encoding.track_codes import codes_of, looked_at
 from dhhcli.errors import DhhError
 from dhhcli.faces.scan import scan
 from dhhcli.faces.tracker import FaceTrack
-from dhhcli.media.clock import counted_on
-from dhhcli.media.timecode import source_timecode
+from dhhcli.media.timing.clock import counted_on
+from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.binary_codes import UNIT, binarise, hamming, soft_codes, unpack, weighed_distances
 from dhhcli.models.calibration import STEPS_A_BIT, WORDS, Calibration, whole_bits
 from dhhcli.models.network import Network
 from dhhcli.search.confidence import ConfidenceModel
 from dhhcli.search.options import FrameDistance, Rank
-from dhhcli.search.probe import Asked
+from dhhcli.search.question.probe import Asked
+from dhhcli.search.question.scope import extents
 from dhhcli.search.ranking import Hit
-from dhhcli.search.scope import extents
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import VideoRecord
 

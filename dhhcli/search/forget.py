@@ -2,8 +2,8 @@
 
 What is removed is gone from the bytes of the codes file, which is written anew: codes, pictures, times, and for a whole
 video its path. The index, which holds the same codes and can be made again, goes before, and so do unfinished files of
-killed writers; people (storage/people.py) go last: as long as there are codes there is a way to ask for them. What the
-disk keeps of a removed file is not in our hands.
+killed writers; people (storage/who/book.py) go last: as long as there are codes there is a way to ask for them. What
+the disk keeps of a removed file is not in our hands.
 
 Cut off anywhere, the same line does the rest. Tombstones say whose names are to go. Rows of tracks are other tracks'
 after the codes have been written, so until everything is done and said the file `codes.h5.forgetting` holds the hash of
@@ -22,20 +22,20 @@ from dhhcli.base.atomic_write import write_atomically
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.index.lookup import remove_index
-from dhhcli.media.timecode import source_timecode
+from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.network import load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import compact, lock, open_shard, remove_unfinished, replace_all
 from dhhcli.storage.migration import discard
-from dhhcli.storage.names import known_name, places_of
-from dhhcli.storage.people import forget_people, names_beside, open_book, people_in
 from dhhcli.storage.record import VideoRecord, to_tables
 from dhhcli.storage.schema import Tables
 from dhhcli.storage.shard import Shard, check_model
 from dhhcli.storage.skipped import note_skipped
 from dhhcli.storage.tombstones import of_tracks, of_video, united, without_tracks
 from dhhcli.storage.track_id import rows_meant, track_ids
+from dhhcli.storage.who.book import forget_people, names_beside, open_book, people_in
+from dhhcli.storage.who.names import known_name, places_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Erasure:
     photos: tuple[Path, ...] = ()  # of people
     within: int | None = None  # bits: how near to one of the photos
     face: int = 1  # which face of a photo
-    names: tuple[str, ...] = ()  # of people (storage/people.py): all tracks that are theirs
+    names: tuple[str, ...] = ()  # of people (storage/who/book.py): all tracks that are theirs
 
 
 Ask = Callable[[Sequence[Removed], Sequence[bytes]], bool]  # the record and a JPEG a line -> whether to go on

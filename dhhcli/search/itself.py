@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dhhcli.base.arrays import Ints
-from dhhcli.search.scope import extents
+from dhhcli.search.question.scope import extents
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint, path_bytes, recorded_path
 

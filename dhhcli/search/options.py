@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Fuse(StrEnum):
-    """How several photos of a person are asked with; see search/probe.py."""
+    """How several photos of a person are asked with; see search/question/probe.py."""
 
     both = "both"
     set = "set"

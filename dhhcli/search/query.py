@@ -31,18 +31,18 @@ from dhhcli.search.distances import Soft
 from dhhcli.search.exact import Hit as ExactHit
 from dhhcli.search.exact import exact_hits
 from dhhcli.search.options import FrameDistance, Fuse, Rank
-from dhhcli.search.probe import Asked, asked
+from dhhcli.search.question.probe import Asked, asked
+from dhhcli.search.question.scope import EVERYWHERE, Where, tracks_where
+from dhhcli.search.question.terms import EXPECTED, Word, asked_name, is_film, is_folder, text_of
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
 from dhhcli.search.result import Row, joined, result_rows
-from dhhcli.search.scope import EVERYWHERE, Where, tracks_where
 from dhhcli.search.share import share_of
-from dhhcli.search.terms import EXPECTED, Word, asked_name, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.search.who import with_names
-from dhhcli.storage.cast import Cast
 from dhhcli.storage.codes_file import Shard, check_model, open_shard
-from dhhcli.storage.people import open_book
 from dhhcli.storage.record import VideoRecord
+from dhhcli.storage.who.book import open_book
+from dhhcli.storage.who.cast import Cast
 
 if TYPE_CHECKING:
     from dhhcli.search.explain import Explanation

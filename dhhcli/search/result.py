@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dhhcli.media.timecode import source_timecode
+from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.calibration import in_words
 from dhhcli.search.ranking import Hit
 from dhhcli.storage.codes_file import Shard
@@ -41,7 +41,7 @@ class Row:
     tracks: int  # how many tracks of this shot are among the candidates
     track: int  # row in the codes file
     track_id: str | None = None  # what means this track for ever (storage/track_id.py); None: saved by an older dhh
-    # what was given to people (storage/names.py); None: nobody has a name here
+    # what was given to people (storage/who/names.py); None: nobody has a name here
     name: str | None = None  # of whom the track shows
     names: tuple[str, ...] | None = None  # of everybody in the shot who has one
     # only where something was asked that gives them

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from dhhcli.base.arrays import Ints
+from dhhcli.search.question.scope import extents
 from dhhcli.search.result import Row
-from dhhcli.search.scope import extents
-from dhhcli.storage.cast import Cast
-from dhhcli.storage.people import tracks_in
 from dhhcli.storage.shard import Shard
+from dhhcli.storage.who.book import tracks_in
+from dhhcli.storage.who.cast import Cast
 
 
 def with_names(shard: Shard, cast: Cast, rows: Sequence[Row], shots: Sequence[int]) -> list[Row]:

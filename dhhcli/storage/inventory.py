@@ -9,9 +9,9 @@ import numpy as np
 
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import Shard, open_shard, parts_of
-from dhhcli.storage.people import names_beside
 from dhhcli.storage.record import VideoRecord
 from dhhcli.storage.skipped import read_skipped
+from dhhcli.storage.who.book import names_beside
 
 
 @dataclass(frozen=True)

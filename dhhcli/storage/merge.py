@@ -13,13 +13,13 @@ from dhhcli.base.text import counted
 from dhhcli.base.version import __version__
 from dhhcli.errors import ShardError
 from dhhcli.storage.codes_file import Shard, lock, open_shard, remove_unfinished, replace_all
-from dhhcli.storage.names import names_path
-from dhhcli.storage.people import open_book, tracks_in, united_people, without, write_people
-from dhhcli.storage.people_file import people_path
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.schema import Tables
 from dhhcli.storage.shard import other_model
 from dhhcli.storage.tombstones import forgotten, forgotten_tracks, united, without_forgotten
+from dhhcli.storage.who.book import open_book, tracks_in, united_people, without, write_people
+from dhhcli.storage.who.journal import people_path
+from dhhcli.storage.who.names import names_path
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from dhhcli.base.arrays import Rows
 from dhhcli.base.atomic_write import sync_folder
 from dhhcli.errors import MissingPathError, ShardError
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.storage.cast import Cast, Tracks
 from dhhcli.storage.codes_file import Shard, compact, open_shard, parts_of, remove_videos, replace_all
-from dhhcli.storage.names import names_path
-from dhhcli.storage.people import open_book, tracks_in, without, write_people
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.skipped import skipped_path
 from dhhcli.storage.tombstones import forgotten, overlap, without_forgotten
+from dhhcli.storage.who.book import open_book, tracks_in, without, write_people
+from dhhcli.storage.who.cast import Cast, Tracks
+from dhhcli.storage.who.names import names_path
 
 TOGETHER: Final = 0.5  # of the shorter of two tracks that may be one
 SAME_FACE: Final = 0.3  # intersection over union of two boxes

@@ -15,8 +15,8 @@ import numpy as np
 
 from dhhcli.base.arrays import Rows
 from dhhcli.errors import ShardError
-from dhhcli.storage.names import Place, places_of
 from dhhcli.storage.shard import Shard
+from dhhcli.storage.who.names import Place, places_of
 
 HALF: Final = 8  # hexadecimal digits
 FORM: Final = re.compile(rf"[0-9a-f]{{{HALF}}}-[0-9a-f]{{{HALF}}}")

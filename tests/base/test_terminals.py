@@ -22,8 +22,8 @@ from typer.testing import Result
 
 from dhhcli.base.text import in_a_cell, on_a_terminal, one_line
 from dhhcli.encoding.events import Encoded, Step
-from dhhcli.media.discover import VideoList
-from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.media.files.discover import VideoList
+from dhhcli.output.terminal.encode_progress import EncodeProgress
 from dhhcli.storage.codes_file import commit, compact
 
 Run = Callable[..., Result]

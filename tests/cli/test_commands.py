@@ -16,8 +16,8 @@ from dhhcli.research.baselines.names import METHODS
 from dhhcli.search.confidence import NO_LIMITS, Limits
 from dhhcli.search.options import Device, FrameDistance, Fuse
 from dhhcli.search.query import Query
-from dhhcli.search.scope import EVERYWHERE, Where, moment
-from dhhcli.search.terms import FileTerm, TrackTerm
+from dhhcli.search.question.scope import EVERYWHERE, Where, moment
+from dhhcli.search.question.terms import FileTerm, TrackTerm
 
 EMPTY = io.BytesIO()
 

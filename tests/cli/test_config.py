@@ -13,7 +13,7 @@ from typer.testing import Result
 from dhhcli.cli.completion import names_beside, who
 from dhhcli.cli.config import read_config
 from dhhcli.errors import UsageError
-from dhhcli.media import decoders
+from dhhcli.media.files import decoders
 from dhhcli.media.sample import Sample
 from dhhcli.output import health
 

@@ -18,9 +18,9 @@ from dhhcli.encoding import watch
 from dhhcli.encoding.events import Began, Encoded, Ended, Gone, Skipped, Step, Unchanged, Waiting, Watching
 from dhhcli.encoding.options import EncodeOptions
 from dhhcli.errors import MissingPathError, NoVideoError
-from dhhcli.media.discover import VideoList
+from dhhcli.media.files.discover import VideoList
 from dhhcli.models.network import Network, load_network
-from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.output.terminal.encode_progress import EncodeProgress
 
 NETWORK: Any = SimpleNamespace(tag=TAG)
 

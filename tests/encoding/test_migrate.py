@@ -35,12 +35,12 @@ from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage import migration
 from dhhcli.storage.codes_file import TRACK_DTYPE, lock, open_shard, replace_all
 from dhhcli.storage.migration import new_codes, same_tracks
-from dhhcli.storage.names import names_path, places_of
-from dhhcli.storage.people import open_book
-from dhhcli.storage.people_file import people_path
 from dhhcli.storage.record import to_tables
 from dhhcli.storage.skipped import read_skipped
 from dhhcli.storage.tombstones import of_video
+from dhhcli.storage.who.book import open_book
+from dhhcli.storage.who.journal import people_path
+from dhhcli.storage.who.names import names_path, places_of
 
 Run = Callable[..., Result]
 OTHER: Any = SimpleNamespace(tag=ModelTag(48, "ef" * 32), name="other", layers=SimpleNamespace(framewise=True))

@@ -22,9 +22,9 @@ from typer.testing import Result
 from watching import watched
 
 from dhhcli.encoding.events import Encoded, Unchanged
-from dhhcli.media.discover import VideoList, find_files, find_videos
+from dhhcli.media.files.discover import VideoList, find_files, find_videos
 from dhhcli.media.sample import Sample
-from dhhcli.output.encode_progress import EncodeProgress
+from dhhcli.output.terminal.encode_progress import EncodeProgress
 from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]

@@ -12,8 +12,8 @@ from PIL import Image
 from synthetic import scene, write_video
 from typer.testing import Result
 
-from dhhcli.media.capture_time import photo_recorded, video_recorded
 from dhhcli.media.sample import Sample
+from dhhcli.media.timing.capture_time import photo_recorded, video_recorded
 from dhhcli.media.video import open_video
 from dhhcli.storage.codes_file import commit, open_shard
 

@@ -10,7 +10,7 @@ import pytest
 from synthetic import numbered, read_number
 from video_files import CASES, write_stream
 
-from dhhcli.media.clock import counted_on
+from dhhcli.media.timing.clock import counted_on
 from dhhcli.media.video import open_video
 
 # container, codec, format name, options

@@ -10,10 +10,10 @@ import pytest
 from synthetic import numbered, read_number, scene, write_video
 from video_files import CASES, write_stream
 
-from dhhcli.media.clock import Clock, counted_on
-from dhhcli.media.frame_rate import real_rate
 from dhhcli.media.shots import ShotDetector
-from dhhcli.media.timecode import recounted, source_timecode
+from dhhcli.media.timing.clock import Clock, counted_on
+from dhhcli.media.timing.frame_rate import real_rate
+from dhhcli.media.timing.timecode import recounted, source_timecode
 from dhhcli.media.video import Video, open_video
 
 MS = Fraction(1, 1000)

@@ -12,7 +12,7 @@ from typer.testing import Result
 from video_files import write_stream
 
 from dhhcli.errors import NoVideoError, PhotoError, VideoError
-from dhhcli.media.demuxers import ALLOWED, kind_in_words
+from dhhcli.media.files.demuxers import ALLOWED, kind_in_words
 from dhhcli.media.photo import read_photo
 from dhhcli.media.video import open_video
 

@@ -14,9 +14,9 @@ from video_files import CASES, write_stream
 
 from dhhcli.encoding.video import Job, encode_file
 from dhhcli.errors import VideoError
-from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_videos, is_photo
-from dhhcli.media.encrypted import program_scrambled, transport_scrambled
-from dhhcli.media.passed_over import LISTED, passed_over_lines, why
+from dhhcli.media.files.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_videos, is_photo
+from dhhcli.media.files.encrypted import program_scrambled, transport_scrambled
+from dhhcli.media.files.passed_over import LISTED, passed_over_lines, why
 from dhhcli.media.photo import is_animated
 from dhhcli.media.video import open_video
 from dhhcli.models.network import load_network

@@ -1,4 +1,4 @@
-"""media/timecode.py against a tape that is counted label by label."""
+"""media/timing/timecode.py against a tape that is counted label by label."""
 
 from fractions import Fraction
 from functools import cache
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhhcli.media.timecode import counting_rate, format_timecode, nominal_rate, parse_timecode, source_timecode
+from dhhcli.media.timing.timecode import counting_rate, format_timecode, nominal_rate, parse_timecode, source_timecode
 
 NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)

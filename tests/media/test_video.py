@@ -19,7 +19,7 @@ from synthetic import numbered, read_number, scene, truncate, write_audio, write
 
 from dhhcli.base.prefetch import ahead, prefetch
 from dhhcli.errors import MissingPathError, NoVideoError, VideoError
-from dhhcli.media.discover import VIDEO_SUFFIXES, find_videos
+from dhhcli.media.files.discover import VIDEO_SUFFIXES, find_videos
 from dhhcli.media.video import Video, clock, open_video
 
 

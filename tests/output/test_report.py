@@ -16,14 +16,14 @@ from rich.console import Console
 
 from dhhcli.encoding.events import Encoded, Skipped, Step, Unchanged
 from dhhcli.errors import DhhError
-from dhhcli.media.discover import VideoList
+from dhhcli.media.files.discover import VideoList
 from dhhcli.output.columns import COLUMNS
-from dhhcli.output.console import print_scores
 from dhhcli.output.delimited import json_lines, tsv
-from dhhcli.output.encode_progress import EncodeProgress, Summary
 from dhhcli.output.inventory import print_lines, print_pairs
 from dhhcli.output.sheets.contact_sheet import CAPTION, CELL, contact_sheet, write_sheet
-from dhhcli.output.table import print_result
+from dhhcli.output.terminal.console import print_scores
+from dhhcli.output.terminal.encode_progress import EncodeProgress, Summary
+from dhhcli.output.terminal.table import print_result
 from dhhcli.research.datasets.folders import Missed, Packed
 from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import Item, Listing
@@ -197,7 +197,7 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
 
 def test_the_bar_moves_inside_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("dhhcli.output.encode_progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("dhhcli.output.terminal.encode_progress.time.monotonic", lambda: now[0])
     videos = [tmp_path / f"{name}.mp4" for name in "abcd"]
     for video in videos:
         video.write_bytes(bytes(100))

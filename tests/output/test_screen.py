@@ -15,9 +15,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from dhhcli.output.console import print_scores
 from dhhcli.output.inventory import print_lines, print_pairs
-from dhhcli.output.screen import Column, bar, elided, fitted, hit_columns, print_columns, terminal
+from dhhcli.output.terminal.console import print_scores
+from dhhcli.output.terminal.screen import Column, bar, elided, fitted, hit_columns, print_columns, terminal
 from dhhcli.people.identities import Person
 from dhhcli.people.naming import Named
 from dhhcli.search.forget import Removed

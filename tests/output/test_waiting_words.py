@@ -7,7 +7,7 @@ import pytest
 
 from dhhcli.base.patience import done_so_far, listening
 from dhhcli.models.network import load_network
-from dhhcli.output.waiting import Waiting, waiting
+from dhhcli.output.terminal.waiting import Waiting, waiting
 
 
 def test_quick_work_is_done_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +27,7 @@ def test_the_estimate_is_of_what_was_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("dhhcli.output.waiting.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("dhhcli.output.terminal.waiting.time.monotonic", lambda: now[0])
     with listening(Waiting().heard):
         for second in range(0, 101):  # one a second
             now[0] = 100.0 + second
@@ -60,7 +60,7 @@ def test_an_evaluation_speaks_within_two_seconds() -> None:
         said.append(time.monotonic() - began)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dhhcli.output.waiting.print_notes", say)
+        patch.setattr("dhhcli.output.terminal.waiting.print_notes", say)
         with waiting("x"):
             while time.monotonic() - began < 1.6:
                 sum(range(1000))  # a busy interpreter

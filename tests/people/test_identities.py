@@ -25,9 +25,9 @@ from dhhcli.people.naming import give_name, list_names, take_name
 from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard, remove_videos
 from dhhcli.storage.merge import merge
-from dhhcli.storage.names import names_path, places_of, read_names
-from dhhcli.storage.people import known_rows, names_beside
-from dhhcli.storage.people_file import people_path
+from dhhcli.storage.who.book import known_rows, names_beside
+from dhhcli.storage.who.journal import people_path
+from dhhcli.storage.who.names import names_path, places_of, read_names
 
 Run = Callable[..., Result]
 K = TAG.bits

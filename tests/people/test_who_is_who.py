@@ -23,13 +23,13 @@ from dhhcli.people.moments import at_once
 from dhhcli.people.naming import give_name, take_name
 from dhhcli.people.regrouping import group_again
 from dhhcli.search.forget import Erasure, forget
-from dhhcli.storage.cast import last_said
 from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.merge import merge
-from dhhcli.storage.people import open_book, people_in
-from dhhcli.storage.people_file import people_path, read_journal
 from dhhcli.storage.schema import TRACK_DTYPE
 from dhhcli.storage.track_id import track_ids
+from dhhcli.storage.who.book import open_book, people_in
+from dhhcli.storage.who.cast import last_said
+from dhhcli.storage.who.journal import people_path, read_journal
 
 WITHIN = 8
 SEQUENCES = int(os.environ.get("DHH_SEQUENCES", "50"))
@@ -173,8 +173,8 @@ def test_killed_in_the_middle_of_a_step_it_was_never_said(path: Path) -> None:
 
 
 def test_old_steps_are_folded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhhcli.storage.people.KEPT", 3)
-    monkeypatch.setattr("dhhcli.storage.people.WORK", 1)
+    monkeypatch.setattr("dhhcli.storage.who.book.KEPT", 3)
+    monkeypatch.setattr("dhhcli.storage.who.book.WORK", 1)
     write_film(path, "m.mov", "A B C D")
     numbers(path)
     said = ["Ann", "Ben", "Cid", "Dan", "Eve", "Fay", "Gus"]

@@ -21,7 +21,7 @@ from dhhcli.errors import DhhError, MissingExtraError
 from dhhcli.media.playable import playable
 from dhhcli.media.sample import Sample
 from dhhcli.storage.codes_file import open_shard
-from dhhcli.storage.people import open_book, people_in
+from dhhcli.storage.who.book import open_book, people_in
 
 pytest.importorskip("starlette", reason="the extra review is not installed")
 from starlette.testclient import TestClient

@@ -13,7 +13,7 @@ from whos_who import named
 
 from dhhcli.media.sample import Sample
 from dhhcli.people.naming import give_name
-from dhhcli.storage.people import open_book
+from dhhcli.storage.who.book import open_book
 
 pytest.importorskip("uvicorn", reason="the extra review is not installed")
 import uvicorn

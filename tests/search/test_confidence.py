@@ -13,7 +13,7 @@ from dhhcli.models.hash_layers import hash_tracks
 from dhhcli.models.weights import load_hash_layers, load_weights, resolve_weights
 from dhhcli.search.confidence import FOOTAGE, HELD_BACK, ConfidenceModel, Limits, nobody
 from dhhcli.search.options import Fuse
-from dhhcli.search.probe import Asked, kind_of, photo_rows
+from dhhcli.search.question.probe import Asked, kind_of, photo_rows
 from dhhcli.search.ranking import Claim, Hit
 from dhhcli.search.result import Chance
 

@@ -18,7 +18,7 @@ from dhhcli.output.explanation import explained, in_words
 from dhhcli.search.explain import BySoftBits, Explanation, outlying, turned
 from dhhcli.search.options import Rank
 from dhhcli.search.query import Query, find_person
-from dhhcli.search.terms import FileTerm
+from dhhcli.search.question.terms import FileTerm
 from dhhcli.storage.codes_file import open_shard
 
 Run = Callable[..., Result]

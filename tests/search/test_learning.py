@@ -16,11 +16,11 @@ from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import SUREST, binarise, pack
 from dhhcli.people.deciding import confirm_tracks, reject_tracks
 from dhhcli.people.naming import give_name
-from dhhcli.search.learning import ALONE, EACH, learned
 from dhhcli.search.options import Rank
-from dhhcli.search.probe import asked
+from dhhcli.search.question.learning import ALONE, EACH, learned
+from dhhcli.search.question.probe import asked
+from dhhcli.search.question.terms import NameTerm, TrackTerm
 from dhhcli.search.ranking import Rules, search
-from dhhcli.search.terms import NameTerm, TrackTerm
 from dhhcli.storage.codes_file import commit, open_shard
 
 Run = Callable[..., Result]

@@ -242,11 +242,11 @@ def test_names_that_cannot_be_asked_for(ask: Run, archive: Path, eileen: str) ->
 
 
 def test_a_name_asks_with_all_its_tracks_in_one_row(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dhhcli.search.learning import learned
-    from dhhcli.search.probe import asked
-    from dhhcli.search.terms import NameTerm
-    from dhhcli.storage import people
+    from dhhcli.search.question.learning import learned
+    from dhhcli.search.question.probe import asked
+    from dhhcli.search.question.terms import NameTerm
     from dhhcli.storage.codes_file import open_shard
+    from dhhcli.storage.who import book as people
 
     monkeypatch.setattr(people, "known_rows", lambda *_: people.Known(np.arange(10), np.array([11])))
     with open_shard(archive) as shard:

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dhhcli.errors import ShardError, UsageError
-from dhhcli.search.result import Row, joined
-from dhhcli.search.scope import (
+from dhhcli.search.question.scope import (
     Where,
     extents,
     from_here,
@@ -25,7 +24,8 @@ from dhhcli.search.scope import (
     tracks_where,
     video_row,
 )
-from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, parse_word, read_words, text_of
+from dhhcli.search.question.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, parse_word, read_words, text_of
+from dhhcli.search.result import Row, joined
 from dhhcli.storage.codes_file import commit, compact, open_shard
 
 NAMES = ("/x/a.mov", "/x/b.mov", "/y/a.mov", "/y/z/c.mov", "/y/z/\udcff.mov", "/y.mov")

@@ -18,7 +18,7 @@ from dhhcli.models.calibration import Calibration
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.search.confidence import ConfidenceModel, never_rising
 from dhhcli.search.distances import measured_by_code
-from dhhcli.search.probe import Asked
+from dhhcli.search.question.probe import Asked
 from dhhcli.search.result import Chance
 from dhhcli.search.share import BELIEF, LEAST, LOOKED_AT, MOST, looked_at, most_likely_share, share_of
 from dhhcli.storage.codes_file import Shard, commit, compact, open_shard

@@ -1,6 +1,6 @@
 """Every step of every writing command is spoilt once in each of five ways: nothing lost, doubled or left behind.
 
-    LD_PRELOAD=faults.so PYTHONPATH=.:tests/support python tests/storage/spoil.py --library faults.so [--sample 40] [--seed 0]
+    LD_PRELOAD=faults.so PYTHONPATH=.:tests/support python tests/storage/spoil.py --library faults.so [--sample 40]
 
 A step is a call that changes something on the disk (faults.c beside this). For each, `dhh` runs in a forked process in
 a copy of the same folder, the step goes wrong, and then
@@ -32,7 +32,7 @@ from writing_commands import COMMANDS, Command, copied
 from dhhcli.cli.app import app
 from dhhcli.errors import DhhError, MissingPathError
 from dhhcli.storage.codes_file import open_shard
-from dhhcli.storage.names import read_names
+from dhhcli.storage.who.names import read_names
 
 MODES = {  # name: number in faults.c, error
     "EIO": (1, errno.EIO),

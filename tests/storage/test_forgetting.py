@@ -23,8 +23,8 @@ from dhhcli.index.lookup import index_paths
 from dhhcli.people.naming import give_name
 from dhhcli.search.forget import Erasure, Removed, forget
 from dhhcli.storage.codes_file import commit, compact, lock, open_shard
-from dhhcli.storage.people import names_beside
 from dhhcli.storage.track_id import track_ids
+from dhhcli.storage.who.book import names_beside
 
 Run = Callable[..., Result]
 

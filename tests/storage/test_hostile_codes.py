@@ -29,7 +29,7 @@ from dhhcli.people.naming import give_name
 from dhhcli.search.forget import Erasure as Unwanted
 from dhhcli.search.forget import forget
 from dhhcli.search.query import Query, find_person
-from dhhcli.search.terms import parse_word
+from dhhcli.search.question.terms import parse_word
 from dhhcli.storage import hdf5_file
 from dhhcli.storage.codes_file import open_shard
 from dhhcli.storage.inventory import list_entries, take_inventory

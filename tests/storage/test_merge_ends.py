@@ -17,7 +17,7 @@ from dhhcli.errors import ShardError
 from dhhcli.people.naming import give_name
 from dhhcli.storage.codes_file import commit, open_shard
 from dhhcli.storage.merge import merge
-from dhhcli.storage.people_file import people_path
+from dhhcli.storage.who.journal import people_path
 
 
 @pytest.fixture

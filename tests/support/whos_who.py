@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dhhcli.storage.codes_file import open_shard
-from dhhcli.storage.names import Place, names_path
-from dhhcli.storage.people import names_beside, open_book, people_in
+from dhhcli.storage.who.book import names_beside, open_book, people_in
+from dhhcli.storage.who.names import Place, names_path
 
 
 def named(codes_path: Path) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dhhcli.errors import UsageError
 from dhhcli.media.sound import Sound
-from dhhcli.media.timecode import counting_rate, format_timecode, frames_a_day, parse_timecode
+from dhhcli.media.timing.timecode import counting_rate, format_timecode, frames_a_day, parse_timecode
 from dhhcli.models.calibration import in_words
 from dhhcli.output.formats import Order
 from dhhcli.output.timelines.source_media import Media

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import accumulate
 from xml.etree import ElementTree
 
-from dhhcli.media.timecode import nominal_rate
+from dhhcli.media.timing.timecode import nominal_rate
 from dhhcli.output.timelines.cuts import Event, Timeline
 from dhhcli.output.timelines.names import file_url, xml_text
 from dhhcli.output.timelines.source_media import Media

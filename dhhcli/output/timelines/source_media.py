@@ -5,9 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from dhhcli.errors import EditError
-from dhhcli.media.clock import counted_on
 from dhhcli.media.sound import Sound
-from dhhcli.media.timecode import counting_rate, first_number, format_timecode, frames_a_day
+from dhhcli.media.timing.clock import counted_on
+from dhhcli.media.timing.timecode import counting_rate, first_number, format_timecode, frames_a_day
 from dhhcli.storage.record import VideoRecord
 
 

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 
 from dhhcli.base.version import __version__
 from dhhcli.errors import MissingPathError, PackError
-from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_files
+from dhhcli.media.files.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_files
 from dhhcli.research.datasets.layout_names import FolderLayout
 
 FRAMES_A_TRACK = 30  # as many as encoding/track_codes.py makes a code of

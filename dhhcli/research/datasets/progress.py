@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from dhhcli.base.text import one_line
-from dhhcli.media.passed_over import LISTED
-from dhhcli.output.encode_progress import QUIET_SECONDS
+from dhhcli.media.files.passed_over import LISTED
+from dhhcli.output.terminal.encode_progress import QUIET_SECONDS
 from dhhcli.research.datasets.folders import Missed, Packed
 from dhhcli.research.datasets.layout_names import FolderLayout
 from dhhcli.research.datasets.layouts import Listing

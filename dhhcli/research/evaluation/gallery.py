@@ -18,7 +18,7 @@ from dhhcli.faces.alignment import align
 from dhhcli.faces.detector import FaceDetector
 from dhhcli.faces.scan import shot_tracks
 from dhhcli.faces.tracker import sample
-from dhhcli.media.discover import VIDEO_SUFFIXES
+from dhhcli.media.files.discover import VIDEO_SUFFIXES
 from dhhcli.media.photo import read_photo
 from dhhcli.media.video import open_video
 

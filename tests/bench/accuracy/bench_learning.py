@@ -19,7 +19,7 @@ from dhhcli.models.network import load_network
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
 from dhhcli.research.datasets.pack import read_pack
 from dhhcli.research.datasets.protocol import read_protocol
-from dhhcli.search.learning import learned
+from dhhcli.search.question.learning import learned
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 SAID = ((1, 0), (3, 0), (10, 0), (0, 1), (0, 3), (0, 10), (1, 1), (3, 3), (10, 10))
@@ -50,7 +50,7 @@ def ways(photo: Array, bits: Array, yes: Array, no: Array) -> dict[str, Array]:
         "nearest of all": near,
         "the same, less who is nearer to a rejected one": near + 1e6 * (away < near),
         "the same, less a quarter of the nearest rejected": near - (0.25 * away if len(no) else 0),
-        "one row (search/learning.py)": nearest(row),
+        "one row (search/question/learning.py)": nearest(row),
         "nearest of it and all": np.minimum(nearest(row), near),
     }
 

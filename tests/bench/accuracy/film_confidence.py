@@ -32,7 +32,7 @@ from dhhcli.research.datasets.pack import read_pack
 from dhhcli.search.confidence import ConfidenceModel
 from dhhcli.search.distances import measured_by_code
 from dhhcli.search.options import Rank
-from dhhcli.search.probe import Asked, photo_rows
+from dhhcli.search.question.probe import Asked, photo_rows
 from dhhcli.search.share import share_of
 from dhhcli.storage.codes_file import Shard, open_shard
 

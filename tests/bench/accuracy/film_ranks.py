@@ -20,7 +20,7 @@ from dhhcli.encoding.run import encode
 from dhhcli.errors import NoFaceError
 from dhhcli.models.network import Network, load_network
 from dhhcli.search.options import FrameDistance
-from dhhcli.search.probe import photo_rows
+from dhhcli.search.question.probe import photo_rows
 from dhhcli.search.ranking import search
 from dhhcli.storage.codes_file import Shard, open_shard
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dhhcli.output.table import Grid
+from dhhcli.output.terminal.table import Grid
 from dhhcli.research.baselines.comparison.run import Cell
 from dhhcli.research.evaluation.tasks import Result
 

@@ -7,7 +7,7 @@ from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 from dhhcli.base.atomic_write import write_atomically
-from dhhcli.output.table import Grid
+from dhhcli.output.terminal.table import Grid
 from dhhcli.research.baselines.comparison.run import Cell
 from dhhcli.research.baselines.comparison.summary import SummaryLine, grids, summarise
 from dhhcli.research.evaluation.plots import plot_curves

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dhhcli.base.text import counted
 from dhhcli.errors import MissingPathError, NoVideoError
-from dhhcli.media.passed_over import is_of_system
+from dhhcli.media.files.passed_over import is_of_system
 
 # fmt: off
 VIDEO_SUFFIXES: frozenset[str] = frozenset((

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dhhcli.base.text import counted
-from dhhcli.media.quicktime import movie_box
+from dhhcli.media.timing.quicktime import movie_box
 
 # Thumbnails, trash, snapshots and databases of file servers and systems; those with a dot in front are hidden anyway.
 SYSTEM: Final = frozenset(

@@ -15,7 +15,7 @@ from dhhcli.search.result import Row
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from dhhcli.output.table import Grid
+    from dhhcli.output.terminal.table import Grid
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -39,8 +39,8 @@ def print_rows(
     Nothing goes to stdout when nobody was found, except a TSV's header."""
     if table:
         if rows:
-            from dhhcli.output.screen import hit_columns, print_columns, terminal
-            from dhhcli.output.table import print_result
+            from dhhcli.output.terminal.screen import hit_columns, print_columns, terminal
+            from dhhcli.output.terminal.table import print_result
 
             take_any_text(sys.stdout)
             console = terminal()
@@ -96,8 +96,8 @@ def _print_cells(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        from dhhcli.output.screen import terminal
-        from dhhcli.output.table import print_cells
+        from dhhcli.output.terminal.screen import terminal
+        from dhhcli.output.terminal.table import print_cells
 
         table = Table(*names, box=None, pad_edge=False)
         for row in cells:

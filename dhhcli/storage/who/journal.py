@@ -7,7 +7,7 @@ A line is the CRC-32 of what follows in eight hexadecimal digits, a space, and a
     51d00b2c {"step":1,"op":"name",...}
 
 The first says what the file is, which weights made the codes, and how many steps were written with it; each other one
-is a step (storage/cast.py). A step is added at the end and flushed to the disk: killed half way, the file ends in a
+is a step (storage/who/cast.py). A step is added at the end and flushed to the disk: killed half way, the file ends in a
 line that is not whole, which is as if it had never been begun, and the next writer cuts it off. Any other line that is
 not what its sum says is damage. From time to time, and whenever something is forgotten, the file is written anew,
 atomically, with old steps folded into its base.

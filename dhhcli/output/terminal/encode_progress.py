@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dhhcli.base.text import counted, one_line
 from dhhcli.encoding.events import Encoded, FileEvent, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
-from dhhcli.media.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, VideoList, is_photo
-from dhhcli.media.passed_over import passed_over_lines
+from dhhcli.media.files.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, VideoList, is_photo
+from dhhcli.media.files.passed_over import passed_over_lines
 
 SUMMED = ("encoded", "unchanged", "relinked", "forgotten", "skipped", "gone")
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file

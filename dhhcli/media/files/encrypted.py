@@ -16,7 +16,7 @@ from typing import Final
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from dhhcli.media.quicktime import movie_box
+from dhhcli.media.timing.quicktime import movie_box
 
 LOOKED_AT: Final = 4 << 20  # bytes of the beginning of a file
 HEADER: Final = 1 << 20  # within which mkv and asf say it

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from dhhcli.base.patience import listening
-from dhhcli.output.console import print_notes
-from dhhcli.output.encode_progress import span
+from dhhcli.output.terminal.console import print_notes
+from dhhcli.output.terminal.encode_progress import span
 
 SOON: Final = 0.5  # seconds after which what is being done is said
 FIRST: Final = 1.5  # seconds after which an estimate is given

@@ -1,6 +1,6 @@
 """names: what a name may be, and which one is meant; places of tracks; `codes.h5.names`, where names were kept.
 
-That file is read on, and taken over by `codes.h5.people` (storage/people.py) as soon as anything is said. It is JSON:
+That file is read on, and taken over by `codes.h5.people` (storage/who/book.py) as soon as anything is said. It is JSON:
 
     {"format": "dhh names", "version": 1, "sha256": <of the names as canonical JSON>,
      "names": {<name>: [[<content>, <start_pts>, <end_pts>, <best_pts>, [x0, y0, x1, y1]], ...]}}

@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.arrays import Rows
-from dhhcli.storage.marks import STEP, Marks, mixed
-from dhhcli.storage.people_file import Entry
+from dhhcli.storage.who.journal import Entry
+from dhhcli.storage.who.marks import STEP, Marks, mixed
 
 Numbers = NDArray[np.int32]
 LARGEST: Final = (1 << 31) - 1  # number of a person

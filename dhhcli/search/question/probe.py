@@ -1,4 +1,4 @@
-"""probe: words (search/terms.py) that name one person -> Asked: soft bits (r, K) and what they are of.
+"""probe: words (search/question/terms.py) that name one person -> Asked: soft bits (r, K) and what they are of.
 
 Several photos of a person are asked with in one of three ways; a track is as near as the nearest row:
 
@@ -24,15 +24,15 @@ from dhhcli.base.arrays import Floats, Ints
 from dhhcli.base.text import counted
 from dhhcli.encoding.query_photo import LONGEST, PhotoCode, photo_code
 from dhhcli.errors import NoFaceError, PhotoError, ShardError, UsageError
-from dhhcli.media.discover import find_videos, is_photo
+from dhhcli.media.files.discover import find_videos, is_photo
 from dhhcli.models.binary_codes import unpack
 from dhhcli.models.hash_layers import HashLayers, hash_tracks
 from dhhcli.models.network import Network
 from dhhcli.search.itself import NONE, same_moment, same_photo
-from dhhcli.search.learning import learned
 from dhhcli.search.options import Fuse
-from dhhcli.search.scope import shot_tracks_of, video_row
-from dhhcli.search.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, is_folder, text_of
+from dhhcli.search.question.learning import learned
+from dhhcli.search.question.scope import shot_tracks_of, video_row
+from dhhcli.search.question.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, is_folder, text_of
 from dhhcli.search.unique import distinct
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import content_fingerprint
@@ -191,7 +191,7 @@ def _with_feedback(
 
 def _called(shard: Shard, codes_path: Path, word: NameTerm, face: int) -> _Look:
     """All that is known of a name: its sure tracks, against those that are not its person. All are answers too."""
-    from dhhcli.storage.people import known_rows
+    from dhhcli.storage.who.book import known_rows
 
     if face > 1:
         raise UsageError("--face says which face of one photo; a name has its own tracks")

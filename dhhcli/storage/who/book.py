@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from dhhcli.base.arrays import Rows
 from dhhcli.errors import NamesError
 from dhhcli.models.model_tag import ModelTag
-from dhhcli.storage.cast import Cast, Numbers, Tracks, apply, base, last_said, replayed, tracks_of
-from dhhcli.storage.cast import undone_in as undone_steps
-from dhhcli.storage.marks import marks_of, pieces_of_marks
-from dhhcli.storage.names import Names, Place, known_name, names_path, read_names
-from dhhcli.storage.people_file import NOTHING, Entry, Journal, add_entry, people_path, read_journal, write_journal
 from dhhcli.storage.schema import TOMBSTONE_DTYPE
 from dhhcli.storage.shard import Shard
+from dhhcli.storage.who.cast import Cast, Numbers, Tracks, apply, base, last_said, replayed, tracks_of
+from dhhcli.storage.who.cast import undone_in as undone_steps
+from dhhcli.storage.who.journal import NOTHING, Entry, Journal, add_entry, people_path, read_journal, write_journal
+from dhhcli.storage.who.marks import marks_of, pieces_of_marks
+from dhhcli.storage.who.names import Names, Place, known_name, names_path, read_names
 
 KEPT: Final = 32  # steps that can be taken back, at least
 WORK: Final = 1 << 28  # tracks times steps that are replayed before old ones are folded into the base

@@ -1,4 +1,4 @@
-"""terms: arguments, and for "-" the lines of standard input -> words that name people (search/probe.py looks them up).
+"""terms: arguments, and for "-" the lines of standard input -> words that name people (probe.py looks them up).
 
 A line is what an argument would be, or a JSON object with ``photo`` (a path) or ``track`` (a row of the codes file), as
 the lines of ``dhh query --json`` are; their ``video`` and ``shot`` are checked. With ``-0`` words end with NUL bytes:
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from dhhcli.errors import NobodyError, UsageError
-from dhhcli.media.discover import VIDEO_SUFFIXES
+from dhhcli.media.files.discover import VIDEO_SUFFIXES
 from dhhcli.storage.track_id import is_track_id
 
 STDIN: Final = "-"
@@ -49,7 +49,7 @@ class ShotTerm:
 
 @dataclass(frozen=True)
 class NameTerm:
-    """Somebody who was given a name (storage/names.py)."""
+    """Somebody who was given a name (storage/who/names.py)."""
 
     name: str
 
