@@ -657,6 +657,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "?") at("help").showModal();
   else if (event.key === "/") {
     if (state.view === "ask") at("name").focus();
+    else if (state.view === "people") at("find").focus(); // at once: letters may follow
     else {
       location.hash = "people";
       setTimeout(() => at("find").focus());
