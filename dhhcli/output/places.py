@@ -17,6 +17,7 @@ BESIDE: Final = (
     ".faiss.json",
     ".skipped",
     ".lock",
+    ".migrating",
     ".forgetting",
 )  # what lies beside codes files
 HEAD: Final = 400  # bytes that are looked at
@@ -39,7 +40,11 @@ _BEGINNINGS: Final = (
 
 
 def check_place(path: Path) -> None:
-    """Raises DhhError where a video or a codes file, or what lies beside one, would be replaced."""
+    """Raises DhhError where a video or a codes file, or what lies or belongs beside one, would be replaced."""
+    for suffix in BESIDE:  # there or not: it would be read as what it is called
+        home = path.with_name(path.name.removesuffix(suffix)) if path.name != suffix else path
+        if path.name.endswith(suffix) and (path.exists() or (home != path and home.is_file())):
+            raise DhhError(f"{path}: belongs to a codes file, and is not replaced; name another file")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD) if path.is_file() else b""
@@ -50,5 +55,3 @@ def check_place(path: Path) -> None:
             raise DhhError(f"{path}: is {kind}, which is not replaced; name another file")
     if head and (path.suffix.lower() in VIDEO_SUFFIXES or (head[:1] == b"\x47" and head[188:189] == b"\x47")):
         raise DhhError(f"{path}: is there already and called a video, which is not replaced; name another file")
-    if path.name.endswith(BESIDE):
-        raise DhhError(f"{path}: belongs to a codes file, and is not replaced; name another file")

@@ -59,8 +59,8 @@ def question_in(body: dict[str, Any]) -> Question:
 def ask(review: Review, question: Question) -> dict[str, Any]:
     """Hits, best first, with what of the question each of them is most like.
 
-    What was said of hits changes the ranking at once (search/question/learning.py): those that are right come first, those
-    that are wrong are gone. Raises as ``search.query.find_person``.
+    What was said of hits changes the ranking at once (search/question/learning.py): those that are right come first,
+    those that are wrong are gone. Raises as ``search.query.find_person``.
     """
     with review.lock:
         table = review.table()

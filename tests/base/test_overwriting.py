@@ -58,13 +58,14 @@ def test_out_and_sheet_replace_answers_only(codes: Path, sample: Sample, dhh: Ru
         ("query", sample.photos[0], "-o", "a.csv"),
         ("query", sample.photos[0], "-o", "b.edl"),
         ("query", sample.photos[0], "-f", "edl", "-o", codes),
-        ("query", sample.photos[0], "-f", "json", "-o", "codes.h5.names"),
+        ("query", sample.photos[0], "-f", "json", "-o", "codes.h5.names"),  # not there
+        ("query", sample.photos[0], "-f", "json", "-o", "codes.h5.people"),
         ("query", sample.photos[0], "--sheet", "a.html"),
         ("people", codes, "--sheet", "a.html"),
         ("forget", codes, "--track", "0", "--sheet", "a.html"),
         ("export", "hits.jsonl", "-f", "otio", "-o", film),
     ):
-        one_line(dhh(*words), 1, "is not replaced" if "names" not in str(words[-1]) else "and is not replaced")
+        one_line(dhh(*words), 1, "is not replaced" if "codes.h5." not in str(words[-1]) else "and is not replaced")
     one_line(dhh("merge", codes, "-o", film), 1, "is there already")
     one_line(dhh("merge", codes, "-o", codes), 1, "is there already")
     one_line(dhh("encode", sample.photos[0], "-o", film), 1, "not a codes file")

@@ -1,4 +1,4 @@
-"""people: codes file (n tracks) + `codes.h5.people` -> Book: person and sureness of every track, names; and its steps.
+"""book: codes file (n tracks) + `codes.h5.people` -> Book: person and sureness of every track, names; and its steps.
 
 Steps are written with the lock of the codes file held. `codes.h5.names`, where earlier versions kept names, is read on:
 whoever has a name in it has it, and the first step that is written takes them over and removes that file.

@@ -1,4 +1,4 @@
-"""people_file: `codes.h5.people`, who is who beside a codes file <-> its lines, checked one by one.
+"""journal: `codes.h5.people`, who is who beside a codes file <-> its lines, checked one by one.
 
 A line is the CRC-32 of what follows in eight hexadecimal digits, a space, and a JSON object in ASCII:
 
