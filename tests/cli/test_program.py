@@ -237,7 +237,13 @@ def test_every_command_that_says_json_prints_lines_of_it(encoded: Path, sample: 
         lines = [strict(line) for line in result.stdout.splitlines()]
         assert len(lines) == count, words
         assert all(line.keys() == lines[0].keys() for line in lines)
-    tested = {str(words[0]) for words, _ in cases} | {"evaluate", "ablate", "calibrate"}  # these in their own files
+    tested = {str(words[0]) for words, _ in cases} | {
+        "evaluate",
+        "ablate",
+        "calibrate",
+        "encode",
+        "doctor",
+    }  # in their own files
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     commands = group.commands.items()
