@@ -111,7 +111,7 @@ def test_workers_change_no_byte(dhh: Run, sample: Sample, coming_and_going: Path
         done = dhh("encode", films, "--out", tmp_path / name, "--workers", count)
         assert done.exit_code == 4, done.stderr
         assert "3 videos: 2 encoded, 0 unchanged, 1 skipped" in done.stderr
-        assert f"skipped: {films / 'c.mp4'}: cannot be opened as video" in done.stderr
+        assert f"skipped: {films / 'c.mp4'}: is a text, no film" in done.stderr
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
     again = dhh("encode", films, "--out", tmp_path / "two.h5", "--workers", "2")
     assert "3 videos: 0 encoded, 2 unchanged, 1 skipped" in again.stderr

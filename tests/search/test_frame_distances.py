@@ -257,7 +257,10 @@ def test_confidence_is_that_of_the_codes_of_tracks(ask: Run, sample: Sample) -> 
     collins = sample.photos[0]
     by_code = {row["track"]: row["confidence"] for row in objects(ask(collins, "--search", "majority", "--json"))}
     rows = objects(ask(collins, "--json"))
-    assert {row["track"]: row["confidence"] for row in rows} == by_code
+    least = 1.0
+    for row in rows:  # down a list it never rises
+        least = min(least, by_code[row["track"]])
+        assert row["confidence"] == pytest.approx(least, abs=2e-6)
     sure = [row["track"] for row in rows if row["confidence"] >= 0.5]
     assert 0 < len(sure) < len(rows)
     assert [row["track"] for row in objects(ask(collins, "--json", "--min-confidence", "0.5"))] == sure
@@ -300,11 +303,13 @@ def test_explain_says_what_counted(ask: Run, sample: Sample, tmp_path: Path) -> 
     said = json.loads(ask(sample.photos[0], "--explain", "2", "--json").stdout)
     by = said["by_frames"]
     assert (by["way"], round(by["distance"], 6)) == ("average", row["distance"])
-    assert lines[0] == (
+    at = next(number for number, line in enumerate(lines) if line.startswith("hit 2: "))  # words come first
+    assert at > 0
+    assert lines[at] == (
         f"hit 2: the average distance of its {by['frames']} frames is {row['distance']:g} bits ({by['least']} to "
         f"{by['most']}); what follows is about the code of the track, the majority of theirs"
     )
-    assert lines[1].startswith(f"hit 2: {said['distance']} of 48 bits differ")
+    assert lines[at + 1].startswith(f"hit 2: {said['distance']} of 48 bits differ")
     assert by["frames"] == said["crops_used"] == said["crops_again"]
     assert (said["changed"], len(said["differing"])) == (0, said["distance"])
     assert (

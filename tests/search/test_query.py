@@ -283,8 +283,8 @@ def test_the_nearest_row_of_a_question_is_named(ask: Run, collins: Path, tmp_pat
     }
     for way, start in names.items():
         lines = ask(collins, "dark.jpg", "--fuse", way, "--explain", "1").stdout.splitlines()
-        assert lines[5].startswith(start), lines[5]
-    assert ask("track:0", "--explain", "1").stdout.splitlines()[4].startswith("asked with track 0: 0 of its 128 bits")
+        assert any(line.startswith(start) for line in lines), lines
+    assert "\nasked with track 0: 0 of its 128 bits" in ask("track:0", "--explain", "1").stdout
 
 
 # -------------------------------------------------------------------------------------------- where, how many
@@ -369,7 +369,7 @@ def test_merge_joins_neighbours(ask: Run, collins: Path) -> None:
     edl = ask(*sure, "--merge", "0", "-f", "edl").stdout
     assert "00:00:10:00 00:00:15:05" in edl
     why = ask(*sure, "--merge", "6", "--explain", "1")
-    assert why.stdout.startswith("hit 1: ")
+    assert "\nhit 1: " in why.stdout
     one_line(ask(*sure, "--merge", "6", "--explain", "2"), 2, "--explain 2: there are 1 hits")
     assert ask(*sure, "--merge", "6", "--sheet", "s.png").exit_code == 0
 

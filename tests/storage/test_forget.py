@@ -401,8 +401,10 @@ def test_a_forgotten_person_does_not_come_back(mine: Path, sample: Sample, dhh: 
     back = contents(mine)["film"]
     assert back.tracks.tobytes() == kept.tracks.tobytes()
     assert (back.codes.tobytes(), back.thumbnails) == (kept.codes.tobytes(), kept.thumbnails)
-    answers = [line.split("\t")[1:7] for line in dhh("query", hopper, "--top", "3").stdout.splitlines()]
-    assert answers == [line.split("\t")[1:7] for line in others]
+    answers = [line.split("\t") for line in dhh("query", hopper, "--top", "3").stdout.splitlines()]
+    before = [line.split("\t") for line in others]
+    for start, end in ((1, 3), (5, 7)):  # of fewer tracks he is another share, so confidence is not the same
+        assert [line[start:end] for line in answers] == [line[start:end] for line in before]
     nothing = dhh("forget", mine, "--photo", collins, "--within", within)
     assert (nothing.exit_code, nothing.stdout) == (3, "")
     assert nothing.stderr == f"{mine}: nothing found, nothing removed\n"
@@ -464,7 +466,7 @@ def test_tables_on_a_terminal(mine: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert lines[format_at].split() == ["format", "2"]
     assert [line.split() for line in lines if line.startswith("videos")] == [["videos", "1"]]
     at = next(number for number, line in enumerate(lines) if line.startswith("kind"))
-    assert lines[at].split() == ["kind", "path", "shots", "tracks", "seconds", "start", "problems"]
+    assert lines[at].split() == ["kind", "path", "shots", "tracks", "seconds"]  # others fall away
     assert lines[at + 1].split()[0] == "video"
     assert lines[at + 1].split()[2:5] == ["8", "6", "16.8"]
     assert max(map(len, lines)) <= 80

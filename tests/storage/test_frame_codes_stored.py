@@ -283,7 +283,9 @@ def test_the_choice_is_the_files(rng: np.random.Generator, path: Path) -> None:
 
 
 class Observed:
-    """Stands for an observation: all that is read of it is its crop."""
+    """Stands for an observation: all that is read of it is its crop, and that no crowd was there."""
+
+    crowd = 1
 
     def __init__(self, number: int) -> None:
         self.crop = np.full((64, 64, 3), number, np.uint8)

@@ -22,7 +22,7 @@ def test_nothing_is_lost_whatever_goes_wrong(tmp_path: Path) -> None:
     wanted = os.environ.get("DHH_FAULTS", "8")
     words = [sys.executable, str(HERE / "spoil.py"), "--library", str(library)]
     words += [] if wanted == "all" else ["--sample", wanted]
-    paths = os.pathsep.join([str(HERE.parent), str(HERE)])
+    paths = os.pathsep.join([str(HERE.parents[1]), str(HERE.parent / "support"), str(HERE)])
     variables = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -119,7 +119,7 @@ def asked_name(words: Sequence[Word]) -> str:
 
 def is_folder(word: Word) -> bool:
     """Whether a word names a folder, whose photos are all of one person."""
-    return isinstance(word, FileTerm) and word.path.is_dir()
+    return isinstance(word, FileTerm) and os.path.isdir(word.path)  # noqa: PTH112  (pathlib raises for endless names)
 
 
 def is_film(word: Word) -> bool:

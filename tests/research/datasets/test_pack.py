@@ -99,7 +99,8 @@ def newer(path: Path) -> None:
 def hostile(change: Callable[[h5py.File], object], name: str = "identity") -> Callable[[Path], None]:
     def damage(path: Path) -> None:
         with h5py.File(path, "a") as file:
-            del file[name]
+            if name in file:  # tracks are not in every pack
+                del file[name]
             change(file)
 
     return damage
@@ -150,7 +151,7 @@ def large_jpeg(path: Path) -> None:
         (lambda path: path.write_bytes(b"not HDF5 at all"), "not a face pack .not HDF5."),
         (codes_instead, "holds 'dhh-codes'; a face pack is expected.*; figures of a codes file need --labels"),
         (truncate, "not a face pack"),
-        (a_group_for_jpeg, "not a face pack"),
+        (a_group_for_jpeg, "jpeg is a group, not a column"),
         (replace("jpeg", None), "jpeg"),
         (replace("offset", None), "offset"),
         (replace("identity", None), "identity"),

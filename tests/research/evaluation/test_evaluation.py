@@ -186,7 +186,7 @@ def test_codes_with_labels_and_photos(dhh: Run, encoded: Path, sample: Sample, p
     shutil.copy(sample.photos[0], people / "nobody" / "photo.jpg")
     result = dhh("evaluate", encoded, "--labels", labels, "--photos", people)
     assert result.exit_code == 0, result.stderr
-    assert result.stderr == "nobody: no label, so their photos have nothing to find\n"
+    assert result.stderr.splitlines()[-1] == "nobody: no label, so their photos have nothing to find"
     (row,) = table(result.stdout)[1]
     assert (row["query"], row["database"], row["queries"]) == ("still", "shot", "5")
     assert float(row["mean_ap"]) > 0.9
