@@ -96,7 +96,7 @@ def test_same_faces_matches_both_ways() -> None:
 
 @pytest.mark.parametrize(("count", "pause"), [(20, SHORTEST), (60, SHORTEST), (90, Fraction(3, 10)), (200, LONGEST)])
 def test_a_crowd_is_looked_at_less_often(count: int, pause: Fraction) -> None:
-    """At most 300 faces a second, and never longer than where nothing changes."""
+    """About 300 faces a second, and never longer than where nothing changes."""
     looks = LookSchedule(1920)
     for number in range(5):  # other faces every time
         time = Fraction(number)
