@@ -466,6 +466,18 @@ def test_a_sequence_of_any_rate_conforms_exactly(shots: list[tuple[str, int]], d
             assert abs(at - exact) <= Fraction(1, 2)
 
 
+def test_a_cut_of_less_than_a_frame_takes_none_from_the_next() -> None:
+    short, first = answer(Path("/a.mov"), [(7, 8, 7)], rate=Fraction(50), length=9000)
+    whole, second = answer(Path("/b.mov"), [(7, 9, 7)], rate=Fraction(25), length=9000, first_rank=2)
+    case = Case(Fraction(25), False, None, [*short, *short, *whole], first | second, [], 9000)
+    (made,) = exported(case, Format.otio, counting=(Fraction(25), False))
+    timeline = opentimelineio.adapters.read_from_string(made.decode(), "otio_json")
+    assert [clip.duration().value for clip in pictures(timeline)] == [1, 1, 2]
+    (made,) = exported(case, Format.fcp7, counting=(Fraction(25), False))
+    items = etree.fromstring(made).iterfind(".//video/track/clipitem")
+    assert [(item.findtext("start"), item.findtext("end")) for item in items] == [("0", "1"), ("1", "2"), ("2", "4")]
+
+
 @pytest.mark.parametrize(
     ("text", "counting"),
     [

@@ -231,7 +231,8 @@ def sequence(name: str, found: list[Cut], counting: tuple[Fraction, bool] | None
     """All cuts one after another, from 01:00:00:00, in a rate and counting, by default those that most of them have.
 
     A cut of another rate lasts as many of the timeline's frames as come nearest to its own time; what is rounded of
-    one is made up for by the next, so that none begins more than half a frame off. Raises ValueError for no cuts.
+    one is made up for by the next, so that none begins more than half a frame off; but a cut of less than a frame is
+    shown for one, and one of the timeline's own rate loses none for it. Raises ValueError for no cuts.
     """
     rate, drop = counting or most_common(found)
     start = SEQUENCE_START.replace(":00:00:00", ":00:00;00") if drop else SEQUENCE_START
@@ -240,7 +241,7 @@ def sequence(name: str, found: list[Cut], counting: tuple[Fraction, bool] | None
     for cut in found:
         frames = rate / cut.media.rate  # of the sequence, a frame of the source
         exact += (cut.end - cut.start) * frames
-        length = max(1, round(exact) - at)
+        length = cut.end - cut.start if frames == 1 else max(1, round(exact) - at)
         face = min(round((cut.face - cut.start) * frames), length - 1)
         events.append(Event(cut, at, length, at + face))
         at += length
