@@ -44,6 +44,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine says no more on stderr than a fast one, but where that is what is tested."""
+    if request.module.__name__.rpartition(".")[2] == "test_waiting_words":
+        return
+    from dhhcli.output.terminal import waiting
+
+    monkeypatch.setattr(waiting, "SOON", 3600.0)
+    monkeypatch.setattr(waiting, "FIRST", 3600.0)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A stream of its own for every test."""

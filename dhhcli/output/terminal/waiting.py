@@ -10,8 +10,8 @@ from dhhcli.base.patience import listening
 from dhhcli.output.terminal.console import print_notes
 from dhhcli.output.terminal.encode_progress import span
 
-SOON: Final = 0.5  # seconds after which what is being done is said
-FIRST: Final = 1.5  # seconds after which an estimate is given
+SOON = 0.5  # seconds after which what is being done is said
+FIRST = 1.5  # seconds after which an estimate is given
 AGAIN: Final = 30.0  # seconds between two
 
 
@@ -36,12 +36,12 @@ class Waiting:
 
 
 @contextmanager
-def waiting(words: str, after: float = SOON) -> Iterator[None]:
-    """Say what is being done if it is not done soon; then how long it takes, as far as those who do it count.
+def waiting(words: str, after: float | None = None) -> Iterator[None]:
+    """Say what is being done if it is not done ``after`` seconds (SOON); then how long it takes, as far as is counted.
 
     The words come from another thread, so that whatever takes long, an import too, is spoken of in time.
     """
-    timer = threading.Timer(after, print_notes, args=([words],))
+    timer = threading.Timer(SOON if after is None else after, print_notes, args=([words],))
     timer.daemon = True
     timer.start()
     try:
