@@ -202,6 +202,23 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The Chromium of this machine, where there is one."""
+    import shutil
+
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
 def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The film's codes, made by the command line with the shipped weights."""
     from dhhcli.cli.app import app

@@ -21,7 +21,7 @@ from dhhcli.media.sample import portraits
 from dhhcli.media.video import open_video
 from dhhcli.models.network import load_network
 
-given = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+given = pytest.mark.skipif(not CASES.is_dir(), reason="needs the files of the optional folder ../shared/cases")
 # (a, b, c, d) of a display matrix, x' = a x + c y, y' = b x + d y -> what it does to a picture
 MATRICES = {
     (1, 0, 0, 1): lambda picture: picture,

@@ -74,7 +74,7 @@ def test_a_frame_by_seeking_is_the_frame_by_decoding(
             assert (frame.time, read_number(frame.bgr())) == due, f"asked for {float(time):.3f}"
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs the files of the optional folder ../shared/cases")
 @pytest.mark.parametrize("name", ["plain.ts", "h264.avi", "frag.mp4"])
 def test_the_given_files_are_sought_right(name: str) -> None:
     path = CASES / "stills" / name

@@ -17,7 +17,7 @@ from dhhcli.media.timing.timecode import recounted, source_timecode
 from dhhcli.media.video import Video, open_video
 
 MS = Fraction(1, 1000)
-given = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+given = pytest.mark.skipif(not CASES.is_dir(), reason="needs the files of the optional folder ../shared/cases")
 
 
 def rate_of(path: Path) -> Fraction | None:

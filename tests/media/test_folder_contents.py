@@ -22,7 +22,7 @@ from dhhcli.media.video import open_video
 from dhhcli.models.network import load_network
 from dhhcli.storage.record import EncodedVideo
 
-given = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+given = pytest.mark.skipif(not CASES.is_dir(), reason="needs the files of the optional folder ../shared/cases")
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -27,7 +27,7 @@ from dhhcli.media.photo import open_photo, read_photo
 from dhhcli.media.photo_formats import is_heic
 from dhhcli.models.network import Network, load_network
 
-given = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not here")
+given = pytest.mark.skipif(not CASES.is_dir(), reason="needs the files of the optional folder ../shared/cases")
 
 
 @pytest.fixture(scope="module")

@@ -26,20 +26,6 @@ from dhhcli.review.state import Review
 ODD = "<img src=x onerror=document.title='bad'>"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def codes(encoded: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(encoded, tmp_path / "codes.h5"))
