@@ -231,8 +231,8 @@ function hitCard(one) {
     make("p", { className: "note" }, make("span", { textContent: one.still ? "photo" : `shot ${one.shot}, ${one.start} – ${one.end}` })),
     make("div", { className: "row" },
       ...(state.view === "picks" ? [] : [chooser(key),
-        button("Right", () => judge("yes", [key]), { "aria-pressed": String(Boolean(one.yes)) }),
-        button("Wrong", () => judge("no", [key]))]),
+        button("Right", () => next(() => judge("yes", [key])), { "aria-pressed": String(Boolean(one.yes)) }),
+        button("Wrong", () => next(() => judge("no", [key])))]),
       button(one.still ? "Show" : "Play", () => play(key), { "data-play": "" }),
       button("Pick", () => pick([key]), { "aria-pressed": String(picked), "data-pick": "" })),
   );
@@ -557,28 +557,35 @@ const findMore = (one) => start(one.name ? { name: one.name } : { person: one.pe
 
 // ----------------------------------------------------------------------------------------------------- what is done
 
-function run(what) {
+let settled = Promise.resolve();
+
+/** An action is about what is shown, so it waits until what the one before it changed is shown. */
+function next(action) {
+  settled = settled.then(action, action);
+}
+
+async function run(what) {
   const keys = meant();
   const numbers = state.view === "people" ? keys.map(Number) : [state.person];
   if (state.view === "people") {
     if (!keys.length) return;
-    if (what === "name") toName(numbers);
-    if (what === "merge") decide({ do: "merge", people: numbers });
+    if (what === "name") await toName(numbers);
+    if (what === "merge") await decide({ do: "merge", people: numbers });
     if (what === "find") findMore(state.items.get(keys[0]));
-    if (what === "forget") forget({ person: numbers[0] }, called(state.items.get(keys[0])));
+    if (what === "forget") await forget({ person: numbers[0] }, called(state.items.get(keys[0])));
   } else if (state.view === "person") {
     const name = at("person").dataset.name;
-    if (what === "name") toName(numbers);
-    if (what === "unname" && name) decide({ do: "unname", name });
+    if (what === "name") await toName(numbers);
+    if (what === "unname" && name) await decide({ do: "unname", name });
     if (what === "find") findMore({ name, person: state.person });
-    if (what === "yes" || what === "no") judge(what, keys);
-    if (what === "split") decide({ do: "split", person: state.person, tracks: keys.filter((key) => state.chosen.has(key)) });
-    if (what === "forget" && state.chosen.size) forget({ tracks: keys }, "the tracks chosen");
-    else if (what === "forget") forget({ person: state.person }, name || `person ${state.person}`);
+    if (what === "yes" || what === "no") await judge(what, keys);
+    if (what === "split") await decide({ do: "split", person: state.person, tracks: keys.filter((key) => state.chosen.has(key)) });
+    if (what === "forget" && state.chosen.size) await forget({ tracks: keys }, "the tracks chosen");
+    else if (what === "forget") await forget({ person: state.person }, name || `person ${state.person}`);
   } else if (state.view === "ask") {
-    if (what === "yes" || what === "no") judge(what, keys);
+    if (what === "yes" || what === "no") await judge(what, keys);
     if (what === "pick") pick(keys);
-    if (what === "keep" || what === "name") keep();
+    if (what === "keep" || what === "name") await keep();
   } else if (what === "pick") pick(keys);
 }
 
@@ -600,11 +607,11 @@ async function keep() {
 for (const group of document.querySelectorAll(".actions")) {
   group.addEventListener("click", (event) => {
     const what = event.target.closest("[data-do]")?.dataset.do;
-    if (what) run(what);
+    if (what) next(() => run(what));
   });
 }
 for (const one of document.querySelectorAll("[data-close]")) one.addEventListener("click", () => one.closest("dialog").close(""));
-at("undo").addEventListener("click", undo);
+at("undo").addEventListener("click", () => next(undo));
 at("keys").addEventListener("click", () => at("help").showModal());
 at("more").addEventListener("click", () => { state.question.top += COUNT; ask(); });
 at("question").addEventListener("submit", (event) => {
@@ -652,8 +659,8 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "Enter" && made) {
     if (state.view === "people") location.hash = `person/${made.dataset.key}`;
     else play(made.dataset.key);
-  } else if (event.key in KEYS) run(KEYS[event.key]);
-  else if (event.key === "u") undo();
+  } else if (event.key in KEYS) next(() => run(KEYS[event.key]));
+  else if (event.key === "u") next(undo);
   else if (event.key === "?") at("help").showModal();
   else if (event.key === "/") {
     if (state.view === "ask") at("name").focus();
