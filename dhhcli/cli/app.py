@@ -12,10 +12,10 @@ from typer.core import TyperGroup
 
 from dhhcli.base.text import one_line, take_any_text
 from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
-from dhhcli.cli.config import defaults_of, read_config, take_provider
+from dhhcli.cli.config import Config, defaults_of, read_config, take_provider
 from dhhcli.cli.help_printer import Command, import_printer
 from dhhcli.cli.interrupts import INTERRUPTED, end_by_interrupt, interrupted, take_interrupts
-from dhhcli.errors import DhhError
+from dhhcli.errors import DhhError, UsageError
 
 SAID: Final[dict[str, Callable[..., None]]] = {
     "people merge": people_commands.merge_people,
@@ -32,7 +32,12 @@ class Commands(TyperGroup):
         """Read the command line, which may print help."""
         args = (args[0], _spelt(args[1]), *args[2:])
         with _errors_as_words():
-            config = read_config()
+            try:
+                config = read_config()
+            except UsageError:
+                if args[1][:1] != ["doctor"]:  # which says what is wrong with it, and goes on
+                    raise
+                config = Config()
             take_provider(config)
             if config.path:
                 kwargs = {"default_map": defaults_of(self.commands, config), **kwargs}

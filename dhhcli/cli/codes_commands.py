@@ -258,16 +258,20 @@ def doctor(
     weights: WeightsName = None,
 ) -> None:
     """Look at this installation: what is there, what is wrong, and how to mend it."""
-    from dhhcli.cli.config import read_config
+    from dhhcli.cli.config import Config, read_config
     from dhhcli.output.health import checks, print_checks
 
-    config = read_config()
+    wrong = ""
+    try:
+        config = read_config()
+    except UsageError as error:
+        config, wrong = Config(), str(error)
     said = [("codes", config.codes), ("weights", config.weights), ("provider", config.provider)]
     words = ", ".join(f"{name} = {value}" for name, value in said if value)
     if config.folders:
         words = f"{words}{', ' if words else ''}folders = {', '.join(config.folders)}"
     settings = f"{config.path}: {words or 'nothing set'}" if config.path else "no dhh.toml here, and no $DHH_CONFIG"
-    raise typer.Exit(print_checks(checks(codes, settings, weights, speed=speed), as_json=json))
+    raise typer.Exit(print_checks(checks(codes, settings, weights, wrong=wrong, speed=speed), as_json=json))
 
 
 def sample(

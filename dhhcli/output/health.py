@@ -31,8 +31,10 @@ class Check:
     mend: str = ""
 
 
-def checks(codes_path: Path, settings: str, weights: str | None = None, *, speed: bool = True) -> Iterator[Check]:
-    """Look at everything, one after another; ``settings``: words about the file of defaults."""
+def checks(
+    codes_path: Path, settings: str, weights: str | None = None, *, wrong: str = "", speed: bool = True
+) -> Iterator[Check]:
+    """Look at everything, one after another; ``settings``: words about the file of defaults, ``wrong`` with it."""
     yield Check("dhh", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     yield _libraries()
     yield _decoders()
@@ -40,7 +42,7 @@ def checks(codes_path: Path, settings: str, weights: str | None = None, *, speed
     for extra in MODULES:
         yield _extra(extra)
     yield _weights(weights)
-    yield Check("settings", settings)
+    yield Check("settings", "" if wrong else settings, wrong, "mend or remove that file" if wrong else "")
     said = {name: value for name, value in os.environ.items() if name.startswith("DHH_")}
     yield Check("environment", ", ".join(f"{name}={value}" for name, value in sorted(said.items())) or "nothing set")
     for what, folder in (

@@ -92,6 +92,22 @@ def test_a_healthy_installation(encoded: Path, dhh: Run) -> None:
     assert "speed" not in {check["what"] for check in checks}
 
 
+@pytest.mark.parametrize(
+    ("text", "says"), [("[[[", "cannot be read as settings"), ("codes = 3", "codes is 3; expected text")]
+)
+def test_settings_that_stop_every_command_are_what_doctor_says(
+    text: str, says: str, encoded: Path, tmp_path: Path, dhh: Run
+) -> None:
+    (tmp_path / "dhh.toml").write_text(text)
+    assert dhh("info").exit_code == 2
+    result = dhh("doctor", "-c", encoded, "--no-speed")
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("!! ")]
+    assert line.startswith("!! settings:")
+    assert says in result.stdout
+    assert "mend or remove that file" in result.stdout
+
+
 def test_what_is_wrong_is_said_with_what_mends_it(tmp_path: Path, dhh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "codes.h5").write_bytes(b"no codes")
     monkeypatch.setenv("DHH_PROVIDER", "NoSuchProvider")
