@@ -96,3 +96,7 @@ class EditError(DhhError):
 
 class NamesError(DhhError):
     """A name is not known, cannot be given, or the file that holds the names is damaged."""
+
+
+class ClusterError(DhhError):
+    """The machines of ``--cluster`` do not answer, are not alike, or went away."""

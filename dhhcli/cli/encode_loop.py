@@ -19,6 +19,8 @@ from dhhcli.output.terminal.encode_progress import EncodeProgress
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dhhcli.encoding.on_cluster import Cluster
+
 
 def encode_loop(
     paths: list[Path],
@@ -30,6 +32,7 @@ def encode_loop(
     photos: bool = True,
     prune: Prune = False,
     workers: int | None = None,
+    cluster: "Cluster | None" = None,
     every: float | None = None,
     rounds: int | None = None,
     quiet: bool = False,
@@ -54,6 +57,7 @@ def encode_loop(
         photos=photos,
         prune=prune,
         workers=workers,
+        cluster=cluster,
         on_step=lambda step: shown[-1].step(step),
         on_plan=lambda waiting: shown[-1].plan(waiting),
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dhhcli.encoding.events import FileEvent, Skipped, Step
 from dhhcli.encoding.frame_codes import frame_choice
@@ -25,6 +26,9 @@ from dhhcli.storage.record import EncodedVideo, recorded_path
 from dhhcli.storage.skipped import note_skipped
 from dhhcli.storage.tombstones import without_forgotten
 
+if TYPE_CHECKING:
+    from dhhcli.encoding.on_cluster import Cluster
+
 
 def encode(
     paths: Sequence[Path],
@@ -35,6 +39,7 @@ def encode(
     prune: Prune = False,
     roots: Sequence[Path] = (),
     workers: int = 1,
+    cluster: "Cluster | None" = None,
     on_step: Callable[[Step], None] = lambda _: None,
     on_plan: Callable[[set[Path]], None] = lambda _: None,
 ) -> Generator[FileEvent]:
@@ -51,11 +56,13 @@ def encode(
         prune: drop the codes of files that are gone; see `gone_files`.
         roots: the folders and files where a known file that is gone is reported, and dropped.
         workers: files at a time; more than one: in processes of their own. The codes do not depend on it.
+        cluster: encode on its workers instead; nor do they depend on that.
         on_step: called after every look.
         on_plan: called once, with the files that will probably be encoded.
 
     Raises:
         UsageError, ShardError: as `frame_choice`; UsageError also for less than one worker.
+        MissingExtraError, UsageError, ClusterError: as `encode_on`.
         ShardError: the codes file is another model's, damaged, or being written by another process.
     """
     if workers < 1:
@@ -67,7 +74,12 @@ def encode(
         on_plan(waiting(plan, paths))
         tried: dict[Path, str | None] = {}
         try:
-            if workers == 1:
+            results: Generator[tuple[Path, Result]]
+            if cluster is not None:
+                from dhhcli.encoding.on_cluster import encode_on
+
+                results = encode_on(cluster, _jobs(paths, plan), network, options, on_step)
+            elif workers == 1:
                 results = _in_turn(_jobs(paths, plan), network, options, on_step)
             else:
                 from dhhcli.encoding.workers import in_parallel

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dhhcli.encoding.events import Began, Ended, FileEvent, RoundEvent, Step, Waiting, Watching
 from dhhcli.encoding.frame_codes import frame_choice
@@ -18,6 +19,9 @@ from dhhcli.errors import MissingPathError, PassingError
 from dhhcli.media.files.discover import VideoList, find_videos, require_videos
 from dhhcli.models.network import Network
 from dhhcli.storage.hdf5_file import FULL
+
+if TYPE_CHECKING:
+    from dhhcli.encoding.on_cluster import Cluster
 
 State = tuple[int, int]  # size in bytes, time of the last change in ns
 Events = Generator[FileEvent | RoundEvent]
@@ -32,6 +36,7 @@ def encode_once(
     photos: bool = True,
     prune: Prune = False,
     workers: int | None = None,
+    cluster: "Cluster | None" = None,
     on_step: Callable[[Step], None] = lambda _: None,
     on_plan: Callable[[set[Path]], None] = lambda _: None,
 ) -> Events:
@@ -42,13 +47,14 @@ def encode_once(
         codes_path, network, options, prune, on_step, on_plan: as for ``encode``.
         photos: also encode the photos in folders.
         workers: files at a time; None: one for two cores.
+        cluster: encode on its workers instead.
 
     Raises:
         MissingPathError, NoVideoError: as ``require_videos``.
         UsageError, ShardError: as ``encode``.
     """
     found = require_videos(paths, photos=photos)
-    yield from _round(found, paths, codes_path, network, options, prune, workers, on_step, on_plan)
+    yield from _round(found, paths, codes_path, network, options, prune, workers, cluster, on_step, on_plan)
 
 
 def encode_watching(
@@ -60,6 +66,7 @@ def encode_watching(
     photos: bool = True,
     prune: Prune = False,
     workers: int | None = None,
+    cluster: "Cluster | None" = None,
     every: float = 10.0,
     rounds: int | None = None,
     on_step: Callable[[Step], None] = lambda _: None,
@@ -94,7 +101,7 @@ def encode_watching(
             if ready or (gone and settled):
                 some = replace(found, videos=tuple(ready), ignored=())
                 pruned = prune if settled and here == devices else False
-                yield from _round(some, paths, codes_path, network, options, pruned, workers, on_step, on_plan)
+                yield from _round(some, paths, codes_path, network, options, pruned, workers, cluster, on_step, on_plan)
             done |= {path: now[path] for path in ready}
             if settled:
                 done = {path: done[path] for path in done if path in now}
@@ -118,6 +125,7 @@ def _round(
     options: EncodeOptions,
     prune: Prune,
     workers: int | None,
+    cluster: "Cluster | None",
     on_step: Callable[[Step], None],
     on_plan: Callable[[set[Path]], None],
 ) -> Events:
@@ -130,6 +138,7 @@ def _round(
         prune=prune,
         roots=roots,
         workers=default_workers(len(found.videos)) if workers is None else workers,
+        cluster=cluster,
         on_step=on_step,
         on_plan=on_plan,
     )

@@ -8,11 +8,11 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from dhhcli.base.interrupts import interrupts_held
 from dhhcli.encoding.events import Skipped, Step
 from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.video import Decided, Job, Result, encode_file
@@ -94,23 +94,10 @@ def in_parallel(
 def _start(arguments: tuple[str, EncodeOptions]) -> tuple[multiprocessing.process.BaseProcess, Connection]:
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
-    with _interrupts_held():
+    with interrupts_held():
         process.start()
     theirs.close()  # so that the end of the process is the end of the connection
     return process, ours
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """What is started here never sees Ctrl-C, not even while Python itself starts; here it comes a moment later."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _epitaph(exit_code: int | None) -> str:
