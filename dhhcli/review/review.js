@@ -116,14 +116,16 @@ async function getTracks(first, count) {
 async function more(feed) {
   if (feed.busy || feed.loaded >= feed.total) return;
   feed.busy = true;
-  const round = feed.round;
+  const [round, before] = [feed.round, feed.loaded];
   await trying(async () => {
     const found = await feed.get(feed.loaded, COUNT);
     if (round !== feed.round) return;
     feed.total = found.total;
     put(feed, found.items);
   });
-  if (round === feed.round) feed.busy = false;
+  if (round !== feed.round) return;
+  feed.busy = false;
+  if (feed.loaded > before) watch(feed);
 }
 
 function put(feed, items) {
@@ -155,21 +157,22 @@ async function reload(name) {
     put(feed, items);
     settle(place);
   });
-  if (round === feed.round) feed.busy = false;
+  if (round !== feed.round) return;
+  feed.busy = false;
+  watch(feed);
 }
 
 const seen = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     const feed = Object.values(feeds).find((one) => at(one.end) === entry.target);
-    if (entry.isIntersecting && state.view === entry.target.id.split("-")[0]) more(feed).then(() => again(entry.target));
+    if (entry.isIntersecting && state.view === entry.target.id.split("-")[0]) more(feed);
   }
 }, { rootMargin: "1200px" });
-/** Watched anew, so that it is told once more where the end is still in sight. */
-function again(element) {
-  seen.unobserve(element);
-  seen.observe(element);
+/** The end is told of once more if it is still in sight; where everything is there, never again. */
+function watch(feed) {
+  seen.unobserve(at(feed.end));
+  if (feed.loaded < feed.total) seen.observe(at(feed.end));
 }
-for (const feed of Object.values(feeds)) seen.observe(at(feed.end));
 
 // ---------------------------------------------------------------------------------------------------------- cards
 

@@ -49,12 +49,21 @@ def address(codes: Path, tmp_path: Path) -> Iterator[str]:
         assert not thread.is_alive()
 
 
+# how often the page asks to be told of what comes into sight
+COUNTING = """
+  window.watched = 0;
+  const observe = IntersectionObserver.prototype.observe;
+  IntersectionObserver.prototype.observe = function (element) { window.watched += 1; observe.call(this, element); };
+"""
+
+
 class Tab:
     """A page of the browser, and all that it asked for and complained of."""
 
     def __init__(self, browser: Any, address: str, **context: Any) -> None:
         self.address, self.asked, self.words = address, [], []  # type: ignore[var-annotated]
         self.tab = browser.new_context(accept_downloads=True, **context).new_page()
+        self.tab.add_init_script(COUNTING)
         self.tab.on("request", lambda request: self.asked.append(request.url))
         self.tab.on("console", lambda message: self.words.append(message.text))
         self.tab.on("pageerror", lambda error: self.words.append(str(error)))
@@ -313,6 +322,16 @@ def axe_on(page: Tab) -> list[str]:
               (one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`)"""
         )
     )
+
+
+def test_a_page_that_is_left_alone_rests(browser: Any, address: str) -> None:
+    """With everything in sight that there is, it once asked anew where its end is, for ever, with a whole core."""
+    page = Tab(browser, address)
+    page.tab.wait_for_timeout(200)
+    before, asked = page.tab.evaluate("window.watched"), len(page.asked)
+    page.tab.wait_for_timeout(300)
+    assert page.tab.evaluate("window.watched") == before <= 4
+    assert len(page.asked) == asked
 
 
 def test_another_page_gets_nothing_even_with_the_address(browser: Any, address: str, codes: Path) -> None:
