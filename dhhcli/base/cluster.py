@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 MOST_LOCAL: Final = 256  # processes
 PATIENCE: Final = 10.0  # seconds to wait for a scheduler, and for its first worker
-ALLOWED_FAILURES: Final = 1  # workers that may die of a task; of the next one it is given up
+ALLOWED_FAILURES: Final = 0  # workers that may die of a task before who asked is told
+AGAIN: Final = "what was finished is kept: the same command does the rest"
 LIBRARIES: Final = ("av", "numpy", "onnxruntime", "opencv-python-headless")  # whose versions may change a code
 
 
@@ -98,10 +99,7 @@ def check_workers(client: "Client", where: str) -> None:
         raise ClusterError(f"{where}: the scheduler has no workers; start some: dask worker {where}") from error
     here = facts()
     for worker, found in _asked(client, where).items():
-        if isinstance(found, dict):
-            difference = differing(here, found)
-        else:
-            difference = f"has no dhh ({_first_line(found)})"
+        difference = differing(here, found) if isinstance(found, dict) else f"has no dhh ({_first_line(found)})"
         if difference:
             raise ClusterError(f"{where}: worker {worker} {difference}; install the same there, and start it again")
 
@@ -127,9 +125,9 @@ def threads_of(client: "Client") -> int:
     return sum(client.nthreads().values())
 
 
-def lost(where: str, what: str) -> ClusterError:
+def lost(where: str, what: str, todo: str = AGAIN) -> ClusterError:
     """What there is to say when a cluster is no more."""
-    return ClusterError(f"{where}: {what}; what was finished is kept: the same command does the rest")
+    return ClusterError(f"{where}: {what}; {todo}")
 
 
 def no_workers(where: str, seconds: float) -> ClusterError:

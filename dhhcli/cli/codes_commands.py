@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dhhcli.cli.completion import names_beside
-from dhhcli.cli.options import Codes, Json, WeightsName, Wide, finite
+from dhhcli.cli.options import ClusterOption, Codes, Json, MapOption, WeightsName, Wide, cluster_of, finite
 from dhhcli.errors import UsageError
 
 
@@ -55,18 +55,8 @@ def encode(
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", min=1, help="Files at a time; default one for two cores.")
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster",
-            metavar="WHERE",
-            help="Encode on a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
-        ),
-    ] = None,
-    mappings: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="HERE=THERE", help="Where workers of --cluster find a folder; repeatable."),
-    ] = None,
+    cluster: ClusterOption = None,
+    mappings: MapOption = None,
     every: Annotated[
         float | None,
         typer.Option(min=0.1, max=86_400, callback=finite, help="With --watch: seconds between two looks. [10]"),
@@ -99,15 +89,7 @@ def encode(
         raise UsageError("--every says how often --watch looks; add --watch")
     if cluster is not None and workers is not None:
         raise UsageError("--cluster and --workers: give one of them; local:N is N workers here")
-    if mappings and cluster is None:
-        raise UsageError("--map says where workers of --cluster find a folder; add --cluster")
-    machines = None
-    if cluster is not None:
-        from dhhcli.base.cluster import check_place
-        from dhhcli.encoding.on_cluster import Cluster, parse_mapping
-
-        check_place(cluster)
-        machines = Cluster(cluster, tuple(map(parse_mapping, mappings or ())))
+    machines = cluster_of(cluster, mappings)
     network = load_network(weights_for(out, weights), film=True)
     raise typer.Exit(
         encode_loop(

@@ -28,11 +28,13 @@ def who(ctx: Context, incomplete: str) -> list[str]:
 
 def _names(ctx: Context) -> list[str]:
     from dhhcli.errors import DhhError
+    from dhhcli.search.collection import codes_files
     from dhhcli.storage.who.book import names_beside as names_of
 
     said = ctx.params.get("codes") or os.environ.get("DHH_CODES") or "codes.h5"
     try:
-        return sorted(names_of(Path(said)))
+        files = codes_files([Path(one) for one in (said if isinstance(said, list | tuple) else [said])])
+        return sorted({name for file in files for name in names_of(file)})
     except (DhhError, OSError):  # there is nobody to tell
         return []
 

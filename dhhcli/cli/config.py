@@ -78,7 +78,7 @@ def defaults_of(commands: Mapping[str, Any], config: Config) -> dict[str, dict[s
         own = found.setdefault(name, {})
         for option in command.params:
             if option.name == "codes" and not option.required and option.nargs == 1 and config.codes:
-                own["codes"] = config.codes
+                own["codes"] = [config.codes] if option.multiple else config.codes
             if option.name == "weights" and config.weights:
                 own["weights"] = [config.weights] if option.multiple else config.weights
     if config.codes:

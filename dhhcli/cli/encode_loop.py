@@ -19,7 +19,7 @@ from dhhcli.output.terminal.encode_progress import EncodeProgress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dhhcli.encoding.on_cluster import Cluster
+    from dhhcli.media.files.mapping import Cluster
 
 
 def encode_loop(

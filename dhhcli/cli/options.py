@@ -4,14 +4,18 @@ from collections.abc import Callable
 from copy import copy
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.models import OptionInfo
 
 from dhhcli.cli.completion import column_lists, weights_names
+from dhhcli.errors import UsageError
 from dhhcli.output.formats import Order, SequenceLayout
 from dhhcli.research.baselines.names import METHODS
+
+if TYPE_CHECKING:
+    from dhhcli.media.files.mapping import Cluster
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,6 +28,28 @@ def finite(value: float | None) -> float | None:
 
 
 Codes = Annotated[Path, typer.Option("--codes", "-c", envvar="DHH_CODES", help="Codes file made by encode.")]
+SeveralCodes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--codes",
+        "-c",
+        envvar="DHH_CODES",
+        help="Codes file made by encode; several, or 'shards/*.h5', are asked as one. [codes.h5]",
+        show_default=False,
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="WHERE",
+        help="Work on a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here.",
+    ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="HERE=THERE", help="Where workers of --cluster find a folder; repeatable."),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -128,3 +154,16 @@ def in_panels(**panels: tuple[str, ...]) -> Callable[[Command], Command]:
         return command
 
     return shown
+
+
+def cluster_of(where: str | None, mappings: list[str] | None) -> "Cluster | None":
+    """What --cluster and --map say. Raises UsageError."""
+    if where is None:
+        if mappings:
+            raise UsageError("--map says where workers of --cluster find a folder; add --cluster")
+        return None
+    from dhhcli.base.cluster import check_place
+    from dhhcli.media.files.mapping import Cluster, parse_mapping
+
+    check_place(where)
+    return Cluster(where, tuple(map(parse_mapping, mappings or ())))

@@ -10,16 +10,19 @@ import typer
 from dhhcli.cli.completion import names_beside, who
 from dhhcli.cli.options import (
     AudioOption,
-    Codes,
+    ClusterOption,
     ColumnsOption,
     HandlesOption,
     Json,
+    MapOption,
     OrderOption,
     Out,
     RateOption,
     SequenceOption,
+    SeveralCodes,
     WeightsName,
     Wide,
+    cluster_of,
     finite,
     in_panels,
 )
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
         "sheet",
         "show",
     ),
-    Expert=("face", "fuse", "why", "search", "rank_by", "prior", "device", "weights"),
+    Expert=("face", "fuse", "why", "search", "rank_by", "prior", "device", "cluster", "mappings", "weights"),
 )
 def query(
     people: Annotated[
@@ -74,7 +77,7 @@ def query(
             "name:NAME of somebody named; - for lines of standard input: such words, or JSON lines of a query.",
         ),
     ] = None,
-    codes: Codes = Path("codes.h5"),
+    codes: SeveralCodes = None,
     called: Annotated[
         list[str] | None,
         typer.Option(
@@ -205,6 +208,8 @@ def query(
         Device,
         typer.Option(help="Where codes are compared: cuda is for many questions at once, and needs faiss-gpu."),
     ] = Device.cpu,
+    cluster: ClusterOption = None,
+    mappings: MapOption = None,
     weights: WeightsName = None,
 ) -> None:
     """Rank the shots that show a person, best first."""
@@ -217,6 +222,7 @@ def query(
     from dhhcli.output.columns import asked_extras, parse_columns
     from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.output.terminal.console import print_notes
+    from dhhcli.search.collection import codes_files
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
 
@@ -268,7 +274,8 @@ def query(
         rank=rank_by,
         prior=prior,
     )
-    answer = find_person(request, codes, weights=weights)
+    files = codes_files(codes or [Path("codes.h5")])
+    answer = find_person(request, files, weights=weights, cluster=cluster_of(cluster, mappings))
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
         from dhhcli.base.text import counted
@@ -371,7 +378,7 @@ def export(
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="What to write; as the suffix of --out says if not given.")
     ] = None,
-    codes: Codes = Path("codes.h5"),
+    codes: SeveralCodes = None,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
@@ -385,6 +392,7 @@ def export(
     from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.output.terminal.console import print_notes
+    from dhhcli.search.collection import codes_files
     from dhhcli.search.query import saved_videos
 
     wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
@@ -394,5 +402,12 @@ def export(
     rows = read_hits(hits)
     if not rows:
         print_notes([f"{hits}: nobody was found, so there is nothing to export"])
-    print_notes(deliver(rows, saved_videos(codes, rows), wish, "dhh" if str(hits) == "-" else hits.stem))
+    print_notes(
+        deliver(
+            rows,
+            saved_videos(codes_files(codes or [Path("codes.h5")]), rows),
+            wish,
+            "dhh" if str(hits) == "-" else hits.stem,
+        )
+    )
     raise typer.Exit(0 if rows else 3)

@@ -1,6 +1,6 @@
 """on_cluster: files -> EncodedVideo of each (shots, tracks, codes (t, B)), a Dask task a file, on several machines.
 
-Workers read the films themselves, at the same path or where `Mapping` says, and send back rows, codes and small
+Workers read the films themselves, at the same path or where `--map` says, and send back rows, codes and small
 pictures, kilobytes a film. Everything is committed by the process that asks, as on one machine, so what survives a kill
 of anybody is what is committed, and the same command does the rest. A file that two workers died of is skipped.
 """
@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,8 @@ from dhhcli.base.cluster import connect, differing, facts, lost, no_workers, thr
 from dhhcli.encoding.events import Skipped, Step
 from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.video import Decided, Job, Result, encode_file
-from dhhcli.errors import ClusterError, UsageError
+from dhhcli.errors import ClusterError
+from dhhcli.media.files.mapping import Cluster, path_there
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.record import EncodedVideo, content_fingerprint, recorded_path
@@ -28,41 +29,8 @@ if TYPE_CHECKING:
 
 EVERY: Final = 0.5  # seconds between two words of a worker about how far it is
 LOOK: Final = 1.0  # seconds between two looks at the cluster
+DIED: Final = "the workers that encoded it died, two of them: damaged file, or out of memory"
 ALONE: Final = 30.0  # seconds without a worker, or a scheduler, after which nobody is waited for
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Where workers find what lies below a folder here."""
-
-    here: Path
-    there: Path
-
-
-def parse_mapping(word: str) -> Mapping:
-    """``/mnt/a=/data/a``. Raises UsageError for anything else."""
-    here, equals, there = word.partition("=")
-    if not equals or not Path(here).is_absolute() or not Path(there).is_absolute():
-        raise UsageError(f"--map {word}: expected HERE=THERE, two absolute folders: /mnt/films=/data/films")
-    return Mapping(Path(here), Path(there))
-
-
-def path_there(path: Path, mappings: tuple[Mapping, ...]) -> Path:
-    """Where a worker finds a file: by the mapping of the longest folder that holds it, else at the same path."""
-    path = path if path.is_absolute() else Path.cwd() / path
-    fitting = [mapping for mapping in mappings if path.is_relative_to(mapping.here)]
-    if not fitting:
-        return path
-    best = max(fitting, key=lambda mapping: len(mapping.here.parts))
-    return best.there / path.relative_to(best.here)
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where the workers are, and where they find the files."""
-
-    where: str  # address, or local:N
-    mappings: tuple[Mapping, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,8 +100,10 @@ def encode_on(
     options: EncodeOptions,
     on_step: Callable[[Step], None],
 ) -> Generator[tuple[Path, Result], None, None]:
-    """Results as they are done; items that are no jobs are passed through. As many files at a time as there are
-    threads of workers, so that nobody who is killed takes more files along than it worked on.
+    """Results as they are done; items that are no jobs are passed through.
+
+    As many files at a time as there are threads of workers. Whose worker died is encoded once more at the end, with no
+    other file beside it: then it is known which one it was.
 
     Raises:
         MissingExtraError, UsageError, ClusterError: as ``connect``; ClusterError also when a worker turns out to be
@@ -149,37 +119,68 @@ def encode_on(
             f"dhh-{os.getpid()}-{time.monotonic_ns()}",
         )
         client.subscribe_topic(terms.topic, lambda event: news.put(event[1]))
-        running: dict[Future, Path] = {}
+        running: dict[Future, Job] = {}
+        suspects: list[Job] = []
         at: dict[str, Path] = {}  # path there -> path here
-        room, more, seen, looked = threads_of(client), True, time.monotonic(), time.monotonic()
-        while more or running:
+        more, room, watch = True, threads_of(client), _Watch(cluster.where)
+
+        def submit(job: Job) -> None:
+            there = path_there(job.path, cluster.mappings)
+            at[str(there)] = job.path
+            future = client.submit(encode_there, there, job.fingerprint, terms, pure=False)
+            running[future] = job
+            future.add_done_callback(news.put)
+
+        while more or running or suspects:
             while more and len(running) < room:
                 item = next(items, None)
                 if item is None:
                     more = False
                 elif isinstance(item, Job):
-                    there = path_there(item.path, cluster.mappings)
-                    at[str(there)] = item.path
-                    future = client.submit(encode_there, there, item.fingerprint, terms, pure=False)
-                    running[future] = item.path
-                    future.add_done_callback(news.put)
+                    submit(item)
                 else:
                     yield item.path, item
-            try:
-                event = news.get(timeout=LOOK) if running or more else None
-            except queue.Empty:
-                event = None
-            if isinstance(event, dict):
-                if event["path"] in at:
+            alone = not more and not running
+            if alone and suspects:
+                submit(suspects.pop(0))
+            if running:
+                try:
+                    event = news.get(timeout=LOOK)
+                except queue.Empty:
+                    event = None
+                if isinstance(event, dict) and event["path"] in at:
                     on_step(Step(at[event["path"]], event["seconds"], event["of"]))
-            elif event is not None and event in running:
-                path = running.pop(event)
-                yield path, _result(event, path, cluster)
-            if (now := time.monotonic()) - looked >= LOOK:
-                looked, there_are = now, _room(client)
-                room, seen = (there_are, now) if there_are else (room, seen)
-                if now - seen > ALONE:
-                    raise no_workers(cluster.where, now - seen)
+                elif event in running:
+                    job = running.pop(event)
+                    result = _result(event, job.path, cluster)
+                    if result is not None:
+                        yield job.path, result
+                    elif alone:
+                        yield job.path, Skipped(job.path, DIED)
+                    else:
+                        suspects.append(job)
+            room = watch.room(client, room)
+
+
+@dataclass(eq=False)
+class _Watch:
+    """When somebody was last there to work."""
+
+    where: str
+    looked: float = field(default_factory=time.monotonic)
+    seen: float = field(default_factory=time.monotonic)
+
+    def room(self, client: "Client", before: int) -> int:
+        """Tasks that can be worked on at once; asked once in a while. Raises ClusterError after a long time of none."""
+        now = time.monotonic()
+        if now - self.looked < LOOK:
+            return before
+        self.looked, found = now, _room(client)
+        if found:
+            self.seen = now
+        elif now - self.seen > ALONE:
+            raise no_workers(self.where, now - self.seen)
+        return found or before
 
 
 def _room(client: "Client") -> int:
@@ -201,20 +202,22 @@ def _decoder_threads(client: "Client") -> int:
     return max(1, (os.cpu_count() or 1) // max(hosts.values(), default=1))
 
 
-def _result(future: "Future", path: Path, cluster: Cluster) -> Result:
-    """What became of a file, as if it had been encoded here. Raises ClusterError."""
+def _result(future: "Future", path: Path, cluster: Cluster) -> EncodedVideo | Skipped | None:
+    """What became of a file, as if it had been encoded here; None where its worker died. Raises ClusterError."""
     from distributed import KilledWorker
 
     if future.cancelled():
         raise lost(cluster.where, "the scheduler went away")
     try:
-        made = future.result()
+        made: EncodedVideo | Skipped = future.result()
     except KilledWorker:
-        return Skipped(path, "the workers that encoded it died, two of them: damaged file, or out of memory")
+        return None
     except _UnlikeError as error:
         raise ClusterError(f"{cluster.where}: {error}") from error
     except Exception as error:
-        raise lost(cluster.where, f"a worker failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
+        raise lost(
+            cluster.where, f"a worker failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
     finally:
         future.release()
     if isinstance(made, Skipped):

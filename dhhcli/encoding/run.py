@@ -27,7 +27,7 @@ from dhhcli.storage.skipped import note_skipped
 from dhhcli.storage.tombstones import without_forgotten
 
 if TYPE_CHECKING:
-    from dhhcli.encoding.on_cluster import Cluster
+    from dhhcli.media.files.mapping import Cluster
 
 
 def encode(

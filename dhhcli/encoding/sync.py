@@ -29,7 +29,7 @@ from dhhcli.storage.codes_file import check_model, commit, compact, open_shard, 
 from dhhcli.storage.record import EncodedVideo, VideoRecord, content_fingerprint, recorded_path
 from dhhcli.storage.schema import NO_TOMBSTONES
 from dhhcli.storage.skipped import is_gone
-from dhhcli.storage.tombstones import forgotten, without_forgotten
+from dhhcli.storage.tombstones import forgotten
 
 Prune = bool | Literal["all"]  # whether to drop the codes of files that are gone; "all": however many these are
 
@@ -89,7 +89,7 @@ def make_plan(paths: Sequence[Path], codes_path: Path, tag: ModelTag, thumbnails
                     plan.stripped.add(path)
         for copy in copies.values():
             unpictured = replace(copy, thumbnails=(b"",) * len(copy.tracks)) if thumbnails is False else copy
-            commit(codes_path, tag, without_forgotten(unpictured, plan.tombstones))
+            commit(codes_path, tag, unpictured)  # what was forgotten of it is gone from there already
     moved = {event.before for event in plan.relinked.values() if event.moved} - set(plan.relinked)
     # What a run that was killed here had moved already: the content is known elsewhere, and there.
     for same in by_content.values():

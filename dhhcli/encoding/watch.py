@@ -21,7 +21,7 @@ from dhhcli.models.network import Network
 from dhhcli.storage.hdf5_file import FULL
 
 if TYPE_CHECKING:
-    from dhhcli.encoding.on_cluster import Cluster
+    from dhhcli.media.files.mapping import Cluster
 
 State = tuple[int, int]  # size in bytes, time of the last change in ns
 Events = Generator[FileEvent | RoundEvent]

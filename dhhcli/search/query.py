@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dhhcli.base.arrays import Ints
-from dhhcli.errors import DhhError, EditError, IndexFileError, NamesError, ShardError, UsageError, WeightsError
+from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
 from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
+from dhhcli.media.files.mapping import Cluster
 from dhhcli.models.binary_codes import binarise, hamming, pack, soft_codes, weighed_distances
 from dhhcli.models.calibration import Calibration, from_record
 from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
+from dhhcli.search.collection import Collection, cast_or_words, open_collection
 from dhhcli.search.confidence import (
     NO_LIMITS,
     THERE,
@@ -39,9 +41,8 @@ from dhhcli.search.result import Row, joined, result_rows
 from dhhcli.search.share import share_of
 from dhhcli.search.unique import distinct
 from dhhcli.search.who import with_names
-from dhhcli.storage.codes_file import Shard, check_model, open_shard
+from dhhcli.storage.codes_file import Shard, check_model
 from dhhcli.storage.record import VideoRecord
-from dhhcli.storage.who.book import open_book
 from dhhcli.storage.who.cast import Cast
 
 if TYPE_CHECKING:
@@ -104,9 +105,16 @@ class Answer:
 
 
 def find_person(
-    request: Query, codes_path: Path, *, weights: str | None = None, load: Callable[..., Network] = load_network
+    request: Query,
+    codes: Path | Sequence[Path],
+    *,
+    weights: str | None = None,
+    load: Callable[..., Network] = load_network,
+    cluster: Cluster | None = None,
 ) -> Answer:
     """Rank the shots of a codes file by how near they come to a person, or to each of several.
+
+    Several codes files are asked as the one that ``merge`` would make of them, at once or on a ``cluster``.
 
     First the tracks are searched that ``where`` allows; shots are ranked (ranking.py), those beyond the limits left
     out, then all but the first ``per_video`` of a video, then all but the first ``top``; what remains is joined.
@@ -121,9 +129,14 @@ def find_person(
             or no codes of frames for ``way``.
         WeightsError: the weights cannot be used, or their calibration is damaged or missing and the request needs it.
         DeviceError: it is to be searched on a GPU, and there is none.
+        MissingExtraError, ClusterError: the cluster cannot be used.
     """
     _check(request)
-    with open_shard(codes_path) as shard:
+    paths = [codes] if isinstance(codes, Path) else list(codes)
+    if cluster and request.cuda:
+        raise UsageError("--cluster and --device cuda: give one of them")
+    with open_collection(paths, cluster) as collection:
+        shard = collection.shard
         named = _everybody(request)
         films = any(is_film(word) for word in named)
         several = (len(request.words) > 1 and not request.each) or any(is_folder(word) for word in named)
@@ -133,21 +146,18 @@ def find_person(
             film=request.why is not None or films,
         )
         check_model(shard, network.tag)
-        way = _way(request, shard, codes_path)
+        way = _way(request, shard, collection.words)
         on_device = request.cuda and on_gpu(shard, weighed=request.rank is Rank.soft)
-        source = (on_device, None) if on_device else _usable_index(codes_path, shard, way)
-        cast, notes = _cast(codes_path)
+        if on_device:
+            source: tuple[Index | None, str | None] = on_device, None
+        elif collection.index is not None:
+            source = (collection.index if way is FrameDistance.majority else None), None
+        else:
+            source = _usable_index(paths[0], shard, way)
+        cast, notes = cast_or_words(paths)
         desk = _Session(shard, network, _calibration(request, network), *source, request, way, cast)
-        answer = _answered(desk, codes_path)
-        return replace(answer, notes=(*notes, *answer.notes))
-
-
-def _cast(codes_path: Path) -> tuple[Cast, list[str]]:
-    """Who is who, or words about why that cannot be told: an answer does without."""
-    try:
-        return open_book(codes_path).cast, []
-    except NamesError as error:
-        return Cast(), [f"{error}; answered without names"]
+        answer = _answered(desk, collection)
+        return replace(answer, notes=(*collection.notes, *notes, *answer.notes))
 
 
 def _everybody(request: Query) -> tuple[Word, ...]:
@@ -178,12 +188,12 @@ def _check(request: Query) -> None:
         raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
 
 
-def _way(request: Query, shard: Shard, codes_path: Path) -> FrameDistance:
+def _way(request: Query, shard: Shard, where: str) -> FrameDistance:
     kept = shard.tag.frame_codes
     way = request.way or (FrameDistance.average if kept else FrameDistance.majority)
     if way is not FrameDistance.majority and not kept:
         raise ShardError(
-            f"{codes_path}: keeps no codes of frames, so there is no {way} of them; leave out --search {way}, "
+            f"{where}: keeps no codes of frames, so there is no {way} of them; leave out --search {way}, "
             "or encode to a new file with --frame-codes"
         )
     if way is not FrameDistance.majority and request.cuda:
@@ -221,14 +231,14 @@ class _Session:
     cast: Cast  # who is who
 
 
-def _answered(desk: _Session, codes_path: Path) -> Answer:
+def _answered(desk: _Session, collection: Collection) -> Answer:
     request, shard = desk.request, desk.shard
     notes = [desk.note] if desk.note else []
     allowed: Allowed | None = None
     if not request.where.everywhere:
         allowed = tracks_where(shard, request.where)
     others = {
-        name: tuple(asked([word], shard, desk.network, codes_path) for word in words)
+        name: tuple(asked([word], shard, desk.network, collection.paths) for word in words)
         for name, words in (("also", request.also), ("without", request.without), ("never", request.never))
     }
     notes += [note for people in others.values() for person in people for note in person.notes]
@@ -243,7 +253,7 @@ def _answered(desk: _Session, codes_path: Path) -> Answer:
                 words,
                 shard,
                 desk.network,
-                codes_path,
+                collection.paths,
                 face=request.face,
                 fuse=request.fuse,
                 yes=request.yes,
@@ -257,7 +267,7 @@ def _answered(desk: _Session, codes_path: Path) -> Answer:
             continue
         people.append(person)
         notes += person.notes
-        found, own, words_about = _one(desk, codes_path, person, others, allowed)
+        found, own, words_about = _one(desk, collection, person, others, allowed)
         notes += [f"{name}: {line}" if request.each else line for line in words_about]
         hits += found
         rows += _named(own, name) if request.each else own
@@ -282,7 +292,7 @@ def _matched(desk: _Session, person: Asked, rows: Sequence[Row]) -> tuple[int, .
 
 def _one(
     desk: _Session,
-    codes_path: Path,
+    collection: Collection,
     person: Asked,
     others: Mapping[str, tuple[Asked, ...]],
     allowed: Allowed | None,
@@ -316,7 +326,7 @@ def _one(
     if chances and limits.min_confidence is not None:  # those that one before them is not sure enough for
         chances = [chance for chance in chances if chance.confidence >= limits.min_confidence]
         hits = hits[: len(chances)]
-    notes = [] if hits else [_why_nobody(desk, codes_path, wanted, rules, worth)]
+    notes = [] if hits else [_why_nobody(desk, collection, wanted, rules, worth)]
     rows = with_names(shard, desk.cast, result_rows(shard, hits, chances), [hit.shot for hit in hits])
     if rows and not somebody(rows):
         notes.append(probably_nobody(rows))
@@ -355,14 +365,15 @@ def _apart(
 
 
 def _why_nobody(
-    desk: _Session, codes_path: Path, wanted: Sequence[Asked], rules: Rules, worth: ConfidenceModel | None
+    desk: _Session, collection: Collection, wanted: Sequence[Asked], rules: Rules, worth: ConfidenceModel | None
 ) -> str:
     """Words for an answer without rows."""
     shard, limits = desk.shard, desk.request.limits
     if not len(shard):
-        return f"nobody found: {codes_path} holds no face tracks ({len(shard.videos)} videos)"
+        return f"nobody found: {collection.words} holds no face tracks ({len(shard.videos)} videos)"
     if rules.allowed is not None and not len(rules.allowed):
-        return f"nobody found: no video of {codes_path} that --in, --only, --after and --before allow has face tracks"
+        limited = "that --in, --only, --after and --before allow"
+        return f"nobody found: no video of {collection.words} {limited} has face tracks"
     free = Rules(rules.also, rules.without, rules.never, rules.allowed, rules.apart, rules.gone)
     nearest = search(shard, wanted[0].soft, 1, desk.index, free, desk.way, desk.request.rank)
     if not nearest:
@@ -395,19 +406,22 @@ def _explained(
     )
 
 
-def saved_videos(codes_path: Path, rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
-    """What a codes file knows of the videos of rows that were saved earlier.
+def saved_videos(codes: Path | Sequence[Path], rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
+    """What codes files know of the videos of rows that were saved earlier.
 
     Raises:
         EditError: a video is not in the codes file.
         MissingPathError, ShardError: there are no codes, or they are damaged.
     """
-    with open_shard(codes_path) as shard:
+    with open_collection([codes] if isinstance(codes, Path) else codes) as collection:
+        shard = collection.shard
         wanted = {row.video for row in rows}
         found = _ends(shard, [number for number, video in enumerate(shard.videos) if video.path in wanted])
     for row in rows:
         if row.video not in found:
-            raise EditError(f"{row.video}: not in {codes_path}; name the codes file that the rows came from, --codes")
+            raise EditError(
+                f"{row.video}: not in {collection.words}; name the codes file that the rows came from, --codes"
+            )
     return found
 
 

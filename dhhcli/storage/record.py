@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,6 +36,8 @@ _KINDS: Final[dict[str, Any]] = {
 }
 # written only where they say something: older files do without
 _LATER: Final[dict[str, Any]] = {"still": bool, "recorded": int, "delay": list}
+
+_CONTENT: Final = re.compile(rb'"fingerprint": "([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,15 @@ def intact(tables: Tables, row: int) -> bool:
 def path_bytes(tables: Tables, row: int) -> bytes:
     """The path of the video in `row` as os.fsencode gives it."""
     return tables.text(row).partition(b"\0")[0]
+
+
+def content_of(text: bytes) -> tuple[bytes, str]:
+    """Path and content fingerprint of a video's text, without reading the rest of it. Raises ShardError."""
+    path, _, rest = text.partition(b"\0")
+    found = _CONTENT.search(rest)
+    if found is None or rest.count(b'"fingerprint"') != 1:  # not as `_text` writes it
+        return path, to_record(text).fingerprint
+    return path, found[1].decode("ascii")
 
 
 def _text(video: VideoRecord) -> bytes:

@@ -1,7 +1,7 @@
 """shard: Tables of several files -> Shard: codes (n, B), one numbering of tracks, shots and videos."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from dhhcli.errors import ShardError
 from dhhcli.models.binary_codes import code_bytes, rows_of
 from dhhcli.models.model_tag import ModelTag
 from dhhcli.storage.hdf5_file import ShardFile
-from dhhcli.storage.record import EncodedVideo, VideoRecord, intact, path_bytes, to_record
+from dhhcli.storage.record import EncodedVideo, VideoRecord, content_of, intact, path_bytes, to_record
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE, Tables, cut, view
 from dhhcli.storage.values import check_shots, check_tracks, check_unit, picture
 
@@ -94,6 +94,22 @@ class Shard:
         """One video, without reading the others."""
         piece, local = self._locate("videos", row)
         return to_record(piece.text(local), checked=bool(self.where))
+
+    def contents(self) -> Iterator[tuple[bytes, str]]:
+        """Path (as os.fsencode gives it) and content fingerprint of every video, by path. Raises ShardError."""
+        for piece in self.pieces:
+            for row in range(len(piece.videos)):
+                yield content_of(piece.text(row))
+
+    def place(self, row: int) -> tuple[int, int]:
+        """Which of the pieces the video in `row` is in, and its row there."""
+        starts = self._starts["videos"]
+        at = int(np.searchsorted(starts, row, "right")) - 1
+        return at, row - int(starts[at])
+
+    def first_track(self, piece: int) -> int:
+        """Row of the first track of a piece."""
+        return int(self._starts["tracks"][piece])
 
     def end_pts(self, row: int) -> int:
         """Where the last shot of the video in `row` ends (exclusive); its start when it has no shot."""

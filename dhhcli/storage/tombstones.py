@@ -52,6 +52,12 @@ def united(lists: Iterable[NDArray[np.void]]) -> NDArray[np.void]:
     return np.array([earliest[key] for key in sorted(earliest)], TOMBSTONE_DTYPE) if earliest else NO_TOMBSTONES
 
 
+def not_in(tombstones: NDArray[np.void], known: NDArray[np.void]) -> NDArray[np.void]:
+    """Those that say of nothing that `known` says too, whenever that was."""
+    there = {_where(stone) for stone in known}
+    return np.asarray(tombstones[np.array([_where(stone) not in there for stone in tombstones], bool)])
+
+
 def _where(stone: np.void) -> bytes:
     return stone.tobytes()[: TOMBSTONE_DTYPE.itemsize - TOMBSTONE_DTYPE["at"].itemsize]
 

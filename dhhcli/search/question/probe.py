@@ -93,7 +93,7 @@ def asked(
     words: Sequence[Word],
     shard: Shard,
     network: Network,
-    codes_path: Path,
+    codes: Path | Sequence[Path],
     *,
     face: int = 1,
     fuse: Fuse = Fuse.both,
@@ -102,7 +102,7 @@ def asked(
 ) -> Asked:
     """Hash what is named and look up what is stored.
 
-    ``codes_path``: of the shard; who is who lies beside it. ``face``: which face of a photo, largest first, of a shot,
+    ``codes``: of the shard; who is who lies beside them. ``face``: which face of a photo, largest first, of a shot,
     largest first, or of a video, longest seen first. ``yes``, ``no``: what is the person too, and may be an answer, and
     what is not; then all of it is one row (learning.py), as a name's tracks are always.
 
@@ -119,9 +119,7 @@ def asked(
         if isinstance(word, FileTerm) and is_folder(word):
             looks += _in_folder(word.path, shard, network, face)
             continue
-        look = (
-            _called(shard, codes_path, word, face) if isinstance(word, NameTerm) else _look(word, shard, network, face)
-        )
+        look = _called(shard, codes, word, face) if isinstance(word, NameTerm) else _look(word, shard, network, face)
         looks.append(look)
     photos = [look for look in looks if look.feature is not None]
     others = [look for look in looks if look.feature is None]
@@ -150,7 +148,7 @@ def asked(
         distinct(np.concatenate([look.gone for look in looks])),
         (*shown, *(first[id(look)] if len(look.faces) == 1 else -1 for look in others)),
     )
-    return _with_feedback(found, looks, yes, no, shard, network, codes_path) if yes or no else found
+    return _with_feedback(found, looks, yes, no, shard, network, codes) if yes or no else found
 
 
 def _with_feedback(
@@ -160,12 +158,12 @@ def _with_feedback(
     no: Sequence[Word],
     shard: Shard,
     network: Network,
-    codes_path: Path,
+    codes: Path | Sequence[Path],
 ) -> Asked:
     """The same person, asked for by one row of everything that is confirmed and rejected."""
     sides = [
         [
-            _called(shard, codes_path, word, 1) if isinstance(word, NameTerm) else _look(word, shard, network, 1)
+            _called(shard, codes, word, 1) if isinstance(word, NameTerm) else _look(word, shard, network, 1)
             for word in words
         ]
         for words in (yes, no)
@@ -189,13 +187,13 @@ def _with_feedback(
     )
 
 
-def _called(shard: Shard, codes_path: Path, word: NameTerm, face: int) -> _Look:
+def _called(shard: Shard, codes: Path | Sequence[Path], word: NameTerm, face: int) -> _Look:
     """All that is known of a name: its sure tracks, against those that are not its person. All are answers too."""
     from dhhcli.storage.who.book import known_rows
 
     if face > 1:
         raise UsageError("--face says which face of one photo; a name has its own tracks")
-    known = known_rows(codes_path, shard, word.name)
+    known = known_rows(codes, shard, word.name)
     yes, no = (unpack(shard.code_rows(rows), shard.tag.bits).astype(np.float32) for rows in (known.yes, known.no))
     shown = tuple(
         (shard.video(int(track["video"])).path, shard.picture(int(row)))

@@ -181,13 +181,19 @@ class Known:
     no: Rows  # (x,) said not to be theirs
 
 
-def known_rows(codes_path: Path, shard: Shard, name: str) -> Known:
+def cast_of(codes: Path | Sequence[Path]) -> Cast:
+    """Who is who in one codes file, or in several as one. Raises NamesError as ``open_book``."""
+    casts = [open_book(path).cast for path in ([codes] if isinstance(codes, Path) else codes)]
+    return casts[0] if len(casts) == 1 else united_people(casts)[0]
+
+
+def known_rows(codes: Path | Sequence[Path], shard: Shard, name: str) -> Known:
     """Which tracks are somebody's who has a name, and which are not.
 
     Raises:
         NamesError: there is no such name, or none of its tracks is in the codes file any more.
     """
-    cast = open_book(codes_path).cast
+    cast, codes_path = cast_of(codes), codes if isinstance(codes, Path) else codes[0]
     called = {known: number for number, known in cast.names.items()}
     known = known_name(called, name, codes_path)
     number = called[known]
