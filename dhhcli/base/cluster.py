@@ -41,7 +41,9 @@ def connect(where: str) -> Iterator["Client"]:
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here, in one line
+    for name in [*logging.root.manager.loggerDict]:  # what goes wrong is said here, in one line; each has its own level
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     kind, _, rest = where.partition(":")
     with ExitStack() as stack:
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}))
@@ -99,7 +101,12 @@ def check_workers(client: "Client", where: str) -> None:
         raise ClusterError(f"{where}: the scheduler has no workers; start some: dask worker {where}") from error
     here = facts()
     for worker, found in _asked(client, where).items():
-        difference = differing(here, found) if isinstance(found, dict) else f"has no dhh ({_first_line(found)})"
+        if isinstance(found, ImportError):
+            difference = f"has no dhh ({_first_line(found)})"
+        elif isinstance(found, dict):
+            difference = differing(here, found)
+        else:  # it went away; every task asks again
+            difference = ""
         if difference:
             raise ClusterError(f"{where}: worker {worker} {difference}; install the same there, and start it again")
 

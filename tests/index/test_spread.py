@@ -66,7 +66,7 @@ def test_joined_ranges_hold_the_same_numbers(steps: list[tuple[int, int]]) -> No
 
 def test_files_without_a_row_that_is_allowed_are_not_asked() -> None:
     codes = np.arange(64, dtype=np.uint8).reshape(16, 4)
-    asked = []
+    asked: list[int] = []
 
     def searcher(searches: object) -> list[tuple[np.ndarray, np.ndarray]]:
         asked.extend(search.file for search in searches)  # type: ignore[attr-defined]

@@ -143,8 +143,9 @@ def test_workers_give_the_answer_of_one_machine(three: list[Path], tmp_path: Pat
     for path in three:  # workers know them elsewhere
         (away / path.name).write_bytes(path.read_bytes())
     where = Cluster(workers.scheduler_address, (Mapping(tmp_path, away),))
-    for more in ({}, {"where": Where(("*[ace].mov",))}):
-        assert told(three, where, **more) == told(three, **more)
+    some = Where(("*[ace].mov",))
+    assert told(three, where) == told(three)
+    assert told(three, where, where=some) == told(three, where=some)
     assert told(three[0], Cluster(workers.scheduler_address)) == told(three[0])
 
 
