@@ -8,11 +8,15 @@ from dhhcli.media.files.discover import VideoList
 
 @dataclass(frozen=True)
 class Step:
-    """How far into a file: seconds of film done, of how many (None: the file does not say)."""
+    """How far into a file: seconds of film done, of how many (None: the file does not say).
+
+    since: how many of them an earlier run had done, which was killed.
+    """
 
     path: Path
     seconds: float
     duration: float | None
+    since: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dhhcli.base.cluster import connect, differing, facts, lost, no_workers, threads_of
+from dhhcli.encoding.begun import Begun
 from dhhcli.encoding.events import Skipped, Step
 from dhhcli.encoding.options import EncodeOptions
-from dhhcli.encoding.video import Decided, Job, Result, encode_file
+from dhhcli.encoding.video import Decided, Job, OnStep, Result, encode_file
 from dhhcli.errors import ClusterError
 from dhhcli.media.files.mapping import Cluster, path_there
 from dhhcli.models.network import Network, load_network
@@ -68,9 +69,9 @@ def encode_there(path: Path, fingerprint: str, terms: Terms) -> EncodedVideo | S
         return Skipped(path, f"worker {worker.address} finds another file there; --map says where it lies")
     told = time.monotonic()
 
-    def tell(step: Step) -> None:
+    def tell(step: Step | Begun) -> None:
         nonlocal told
-        if time.monotonic() - told >= EVERY:
+        if isinstance(step, Step) and time.monotonic() - told >= EVERY:
             told = time.monotonic()
             worker.log_event(terms.topic, {"path": str(step.path), "seconds": step.seconds, "of": step.duration})
 
@@ -98,7 +99,7 @@ def encode_on(
     items: Iterator[Job | Decided],
     network: Network,
     options: EncodeOptions,
-    on_step: Callable[[Step], None],
+    on_step: OnStep,
 ) -> Generator[tuple[Path, Result], None, None]:
     """Results as they are done; items that are no jobs are passed through.
 

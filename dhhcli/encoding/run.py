@@ -13,18 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dhhcli.encoding.begun import Begun, begun_files, begun_path, keep_begun, tidy_begun
 from dhhcli.encoding.events import FileEvent, Skipped, Step
 from dhhcli.encoding.frame_codes import frame_choice
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.sync import Prune, SyncPlan, decide, erase_leftovers, gone_files, make_plan, waiting
-from dhhcli.encoding.video import Decided, Job, Result, encode_file, encoded
+from dhhcli.encoding.video import Decided, Job, OnStep, Result, encode_file, encoded
 from dhhcli.errors import MissingPathError, UsageError
 from dhhcli.models.network import Network
 from dhhcli.models.weights import shipped_as
 from dhhcli.storage.codes_file import commit, finish, lock, open_shard
 from dhhcli.storage.record import EncodedVideo, recorded_path
 from dhhcli.storage.skipped import note_skipped
-from dhhcli.storage.tombstones import without_forgotten
+from dhhcli.storage.tombstones import any_forgotten, without_forgotten
 
 if TYPE_CHECKING:
     from dhhcli.media.files.mapping import Cluster
@@ -46,7 +47,8 @@ def encode(
     """Encode files; each is on disk as soon as it is done, and one bad file stops nothing.
 
     What the codes file holds already is not done again, wherever it lies now; a changed file replaces its old rows (see
-    encoding/sync.py). When the generator ends or is closed, what was committed is merged into the one named file.
+    encoding/sync.py). A long film goes on where an earlier run was killed in it (encoding/begun.py). When the generator
+    ends or is closed, what was committed is merged into the one named file.
 
     Args:
         paths: video files and photos.
@@ -71,25 +73,37 @@ def encode(
         tag = frame_choice(codes_path, network, options.frame_codes)
         options = replace(options, frame_codes=tag.frame_codes)
         plan = make_plan(paths, codes_path, tag, options.thumbnails)
+        tidy_begun(codes_path, tag, options)
+        begun = begun_files(codes_path)
         on_plan(waiting(plan, paths))
         tried: dict[Path, str | None] = {}
+
+        def step(done: Step | Begun) -> None:
+            if isinstance(done, Begun):
+                keep_begun(codes_path, done)
+                begun.add(begun_path(codes_path, done.path))
+            else:
+                on_step(done)
+
         try:
             results: Generator[tuple[Path, Result]]
             if cluster is not None:
                 from dhhcli.encoding.on_cluster import encode_on
 
-                results = encode_on(cluster, _jobs(paths, plan), network, options, on_step)
+                results = encode_on(cluster, _jobs(paths, plan, codes_path), network, options, step)
             elif workers == 1:
-                results = _in_turn(_jobs(paths, plan), network, options, on_step)
+                results = _in_turn(_jobs(paths, plan, codes_path), network, options, step)
             else:
                 from dhhcli.encoding.workers import in_parallel
 
-                results = in_parallel(_jobs(paths, plan), network, options, workers, on_step)
+                results = in_parallel(_jobs(paths, plan, codes_path), network, options, workers, step)
             with closing(results):
                 for path, result in results:
                     if isinstance(result, EncodedVideo):
                         result = without_forgotten(result, plan.tombstones)
                         commit(codes_path, tag, result)
+                    if begun and not isinstance(result, Skipped):
+                        begun_path(codes_path, path).unlink(missing_ok=True)
                     tried[recorded_path(path)] = result.reason if isinstance(result, Skipped) else None
                     yield encoded(path, result) if isinstance(result, EncodedVideo) else result
             yield from gone_files(plan, codes_path, roots, prune=prune)
@@ -99,15 +113,19 @@ def encode(
             note_skipped(codes_path, tried)
 
 
-def _jobs(paths: Sequence[Path], plan: SyncPlan) -> Iterator[Job | Decided]:
+def _jobs(paths: Sequence[Path], plan: SyncPlan, codes_path: Path) -> Iterator[Job | Decided]:
     """What there is to encode, and of the rest why not."""
     for path in paths:
         decided = decide(plan, path)
-        yield Job(path, decided) if isinstance(decided, str) else decided
+        if isinstance(decided, str):
+            forgetful = any_forgotten(decided, plan.tombstones)
+            yield Job(path, decided, None if forgetful else begun_path(codes_path, path))
+        else:
+            yield decided
 
 
 def _in_turn(
-    items: Iterator[Job | Decided], network: Network, options: EncodeOptions, on_step: Callable[[Step], None]
+    items: Iterator[Job | Decided], network: Network, options: EncodeOptions, on_step: OnStep
 ) -> Generator[tuple[Path, Result]]:
     for item in items:
         if isinstance(item, Job):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dhhcli.encoding.one_person import cut_places, parts_of
+from dhhcli.faces.bookmark import Bookmark
 from dhhcli.faces.scan import Looked
 from dhhcli.faces.thumbnail import jpeg
 from dhhcli.faces.tracker import FaceTrack, Observation, sample
@@ -42,12 +43,21 @@ class Coded:
     frames: npt.NDArray[np.uint8] | None
 
 
-def code_tracks(items: Iterable[Looked | FaceTrack | Shot], network: Network) -> Iterator[Looked | Coded | Shot]:
-    """Tracks become coded ones, in the same order; some wait to be coded together, and their shots with them."""
+def code_tracks(
+    items: Iterable[Looked | FaceTrack | Shot | Bookmark], network: Network
+) -> Iterator[Looked | Coded | Shot | Bookmark]:
+    """Tracks become coded ones, in the same order; some wait to be coded together, and their shots with them. Nothing
+    waits over a bookmark, so that what follows it is coded as by who begins there.
+    """
     held: list[FaceTrack | Shot] = []
     crops, most = 0, AT_ONCE_ON_GPU if network.film_extract.on_gpu else AT_ONCE
     for item in items:
         if isinstance(item, Looked):
+            yield item
+            continue
+        if isinstance(item, Bookmark):
+            yield from _coded(held, network)
+            held, crops = [], 0
             yield item
             continue
         held.append(item)

@@ -1,21 +1,24 @@
 """video: one video or photo -> its codes and tables, whole, or the reason why not."""
 
+import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dhhcli.base.prefetch import prefetch
+from dhhcli.encoding.begun import Begun, Findings, Kept, identity_of, packed, read_begun
 from dhhcli.encoding.events import Encoded, Forgotten, Relinked, Skipped, Step, Unchanged
 from dhhcli.encoding.options import USUAL, EncodeOptions
 from dhhcli.encoding.photo import encode_still
 from dhhcli.encoding.track_codes import Coded, code_tracks
 from dhhcli.errors import DhhError
+from dhhcli.faces import bookmark
+from dhhcli.faces.bookmark import Bookmark, LostPlaceError
 from dhhcli.faces.scan import Looked, scan
 from dhhcli.media.files.discover import is_photo
 from dhhcli.media.photo import is_animated
@@ -36,10 +39,12 @@ class Job:
 
     path: Path
     fingerprint: str  # of its content
+    keep_at: Path | None = None  # as for ``encode_video``
 
 
 Decided = Unchanged | Relinked | Forgotten | Skipped  # about a file that is not
 Result = EncodedVideo | Decided
+OnStep = Callable[[Step | Begun], None]
 
 
 def encode_video(
@@ -48,7 +53,8 @@ def encode_video(
     options: EncodeOptions = USUAL,
     *,
     fingerprint: str | None = None,
-    on_step: Callable[[Step], None] = lambda _: None,
+    on_step: OnStep = lambda _: None,
+    keep_at: Path | None = None,
 ) -> EncodedVideo:
     """The whole chain for one file.
 
@@ -57,43 +63,65 @@ def encode_video(
         network: detector, backbone, hash layers.
         options: what is kept of it; codes of frames are only where the layers hash pictures.
         fingerprint: of its content, where that is known already.
-        on_step: called after every look.
+        on_step: called after every look, and with what is to be kept for a run that may have to go on.
+        keep_at: the file where it is kept, and is gone on from where it fits (encoding/begun.py); None: nothing is.
 
     Raises:
         VideoError, NoVideoError: the file cannot be decoded, or holds no pictures. A file that stops early is kept as
             far as it decodes; its record carries the warning.
     """
     fingerprint, stat = fingerprint or content_fingerprint(path), path.stat()
-    shot_rows: list[tuple[Any, ...]] = []
-    track_rows: list[tuple[Any, ...]] = []
-    codes: list[npt.NDArray[np.uint8]] = []
-    thumbs: list[bytes] = []
-    frames: list[npt.NDArray[np.uint8]] = []
+    identity = {} if keep_at is None else identity_of(path, fingerprint, network, options)
+    kept = None if keep_at is None else read_begun(keep_at, identity)
+    state = None
+    if kept is not None:
+        with suppress(ValueError):
+            state = bookmark.kept(kept.scan)
+
+    def keep(findings: Findings, mark: Bookmark, largest: tuple[int, int]) -> None:
+        if keep_at is not None and mark.data:
+            on_step(Begun(path, packed(identity, findings, mark, largest)))
+
+    try:
+        return _encode(path, network, options, fingerprint, stat, on_step, keep, kept if state else None, state)
+    except LostPlaceError:  # the file does not lead there: from the beginning
+        return _encode(path, network, options, fingerprint, stat, on_step, keep, None, None)
+
+
+def _encode(
+    path: Path,
+    network: Network,
+    options: EncodeOptions,
+    fingerprint: str,
+    stat: os.stat_result,
+    on_step: OnStep,
+    keep: Callable[[Findings, Bookmark, tuple[int, int]], None],
+    kept: Kept | None,
+    state: bookmark.Kept | None,
+) -> EncodedVideo:
+    """All of a film, or what is left of it. keep: called at bookmarks. kept, state: what an earlier run had done, and
+    what its scan knew.
+    """
+    findings = kept.findings if kept else Findings()
+    since = kept.seconds if kept else 0.0
+    sizes = [kept.largest] if kept else []
     with open_video(path, threads=options.threads) as video:
         info = video.info
         duration = float(info.duration) if info.duration else None
-        of_shot: list[Coded] = []
-        found = scan(video, network.film_detector, thumbnails=options.pictures)
+        found = scan(video, network.film_detector, thumbnails=options.pictures, every=options.every, kept=state)
         with closing(prefetch(found, SCAN_AHEAD)) as ahead:
             for item in code_tracks(ahead, network):
                 match item:
                     case Looked(seconds):
-                        on_step(Step(path, float(seconds), duration))
+                        on_step(Step(path, float(seconds), duration, since))
                     case Coded():
-                        of_shot.append(item)
-                    case Shot() as shot:
-                        of_shot.sort(key=lambda coded: coded.order)
-                        track_rows += [(0, len(shot_rows), *coded.row) for coded in of_shot]
-                        codes += [coded.code for coded in of_shot]
-                        thumbs += [coded.thumbnail for coded in of_shot]
-                        frames += [
-                            coded.frames for coded in of_shot if options.frame_codes and coded.frames is not None
-                        ]
-                        of_shot.clear()
-                        shot_rows.append(
-                            (0, shot.number, shot.start_frame, shot.end_frame, shot.start_pts, shot.end_pts)
-                        )
-        warnings, (width, height) = video.warnings, video.largest
+                        findings.of_shot.append(item)
+                    case Shot():
+                        findings.end(item, frame_codes=bool(options.frame_codes))
+                    case Bookmark():
+                        keep(findings, item, _largest([*sizes, video.largest]))
+        warnings, (width, height) = video.warnings, _largest([*sizes, video.largest])
+    shot_rows, codes = findings.shots, findings.codes
     record = VideoRecord(
         path=recorded_path(path),
         fingerprint=fingerprint,
@@ -112,7 +140,7 @@ def encode_video(
         recorded=info.recorded,
         delay=info.delay,
     )
-    tracks = np.array(track_rows, TRACK_DTYPE)
+    tracks = np.array(findings.tracks, TRACK_DTYPE)
     if (width, height) != (info.width, info.height):  # boxes were in pixels of the first frame
         tracks["box"] *= np.array([width / info.width, height / info.height] * 2, np.float32)
     return EncodedVideo(
@@ -120,9 +148,14 @@ def encode_video(
         shots=np.array(shot_rows, SHOT_DTYPE),
         tracks=tracks,
         codes=np.stack(codes) if codes else np.empty((0, code_bytes(network.layers.bits)), np.uint8),
-        thumbnails=tuple(thumbs),
-        frame_codes=tuple(frames) if options.frame_codes else None,
+        thumbnails=tuple(findings.thumbnails),
+        frame_codes=tuple(findings.frames) if options.frame_codes else None,
     )
+
+
+def _largest(sizes: list[tuple[int, int]]) -> tuple[int, int]:
+    """Of (width, height), by area, the first of equals."""
+    return max(sizes, key=lambda size: size[0] * size[1])
 
 
 def _seconds(shots: list[tuple[Any, ...]], time_base: Fraction) -> Fraction | None:
@@ -135,7 +168,7 @@ def encode_file(
     network: Network,
     options: EncodeOptions = USUAL,
     *,
-    on_step: Callable[[Step], None] = lambda _: None,
+    on_step: OnStep = lambda _: None,
 ) -> EncodedVideo | Skipped:
     """Encode a video or a photo, or say why that cannot be done: anything that a reader raises is this file's fault."""
     path, fingerprint = job.path, job.fingerprint
@@ -143,7 +176,7 @@ def encode_file(
         if is_photo(path) and not is_animated(path):
             made = encode_still(path, network, options, fingerprint=fingerprint)
         else:
-            made = encode_video(path, network, options, fingerprint=fingerprint, on_step=on_step)
+            made = encode_video(path, network, options, fingerprint=fingerprint, on_step=on_step, keep_at=job.keep_at)
         check_encoded(made)
         return made
     except (DhhError, OSError) as error:

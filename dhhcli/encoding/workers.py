@@ -7,15 +7,16 @@ alone: the file is reported, another process takes its place. Everything is comm
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from dhhcli.base.interrupts import interrupts_held
+from dhhcli.encoding.begun import Begun
 from dhhcli.encoding.events import Skipped, Step
 from dhhcli.encoding.options import EncodeOptions
-from dhhcli.encoding.video import Decided, Job, Result, encode_file
+from dhhcli.encoding.video import Decided, Job, OnStep, Result, encode_file
 from dhhcli.models.network import Network, load_network
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy onnxruntime's and FFmpeg's threads half
@@ -47,7 +48,7 @@ def in_parallel(
     network: Network,
     options: EncodeOptions,
     workers: int,
-    on_step: Callable[[Step], None],
+    on_step: OnStep,
 ) -> Generator[tuple[Path, Result], None, None]:
     """Results as they are done; items that are no jobs are passed through. Closing it ends the processes at once."""
     threads = options.threads or max(1, (os.cpu_count() or 1) // workers)
@@ -78,7 +79,7 @@ def in_parallel(
                     crew.remove(worker)
                     yield worker.path, Skipped(worker.path, _epitaph(worker.process.exitcode))
                     continue
-                if isinstance(message, Step):
+                if isinstance(message, (Step, Begun)):
                     on_step(message)
                     continue
                 crew.remove(worker)

@@ -52,9 +52,7 @@ class Face:
 
 
 class FaceDetector:
-    """CenterFace on onnxruntime (CPU), kept between calls; one detector may be used by one thread at a
-    time.
-    """
+    """CenterFace on onnxruntime (CPU), kept between calls; several threads may use one detector."""
 
     def __init__(self, threads: int = 1, width: int = 640, *, quick: bool = False) -> None:
         """threads: cores used for one picture. width: longer side of the network's input, pixels (21 ms at

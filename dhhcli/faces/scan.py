@@ -2,7 +2,8 @@
 
 Every frame is seen by the shot detector, as a small picture; faces are looked for where ``looks`` says so, and crops
 are cut then, at full resolution. Decoding goes ahead in a thread of its own. What is held is a few frames, the
-observations of the last second and the tracks that are going on: it does not grow with the film or the shot.
+observations of the last second and the tracks that are going on: it does not grow with the film or the shot. Now and
+then a ``Bookmark`` says all of it, so that another scan of the same file can go on from there (faces/bookmark.py).
 """
 
 from collections import deque
@@ -13,6 +14,7 @@ from fractions import Fraction
 
 from dhhcli.base.prefetch import prefetch
 from dhhcli.faces.alignment import SIZE, align, sharpness
+from dhhcli.faces.bookmark import Bookmark, Bookmarks, Kept
 from dhhcli.faces.detector import FaceDetector
 from dhhcli.faces.doubt import shows_a_face
 from dhhcli.faces.schedule import LONGEST, LookSchedule
@@ -42,11 +44,15 @@ def scan(
     margin: int = 0,
     longest: Fraction = LONGEST,
     part: Iterator[Frame] | None = None,
-) -> Iterator[Looked | FaceTrack | Shot]:
+    every: Fraction | None = None,
+    kept: Kept | None = None,
+) -> Iterator[Looked | FaceTrack | Shot | Bookmark]:
     """Tracks of a shot in the order in which they end, then the shot itself, and so on; between them, progress.
 
     A dissolve is recognised some frames after it began, so observations wait until their frame is settled. ``margin``:
     pixels around the crops (see ``observe``). longest: pause between two looks, seconds. part: only these frames of it.
+    every: seconds of film between two bookmarks, None: none. kept: what an earlier scan of the file knew at a bookmark.
+    Raises LostPlaceError where the file does not lead there.
     """
     rate, size = video.info.frame_rate, (video.info.width, video.info.height)
     shots, tracker, looks = (
@@ -55,7 +61,13 @@ def scan(
         LookSchedule(max(video.info.width, video.info.height), longest),
     )
     waiting: deque[tuple[int, list[Observation]]] = deque()
-    last_look, origin = -1, None
+    last_look, origin, finished = -1, None, list[Shot]()
+    bookmarks = Bookmarks(video, every)
+    if kept is not None:
+        shots.restore(kept.shots)
+        tracker.restore(kept.tracks)
+        looks, waiting, last_look, origin = kept.looks, deque(kept.waiting), kept.last_look, kept.origin
+        bookmarks.go_on(kept)
 
     def track_before(frame: int) -> None:
         while waiting and waiting[0][0] < frame:
@@ -65,17 +77,27 @@ def scan(
         return [track for track in tracks if shows_a_face(track, detector, margin=margin)]
 
     with closing(
-        prefetch(part or video.frames(), DECODE_AHEAD, most=AHEAD_BYTES, weigh=lambda frame: frame.bytes)
+        prefetch(
+            part or video.frames(kept.place if kept else None),
+            DECODE_AHEAD,
+            most=AHEAD_BYTES,
+            weigh=lambda frame: frame.bytes,
+        )
     ) as frames:
         for frame in frames:
+            if bookmarks.known(frame):
+                continue
             origin = frame.time if origin is None else origin
-            finished = shots.push(frame)
-            for shot in finished:
-                track_before(shot.end_frame)
-                yield from faces(tracker.finish())
-                yield shot
-            if shots.suspected or (finished and last_look < finished[-1].end_frame):
-                looks.restart()
+            if not bookmarks.reached(frame):
+                finished = shots.push(frame)
+                for shot in finished:
+                    track_before(shot.end_frame)
+                    yield from faces(tracker.finish())
+                    yield shot
+                if shots.suspected or (finished and last_look < finished[-1].end_frame):
+                    looks.restart()
+                if bookmarks.due(frame, origin, between=bool(finished)):
+                    yield bookmarks.at(frame, shots, tracker, looks, waiting, last_look, origin)
             if looks.due(frame.time):
                 looks.longer_side = max(frame.size)
                 seen = observe(
@@ -93,6 +115,7 @@ def scan(
                 yield Looked(frame.time - origin)
             track_before(shots.settled)
             yield from faces(tracker.ended())
+    bookmarks.check_reached()
     for shot in shots.finish():
         track_before(shot.end_frame)
         yield from faces(tracker.finish())

@@ -96,7 +96,7 @@ def sample(track: FaceTrack, m: int = 30) -> tuple[Observation, ...]:
 
 
 @dataclass(slots=True)
-class _Open:
+class OpenTrack:
     """A track that may still grow. box, velocity: (4,) float64 at ``frame``, pixels and pixels a frame."""
 
     first: Observation
@@ -149,8 +149,8 @@ class FaceTracker:
         if max_observations < 2:
             raise ValueError(f"max_observations is {max_observations}, expected at least 2")
         self._most, self._patience = max_observations, patience
-        self._open: list[_Open] = []
-        self._closed: list[_Open] = []
+        self._open: list[OpenTrack] = []
+        self._closed: list[OpenTrack] = []
 
     def step(self, observations: Sequence[Observation]) -> None:
         """Take the faces of the next examined frame (all of one frame; empty where no face was found)."""
@@ -170,7 +170,7 @@ class FaceTracker:
             new.extend(o for column, o in enumerate(group) if column not in taken)
         for observation in new:
             box = observation.box.astype(np.float64)
-            track = _Open(observation, observation, box, np.zeros(4))
+            track = OpenTrack(observation, observation, box, np.zeros(4))
             track.add(observation, self._most)
             self._open.append(track)
         self._closed.extend(track for track in self._open if track.missed > self._patience)
@@ -186,13 +186,22 @@ class FaceTracker:
         self._closed = []
         return sorted(tracks, key=FaceTrack.order)
 
+    @property
+    def open(self) -> list[OpenTrack]:
+        """The tracks that may still grow."""
+        return self._open
+
+    def restore(self, tracks: Sequence[OpenTrack]) -> None:
+        """Go on where another tracker was, of which ``ended`` had been called: with the tracks that were open then."""
+        self._open, self._closed = list(tracks), []
+
     def finish(self) -> list[FaceTrack]:
         """End the shot: the rest of its tracks, as ``ended``."""
         self._closed, self._open = self._closed + self._open, []
         return self.ended()
 
 
-def _match(tracks: Sequence[_Open], observations: Sequence[Observation]) -> list[tuple[int, int]]:
+def _match(tracks: Sequence[OpenTrack], observations: Sequence[Observation]) -> list[tuple[int, int]]:
     """Greedy pairs (track, observation), the surest first: by overlap plus nearness, ties by position."""
     if not tracks or not observations:
         return []

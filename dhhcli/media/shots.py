@@ -18,6 +18,7 @@ Notable:
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -60,13 +61,20 @@ class Shot:
     end_pts: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+@dataclass(frozen=True, eq=False, slots=True)
+class Seen:
     """A frame as the detector keeps it for a while: grey is (36, 64) float32."""
 
     index: int
     pts: int
     grey: Grey
+
+
+# what a detector knows beside the numbers that follow from the frame rate
+STATE: Final = (
+    *("settled", "suspected", "_recent", "_sparse", "_cuts", "_dissolve", "_after", "_boundaries", "_count", "_start"),
+    *("_hue", "_shots", "_last_pts", "_step"),
+)
 
 
 class ShotDetector:
@@ -88,8 +96,8 @@ class ShotDetector:
         self._windows = tuple(window for window in self._windows if window >= SMALLEST)
         self.settled = 0
         self.suspected = False
-        self._recent: deque[_Seen] = deque(maxlen=(max(WINDOWS) + RETURN) * self.stride + 2)
-        self._sparse: deque[_Seen] = deque(maxlen=max(WINDOWS) + 1)  # every stride-th frame, since the last cut
+        self._recent: deque[Seen] = deque(maxlen=(max(WINDOWS) + RETURN) * self.stride + 2)
+        self._sparse: deque[Seen] = deque(maxlen=max(WINDOWS) + 1)  # every stride-th frame, since the last cut
         self._cuts: list[int] = []  # hard cuts that may yet turn out to be flashes
         self._dissolve: tuple[float, int] | None = None  # best candidate: (quality, frame)
         self._after = -1  # up to this frame no further dissolve is looked for
@@ -107,7 +115,7 @@ class ShotDetector:
         if frame.index != self._count:
             raise ValueError(f"frame {frame.index} was pushed, expected frame {self._count}")
         picture = frame.coarse(WIDTH, HEIGHT)
-        seen = _Seen(frame.index, frame.pts, cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32))
+        seen = Seen(frame.index, frame.pts, grey_of(picture))
         if self._start is None:
             self._start = frame.index, frame.pts
         else:
@@ -134,6 +142,23 @@ class ShotDetector:
             self._look_for_dissolve()
         self._decide(final=False)
         return self._finished()
+
+    @property
+    def recent(self) -> tuple[Seen, ...]:
+        """The frames pushed last, as far as they are kept."""
+        return tuple(self._recent)
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, to be taken at once: what is pushed later changes it."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where another detector of the same frame rate was. Raises ValueError for what is no such state."""
+        if set(state) != set(STATE):
+            raise ValueError("not what a shot detector knows")
+        for name, value in state.items():
+            own = getattr(self, name)
+            setattr(self, name, deque(value, own.maxlen) if isinstance(own, deque) else value)
 
     def finish(self) -> list[Shot]:
         """The shots that remain, the last one included; nothing when no frame was pushed."""
@@ -215,6 +240,11 @@ class ShotDetector:
             self._start = boundary, pts
         self._boundaries.clear()
         return shots
+
+
+def grey_of(picture: Picture) -> Grey:
+    """(36, 64, 3) uint8 BGR -> (36, 64) float32."""
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.float32)
 
 
 def change(before: Picture, after: Picture) -> float:

@@ -14,6 +14,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -34,7 +35,7 @@ from dhhcli.media.files.passed_over import camera_raw
 from dhhcli.media.frame import Frame, Scaler, ffmpeg_words, orientation, square
 from dhhcli.media.stream_choice import film_of
 from dhhcli.media.stream_info import info_of, rational
-from dhhcli.media.timing.clock import COUNTED_ON, Clock
+from dhhcli.media.timing.clock import COUNTED_ON, Clock, counted_on
 from dhhcli.media.timing.frame_rate import OFF, doubtful, real_rate
 
 av.logging.set_level(None)
@@ -45,6 +46,20 @@ FAR_AHEAD = 256  # where the file's own rate is in doubt
 AHEAD_BYTES = 64 << 20
 PICTURES_AHEAD = 12  # decoded then, as far as they are small
 PICTURE_BYTES = 128 << 20  # of all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A frame to go on from, and what had gone wrong up to there. index, pts: of the frame. seek: whether it may be
+    found by its time stamp; nothing may go wrong around it then.
+    """
+
+    index: int
+    pts: int
+    seek: bool
+    notes: tuple[str, ...] = ()
+    unlisted: int = 0
+    corrupt: int = 0
 
 
 class Video:
@@ -66,10 +81,12 @@ class Video:
         """threads: of the decoder, where the file is opened once more; notes: what was found when it was opened."""
         self._path, self._container, self._stream, self._threads = path, container, stream, threads
         self._time_base = rational(stream.time_base) or Fraction(1, 1000)
+        self._found = notes
         self._notes: list[str] = list(notes)
         self._unlisted = 0
         self._corrupt = 0
         self._seconds: Fraction | None = None  # time of the frame decoded last
+        self._origin = Fraction(0)  # and of the first one
         self._decoding = threading.Lock()
         self._closed = self._read = False
         self._scalers: dict[tuple[object, ...], Scaler] = {}
@@ -83,9 +100,12 @@ class Video:
         if first is None:
             reason = self._notes[0] if self._notes else "it holds no frame"
             raise VideoError(f"{path}: cannot be decoded as video ({reason}): is the file complete?")
+        self._origin = (self._stamp(first) or 0) * self._time_base
         self._coded_aspect = rational(stream.codec_context.sample_aspect_ratio)
         ahead = [first]
         rate = self._real_rate(stamps, ahead)
+        said = rational(stream.average_rate) or rational(stream.guessed_rate)
+        self._believed = said is None or rate == said
         self.info = info_of(path, container, stream, self._time_base, first, rate)
         self._decoded = chain(ahead, self._decoded)
 
@@ -105,8 +125,18 @@ class Video:
             lines.append(f"damaged frames, kept as decoded: {self._corrupt}")
         return tuple(lines)
 
-    def frames(self) -> Iterator[Frame]:
-        """Frames in display order; pts increase strictly.
+    @property
+    def troubles(self) -> int:
+        """How many things went wrong so far, also in frames that were decoded ahead."""
+        return len(self._notes) + self._unlisted + self._corrupt
+
+    def place(self, index: int, pts: int, *, calm: bool) -> Place:
+        """To go on from this frame in another ``Video`` of the file. calm: whether nothing went wrong around it."""
+        seek = calm and self._has_stamps() and not counted_on(self._notes)
+        return Place(index, pts, seek, tuple(self._notes), self._unlisted, self._corrupt)
+
+    def frames(self, place: Place | None = None) -> Iterator[Frame]:
+        """Frames in display order; pts increase strictly. place: only from there on; none where it is not found.
 
         A frame without pts takes its dts, or else the last pts plus its duration. A pts that does not
         increase becomes the last pts + 1; one that jumps (see media/timing/clock.py) starts a new recording:
@@ -117,7 +147,15 @@ class Video:
             raise ValueError(f"{self._path}: frames were read already, open the video again")
         self._read = True
         timer = self._clock_of_file()
-        yield from self._timed(timer)
+        if place is not None and place.seek:
+            landed = self._landed(place.pts)
+            if landed is None:  # by decoding from the start, which finds again what went wrong
+                self._rewind()
+                self._notes, self._unlisted, self._corrupt = list(self._found), 0, 0
+                place = replace(place, seek=False)
+            else:
+                timer = landed
+        yield from self._timed(timer, place)
         if not self._closed:
             self._check_end(timer)
 
@@ -148,7 +186,7 @@ class Video:
         before: tuple[int, int, av.VideoFrame] | None = None
         passed = False
         while (picture := self._next()) is not None:
-            duration = int(picture.duration or 0)
+            duration = self._duration(picture)
             shown = (timer.take(self._stamp(picture), duration, self._stream.start_time or 0), duration, picture)
             if before is not None and (passed := passed or shown[0] > wanted):
                 yield before
@@ -202,22 +240,35 @@ class Video:
             prepare(self._stream, self._threads)
         self._start_reading()
 
-    def _timed(self, timer: Clock) -> Iterator[Frame]:
-        index = 0
+    def _timed(self, timer: Clock, place: Place | None) -> Iterator[Frame]:
+        """All frames, or those from a place on; what went wrong on the way to one that was sought is forgotten."""
+        index, first = 0, (0 if place is None else place.index)
+        sought = place if place is not None and place.seek else None
         while (picture := self._next()) is not None:
-            duration = int(picture.duration or 0)
+            duration = self._duration(picture)
             last = timer.last
             pts = timer.take(self._stamp(picture), duration, self._stream.start_time or 0)
+            if sought is not None:
+                if pts < sought.pts:
+                    continue
+                self._notes, self._unlisted, self._corrupt = list(sought.notes), sought.unlisted, sought.corrupt
+                index, sought = sought.index, None
             if timer.jumped and last is not None:
-                self._note(f"time stamps jump {timer.jumped} at {clock(last * self._time_base)}; {COUNTED_ON}")
+                self._note(f"time stamps jump {timer.jumped} at {self._clock()}; {COUNTED_ON}")
             self._seconds = pts * self._time_base
             self._corrupt += bool(picture.is_corrupt)
-            yield Frame(index, pts, self._seconds, duration, picture, self._scaler_of(picture))
+            scaler = self._scaler_of(picture)
+            if index >= first:
+                yield Frame(index, pts, self._seconds, duration, picture, scaler)
             index += 1
 
     def _clock_of_file(self) -> Clock:
         rate = self.info.frame_rate or Fraction(25)
         return Clock(self._time_base, max(1, round(1 / (rate * self._time_base))), self._is_stream())
+
+    def _duration(self, picture: av.VideoFrame) -> int:
+        """Of a picture, ticks; 0 where it is unknown, or comes from a rate that is not that of the frames."""
+        return int(picture.duration or 0) if self._believed else 0
 
     @staticmethod
     def _stamp(picture: av.VideoFrame) -> int | None:
@@ -358,7 +409,8 @@ class Video:
             self._note(f"stopped at {self._clock()}: the file declares {clock(declared)}, is it cut short?")
 
     def _clock(self) -> str:
-        return clock(self._seconds or Fraction(0))
+        """How far into the film it is."""
+        return clock(Fraction(0) if self._seconds is None else self._seconds - self._origin)
 
     def _note(self, line: str) -> None:
         if len(self._notes) < MOST_WARNINGS:

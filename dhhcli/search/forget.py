@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.atomic_write import write_atomically
+from dhhcli.encoding.begun import discard_begun
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.errors import ShardError, UsageError
 from dhhcli.index.lookup import remove_index
@@ -129,6 +130,8 @@ def forget(
         if removed:
             if discard(codes_path):  # it holds codes of who is forgotten
                 notes.append(f"{codes_path}: what dhh migrate had done so far is removed too; it begins anew")
+            if discard_begun(codes_path):
+                notes.append(f"{codes_path}: what a run that was cut off had done of films is removed too")
             remove_index(codes_path)
             compact(codes_path, tag)
             with open_shard(codes_path) as shard:

@@ -61,7 +61,10 @@ __all__ = [
 ]
 UNFINISHED: Final = (
     ".tmp",
-    *(f".{what}.*.tmp" for what in ("faiss", "faiss.json", "names", "people", "skipped", "forgetting", "merging")),
+    *(
+        f".{what}.*.tmp"
+        for what in ("faiss", "faiss.json", "names", "people", "skipped", "forgetting", "merging", "begun-*")
+    ),
 )
 MAX_PARTS: Final = 64  # opening a part costs about a millisecond; so many are folded by `commit`
 SMALL: Final = 1 << 28  # bytes: a codes file up to this size is written anew at the end of every run, in about a second

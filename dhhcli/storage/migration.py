@@ -42,9 +42,10 @@ def discard(codes_path: Path) -> bool:
     for path in parts:
         path.unlink(missing_ok=True)
     folder = new.with_name(f"{new.name}.parts")
-    unfinished = [path for what in ("tmp", "*.tmp") for path in new.parent.glob(f"{escape(new.name)}.{what}")]
+    leftovers = ("tmp", "*.tmp", "begun-*")
+    unfinished = [path for what in leftovers for path in new.parent.glob(f"{escape(new.name)}.{what}")]
     left = [*folder.glob("*.tmp"), *unfinished, new, skipped_path(new)]
-    found = bool(parts) or new.exists()
+    found = bool(parts) or new.exists() or bool(unfinished)
     for path in left:
         path.unlink(missing_ok=True)
     if folder.exists():

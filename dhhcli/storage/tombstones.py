@@ -67,6 +67,11 @@ def forgotten(fingerprint: str, tombstones: NDArray[np.void]) -> bool:
     return bool(_of(fingerprint, tombstones)["whole"].any())
 
 
+def any_forgotten(fingerprint: str, tombstones: NDArray[np.void]) -> bool:
+    """Whether anything of a video of this content was forgotten."""
+    return len(_of(fingerprint, tombstones)) > 0
+
+
 def forgotten_tracks(fingerprint: str, tracks: NDArray[np.void], tombstones: NDArray[np.void]) -> NDArray[np.bool_]:
     """Which of the tracks (t,) TRACK_DTYPE of a video were forgotten, (t,) bool."""
     found = np.zeros(len(tracks), bool)

@@ -215,6 +215,26 @@ def test_the_bar_moves_inside_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert progress._completed == pytest.approx(2.25)
 
 
+def test_what_an_earlier_run_had_done_is_no_work_of_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 s 60 were done; 20 more took 10 s: the other 20 take 10 s, and all of it goes at twice real time."""
+    now = [100.0]
+    monkeypatch.setattr("dhhcli.output.terminal.encode_progress.time.monotonic", lambda: now[0])
+    film = tmp_path / "a.mp4"
+    film.write_bytes(bytes(1000))
+    console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    progress = EncodeProgress(VideoList((film,), ()), console)
+    progress.step(Step(film, 60.0, 100.0, since=60.0))
+    now[0] += 10
+    progress.step(Step(film, 80.0, 100.0, since=60.0))
+    assert progress._completed == pytest.approx(0.8)
+    assert progress._left() == ", about 10 s left"
+    now[0] += 10
+    progress.done(Encoded(film, 1, 1, 100.0, ()))
+    first, last = words(console)
+    assert first == f"{film}: goes on at 00:01:00.0, where an earlier run was cut off"
+    assert "2.0x real time" in last
+
+
 @pytest.mark.parametrize(
     ("events", "code"),
     [

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -19,6 +20,7 @@ from dhhcli.base.text import counted, one_line
 from dhhcli.encoding.events import Encoded, FileEvent, Forgotten, Gone, Relinked, Skipped, Step, Unchanged
 from dhhcli.media.files.discover import PHOTO_SUFFIXES, VIDEO_SUFFIXES, VideoList, is_photo
 from dhhcli.media.files.passed_over import passed_over_lines
+from dhhcli.media.video import clock
 
 SUMMED = ("encoded", "unchanged", "relinked", "forgotten", "skipped", "gone")
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
@@ -87,13 +89,23 @@ class Summary:
         return lines
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Of a file in work. at: when this run began with it. since, share: of it, what an earlier run had done."""
+
+    at: float
+    since: float = 0.0
+    share: float = 0.0
+
+
 class EncodeProgress:
     """Shows how an encoding goes; a context manager around it. What is unchanged is counted, not named.
 
     Time left is estimated from the bytes of the videos and the number of the photos that are to be encoded, and the
     time that was spent on encoding each kind: the length of a file is known only when it is opened, unchanged files
     pass in no time, and a photo takes as long as another however many bytes it has. As long as nothing is known of a
-    kind that is still to come, nothing is said.
+    kind that is still to come, nothing is said. All files in work count by their shares; what an earlier run had done
+    of a film is no work.
 
     quiet: no word about a file that is well, and no live line. events: JSON lines go there, one a file, and one a
     second while a file is in work.
@@ -111,9 +123,10 @@ class EncodeProgress:
         self._total = self._work(paths)
         self._done, self._busy = {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}  # of photos, of videos
         self._console = console
-        self._began = self._said = self._file_began = time.monotonic()
+        self._began = self._said = self._spent = time.monotonic()
         self._told = 0.0
         self._shares: dict[Path, float] = {}  # of files in work: how much is done
+        self._starts: dict[Path, _Start] = {}
         self._live = Progress(
             TextColumn("[bold]{task.fields[done]}/{task.total}"),
             BarColumn(bar_width=20),
@@ -148,20 +161,25 @@ class EncodeProgress:
     def step(self, step: Step) -> None:
         """A frame was done."""
         now = time.monotonic()
-        if not step.seconds:
-            self._file_began = now
         if self._events and now - self._told >= 1.0:
             self._told = now
             self._tell("step", path=str(step.path), seconds=step.seconds, duration=step.duration)
-        share = min(1.0, step.seconds / step.duration) if step.duration else 0.0
+        share, before = (
+            min(1.0, part / step.duration) if step.duration else 0.0 for part in (step.seconds, step.since)
+        )
+        if step.path not in self._starts:
+            self._starts[step.path] = _Start(now, step.since, before)
+            self._total[False] -= before * self._sizes.get(step.path, 0)
+            if step.since and not self._quiet:
+                self._say(f"{step.path}: goes on at {clock(Fraction(step.since))}, where an earlier run was cut off")
         self._shares[step.path] = share
+        self._spend(now, photo=False)
         if self._quiet or now - self._said < (0.2 if self._console.is_terminal else QUIET_SECONDS):
             return
         self._said = now
-        speed = step.seconds / max(now - self._file_began, 1e-6)
-        words = (
-            f"{share:.0%} {speed:.1f}x{self._left(share * self._sizes.get(step.path, 0), busy=now - self._file_began)}"
-        )
+        start = self._starts[step.path]
+        speed = (step.seconds - start.since) / max(now - start.at, 1e-6)
+        words = f"{share:.0%} {speed:.1f}x{self._left()}"
         if self._console.is_terminal:
             self._live.update(self._task, completed=self._completed, name=escape(one_line(step.path.name)), words=words)
         else:
@@ -173,12 +191,14 @@ class EncodeProgress:
         if isinstance(event, Gone):
             self.summary.gone.append(event)
             return
-        took = time.monotonic() - self._file_began
+        now = time.monotonic()
+        start = self._starts.pop(event.path, _Start(self._spent))
+        took = now - start.at
         if event.path in self._waiting:
             kind = is_photo(event.path)
-            self._done[kind] += 1 if kind else self._sizes.get(event.path, 0)
-            self._busy[kind] += took
-        self._file_began = time.monotonic()
+            self._done[kind] += 1 if kind else self._sizes.get(event.path, 0) * (1 - start.share)
+            self._spend(now, photo=kind)
+        self._spent = now  # a look at what is known already is no work
         self._shares.pop(event.path, None)
         match event:
             case Encoded() if is_photo(event.path) and not event.seconds:
@@ -189,7 +209,7 @@ class EncodeProgress:
                 words = (
                     f"{event.seconds:.1f} s, {counted(event.shots, 'shot')}, "
                     f"{counted(event.tracks, 'face track')}, "
-                    f"{event.seconds / max(took, 1e-6):.1f}x real time{self._left()}"
+                    f"{(event.seconds - start.since) / max(took, 1e-6):.1f}x real time{self._left()}"
                 )
             case Unchanged():
                 self.summary.unchanged.append(event)
@@ -212,7 +232,7 @@ class EncodeProgress:
         if self._quiet and not isinstance(event, Skipped):
             return
         self._say(f"[{count}/{len(self._sizes)}] {event.path}: {words}")
-        self._said = self._file_began = time.monotonic()
+        self._said = now
 
     def conclude(self, codes_path: Path) -> None:
         """Say the last words."""
@@ -253,15 +273,22 @@ class EncodeProgress:
             work[is_photo(path)] += 1 if is_photo(path) else self._sizes[path]
         return work
 
-    def _left(self, bytes_of_current: float = 0.0, busy: float = 0.0) -> str:
+    def _spend(self, now: float, *, photo: bool) -> None:
+        """The time since it was last spent goes to photos, or to videos."""
+        self._busy[photo] += now - self._spent
+        self._spent = now
+
+    def _left(self) -> str:
         seconds = 0.0
+        in_work = sum(
+            (share - self._starts[path].share) * self._sizes.get(path, 0) for path, share in self._shares.items()
+        )
         for kind, total in self._total.items():
-            current, spent = (0.0, 0.0) if kind else (bytes_of_current, busy)
-            done = self._done[kind] + current
+            done = self._done[kind] + (0.0 if kind else in_work)
             if total > done:
                 if done <= 0:  # nothing is known of these yet
                     return ""
-                seconds += (self._busy[kind] + spent) * (total - done) / done
+                seconds += self._busy[kind] * (total - done) / done
         return f", about {span(seconds)} left" if seconds else ""
 
     def _count_unchanged(self) -> None:
