@@ -201,9 +201,17 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """The Chromium of this machine without a page; those that a test opened are closed behind it."""
+    yield chromium
+    for context in list(chromium.contexts):
+        context.close()
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The Chromium of this machine, where there is one."""
+def chromium() -> Iterator[Any]:
+    """The Chromium of this machine, where there is one; started once."""
     import shutil
 
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -213,9 +221,9 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium on this machine")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,7 @@ function put(feed, items) {
   at(feed.list).append(...items.map((item) => feed.card(item)));
   feed.loaded += items.length;
   at(feed.end).textContent = feed.loaded < feed.total ? "…" : feed.total ? "" : "Nobody.";
+  again(at(feed.end));
 }
 
 /** Fetch a list anew, as far as it was there, and come back to the same card. */
@@ -161,10 +162,10 @@ async function reload(name) {
 const seen = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     const feed = Object.values(feeds).find((one) => at(one.end) === entry.target);
-    if (entry.isIntersecting && state.view === entry.target.id.split("-")[0]) more(feed).then(() => again(entry.target));
+    if (entry.isIntersecting && state.view === entry.target.id.split("-")[0]) more(feed);
   }
 }, { rootMargin: "1200px" });
-/** Watched anew, so that it is told once more where the end is still in sight. */
+/** Watched anew once more is there, so that it is told again where the end is still in sight; nothing asks without end. */
 function again(element) {
   seen.unobserve(element);
   seen.observe(element);
