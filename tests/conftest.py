@@ -25,6 +25,22 @@ settings.register_profile("dhh", deadline=None)
 settings.load_profile("dhh")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the browser is marked so."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU that torch can use (CUDA)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_test_waits_for_the_disk() -> Iterator[None]:
     """``os.fsync`` of this process does nothing; tests of when it is called, or fails, put their own in its place."""
