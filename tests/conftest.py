@@ -25,6 +25,22 @@ settings.register_profile("dhh", deadline=None)
 settings.load_profile("dhh")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the browser is marked so."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU that torch can use (CUDA)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_test_waits_for_the_disk() -> Iterator[None]:
     """``os.fsync`` of this process does nothing; tests of when it is called, or fails, put their own in its place."""
@@ -201,9 +217,17 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """The Chromium of this machine without a page; those that a test opened are closed behind it."""
+    yield chromium
+    for context in list(chromium.contexts):
+        context.close()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """The Chromium of this machine, where there is one."""
+    """The Chromium of this machine, where there is one; started once."""
     import shutil
 
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -213,17 +237,9 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium on this machine")
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def browser(chromium: Any) -> Iterator[Any]:
-    """It, with no page of another test: what a page does while nobody looks would slow all other tests down."""
-    yield chromium
-    for context in chromium.contexts:
-        context.close()
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

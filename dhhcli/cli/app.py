@@ -2,31 +2,29 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from dhhcli.base.text import one_line, take_any_text
-from dhhcli.cli import codes_commands, people_commands, research_commands, search_commands
+from dhhcli.cli.commands import PLACES, CommandsByName
 from dhhcli.cli.config import Config, defaults_of, read_config, take_provider
-from dhhcli.cli.help_printer import Command, import_printer
+from dhhcli.cli.help_printer import import_printer
 from dhhcli.cli.interrupts import INTERRUPTED, end_by_interrupt, interrupted, take_interrupts
 from dhhcli.errors import DhhError, UsageError
-
-SAID: Final[dict[str, Callable[..., None]]] = {
-    "people merge": people_commands.merge_people,
-    "people split": people_commands.split_person,
-    "people not": people_commands.reject_tracks,
-    "people undo": people_commands.undo_people,
-}
 
 
 class Commands(TyperGroup):
     """The one place where errors become one line and an exit code (the codes are listed in errors.py)."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        made: Any = CommandsByName()
+        self.commands = made
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the command line, which may print help."""
@@ -58,7 +56,7 @@ def _spelt(words: list[str]) -> list[str]:
     """Words as typer can read them: ``--prune=all``, as an option with and without a value would take the folder behind
     it; ``people merge`` and its like, which are commands beside ``people CODES``.
     """
-    if words[:1] == ["people"] and " ".join(words[:2]) in SAID:
+    if words[:1] == ["people"] and " ".join(words[:2]) in PLACES:
         words = [" ".join(words[:2]), *words[2:]]
     end = words.index("--") if "--" in words else len(words)
     return [*("--prune-all" if word == "--prune=all" else word for word in words[:end]), *words[end:]]
@@ -113,32 +111,6 @@ def root(
     ] = False,
 ) -> None:
     """Find a person in your footage by a photo."""
-
-
-for panel, commands in {
-    "Find": (codes_commands.encode, search_commands.query, codes_commands.sample),
-    "Edit": (search_commands.export, people_commands.log),
-    "People": (people_commands.people, people_commands.name, people_commands.review),
-    "Keep": (
-        codes_commands.info,
-        codes_commands.index,
-        codes_commands.merge,
-        codes_commands.migrate,
-        codes_commands.forget,
-        codes_commands.doctor,
-    ),
-    "Research": (
-        research_commands.pack,
-        research_commands.train,
-        research_commands.evaluate,
-        research_commands.ablate,
-        research_commands.calibrate,
-    ),
-}.items():
-    for command in commands:
-        app.command(cls=Command, rich_help_panel=panel)(command)
-    for spelt, said in SAID.items() if panel == "People" else ():
-        app.command(spelt, cls=Command, rich_help_panel=panel)(said)
 
 
 def _open_streams() -> None:

@@ -27,7 +27,7 @@ main()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that one process sends to itself so")
-@pytest.mark.parametrize("module", ["dhhcli.cli.app", "dhhcli.cli.options"])
+@pytest.mark.parametrize("module", ["dhhcli.cli.app", "dhhcli.cli.commands"])
 def test_an_interrupt_while_importing_is_no_traceback(module: str) -> None:
     def run(how: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-c", CODE, module, how]

@@ -32,8 +32,8 @@ def codes(encoded: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def address(codes: Path, tmp_path: Path) -> Iterator[str]:
-    """A server in a thread; it ends with the test."""
+def address(browser: Any, codes: Path, tmp_path: Path) -> Iterator[str]:
+    """A server in a thread; it ends with the test, after the pages, whose connections it would wait for."""
     (tmp_path / "photos").mkdir()
     with bound(0) as listening:
         port = listening.getsockname()[1]
@@ -44,6 +44,8 @@ def address(codes: Path, tmp_path: Path) -> Iterator[str]:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         yield f"http://127.0.0.1:{port}/token/"
+        for context in list(browser.contexts):
+            context.close()
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
