@@ -12,7 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many of us as there are cores: one
 os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"  # tests import onnxruntime themselves
 
 import numpy as np
+import portalocker
 import pytest
+from footage import copy_of
 from hypothesis import settings
 from typer.testing import CliRunner, Result
 
@@ -23,6 +25,22 @@ from dhhcli.models.weights import load_weights, resolve_weights
 # a machine that does something else for a moment says nothing about a property
 settings.register_profile("dhh", deadline=None)
 settings.load_profile("dhh")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the browser is marked so."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU that torch can use (CUDA)")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,8 +87,15 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    """The film and the two photos that ``dhh sample`` writes."""
-    return write_sample(tmp_path_factory.mktemp("sample"))
+    """The film and the two photos that ``dhh sample`` writes, drawn once for all processes that run tests."""
+    own = tmp_path_factory.mktemp("sample")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return write_sample(own)
+    shared = tmp_path_factory.getbasetemp().parent / "sample"
+    with portalocker.Lock(shared.with_suffix(".lock"), timeout=300):
+        film = shared / "film.mp4"  # which is written last, and at once
+        drawn = Sample(film, (shared / "collins.jpg", shared / "hopper.jpg")) if film.exists() else write_sample(shared)
+    return copy_of(drawn, own)
 
 
 @pytest.fixture(scope="session")

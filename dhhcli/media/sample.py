@@ -98,13 +98,17 @@ def frames(scene: Scene, people: dict[str, Picture]) -> Iterator[Picture]:
     # wider than the picture, so that the camera can drift over it
     ground = cv2.resize(coarse, (WIDTH + 80, HEIGHT), interpolation=cv2.INTER_CUBIC)
     count = round(scene.seconds * RATE)
+    noisy = np.empty((HEIGHT, WIDTH, 3))  # one for all pictures: fresh memory costs as much as what is done in it
     for number in range(count):
         t = number / max(1, count - 1)
         left = round(80 * t)
         picture = ground[:, left : left + WIDTH].copy()
         for person in scene.people:
             paste(picture, people[person.who], person, t)
-        yield np.clip(picture + rng.normal(0, 2.5, picture.shape), 0, 255).astype(np.uint8)
+        rng.standard_normal(out=noisy)
+        noisy *= 2.5
+        noisy += picture
+        yield np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
 def paste(picture: Picture, portrait: Picture, person: Appearance, t: float) -> None:
@@ -119,7 +123,7 @@ def paste(picture: Picture, portrait: Picture, person: Appearance, t: float) -> 
         source = cv2.GaussianBlur(source, (0, 0), person.blur / scale)
     if scale < 0.5:
         source = cv2.GaussianBlur(source, (0, 0), 0.4 / scale)  # warpAffine does not average when it shrinks
-    lit = np.clip(source.astype(np.float32) * at(person.light), 0, 255).astype(np.uint8)
+    lit = cv2.LUT(source, np.clip(np.arange(256, dtype=np.float32) * at(person.light), 0, 255).astype(np.uint8))
     h, w = portrait.shape[:2]
     matrix = np.array(
         [[scale, 0, at(person.x) * WIDTH - scale * w / 2], [0, scale, at(person.y) * HEIGHT - scale * h / 2]]

@@ -12,6 +12,8 @@ import pytest
 from dhhcli.base.onnx_session import TELEMETRY_OFF
 from dhhcli.media.sample import Sample
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Notes and refuses every socket, and every question for a host's address; what a library does in C comes by here too.
 GUARD = r"""

@@ -30,6 +30,8 @@ from dhhcli.research.evaluation.metrics import Ranking, cosine_distances, mean_a
 from dhhcli.research.evaluation.tasks import Line
 from dhhcli.research.evaluation.tasks import Result as Found
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 

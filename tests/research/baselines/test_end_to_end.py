@@ -29,7 +29,7 @@ from dhhcli.research.training.feature_bank import extract
 from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm, to_input
 from dhhcli.research.training.publishing.export import read_backbone
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CPU = torch.device("cpu")
 ONE = Devices(CPU)

@@ -25,7 +25,7 @@ from dhhcli.research.training.engine.distributed import Devices
 from dhhcli.research.training.networks.backbone import to_input
 from dhhcli.research.training.networks.losses import centre_loss, towards_one
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 ONE = Devices(torch.device("cpu"))
 NAMES: tuple[Name, ...] = ("ddah", "dcbh", "dmh")

@@ -34,7 +34,7 @@ from dhhcli.research.training.engine.distributed import Devices
 from dhhcli.research.training.feature_bank import few_of_each
 from dhhcli.storage.codes_file import open_shard
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 EXPANSIONS = {
     "sh": {"still": "cosine"},

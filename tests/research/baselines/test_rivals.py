@@ -11,6 +11,8 @@ from dhhcli.research.baselines.base import Framewise, Looks, Videowise
 from dhhcli.research.baselines.names import FITTED, METHODS
 from dhhcli.research.baselines.registry import method
 
+pytestmark = pytest.mark.slow
+
 BITS = 16
 
 

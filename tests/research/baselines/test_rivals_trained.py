@@ -26,7 +26,7 @@ from dhhcli.research.evaluation.tables import Loaded, load_all
 from dhhcli.research.training.networks.backbone import Backbone, fold_batch_norm
 from dhhcli.research.training.publishing.export import hash_safetensors, to_onnx
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from dhhcli.research.baselines.cross_modal.spaces import Space, principal, space
 from dhhcli.research.baselines.linear_layer import log_covariances
 from dhhcli.research.baselines.sampling import pairs, strangers, whole_people
 
+pytestmark = pytest.mark.slow
+
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 

@@ -21,6 +21,8 @@ from dhhcli.research.calibration.pairs import TRACKS, all_pairs, material
 from dhhcli.research.datasets.pack import FacePack
 from dhhcli.search.options import Rank
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 

@@ -25,7 +25,7 @@ from dhhcli.research.training.engine.distributed import (
 )
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 7])

@@ -39,6 +39,8 @@ from dhhcli.research.training.networks.relu import equalise, without_slopes
 from dhhcli.research.training.publishing.export import crops_to_onnx, in_halves
 from dhhcli.research.training.publishing.split_prelu import split_prelus
 
+pytestmark = pytest.mark.slow
+
 SIDE = 16  # pixels: the smallest network there is
 CPU = Devices(torch.device("cpu"))
 FEW = DistilSettings(steps=4, batch=6, bank=5, bf16=False)

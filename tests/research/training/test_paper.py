@@ -37,7 +37,7 @@ SMALL = PaperSettings(
     precision="float32",
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 ONE = Devices(torch.device("cpu"))

@@ -27,7 +27,7 @@ PEOPLE, PHOTOS = 6, 4
 TINY = PretrainSettings(steps=6, batch=8, warmup=2, sizes=((0.5, 16), (1.0, 24)), ema=0.8, bf16=False)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def tiny_pack(people: int = PEOPLE, *, taught: bool = True) -> FacePack:
