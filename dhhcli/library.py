@@ -155,7 +155,8 @@ class Library:
             UsageError: nobody is asked for, a word cannot be read, or a number is out of its range.
         """
         from dhhcli.search.confidence import Limits
-        from dhhcli.search.query import Query, find_person
+        from dhhcli.search.query import find_person
+        from dhhcli.search.question.request import Query
         from dhhcli.search.question.scope import Where
 
         where = Where(tuple(map(str, _each(within, str, PathLike))), _moment(after, "after"), _moment(before, "before"))

@@ -12,7 +12,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many of us as there are cores: one
 os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"  # tests import onnxruntime themselves
 
 import numpy as np
+import portalocker
 import pytest
+from footage import copy_of
 from hypothesis import settings
 from typer.testing import CliRunner, Result
 
@@ -85,8 +87,15 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    """The film and the two photos that ``dhh sample`` writes."""
-    return write_sample(tmp_path_factory.mktemp("sample"))
+    """The film and the two photos that ``dhh sample`` writes, drawn once for all processes that run tests."""
+    own = tmp_path_factory.mktemp("sample")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return write_sample(own)
+    shared = tmp_path_factory.getbasetemp().parent / "sample"
+    with portalocker.Lock(shared.with_suffix(".lock"), timeout=300):
+        film = shared / "film.mp4"  # which is written last, and at once
+        drawn = Sample(film, (shared / "collins.jpg", shared / "hopper.jpg")) if film.exists() else write_sample(shared)
+    return copy_of(drawn, own)
 
 
 @pytest.fixture(scope="session")

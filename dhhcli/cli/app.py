@@ -48,8 +48,18 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; DhhError -> its exit code, a closed pipe -> a quiet end."""
+        _name_processor()
         with _errors_as_words():
             return super().invoke(ctx)
+
+
+def _name_processor() -> None:
+    """h5py asks Python about the machine while it is imported, and Python starts ``uname -p`` to know what the
+    processor is called, which nobody reads here: it is told the architecture instead.
+    """
+    import platform
+
+    vars(platform.uname()).setdefault("processor", platform.machine())
 
 
 def _spelt(words: list[str]) -> list[str]:

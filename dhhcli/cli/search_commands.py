@@ -32,7 +32,7 @@ from dhhcli.search.options import Device, FrameDistance, Fuse, Only, Rank
 
 if TYPE_CHECKING:
     from dhhcli.search.confidence import Limits
-    from dhhcli.search.query import Query
+    from dhhcli.search.question.request import Query
 
 
 @in_panels(
@@ -339,7 +339,7 @@ def request_of(
         NobodyError: all there is is an empty stream.
     """
     from dhhcli.search.confidence import NO_LIMITS
-    from dhhcli.search.query import Query
+    from dhhcli.search.question.request import Query
     from dhhcli.search.question.scope import Where, moment
     from dhhcli.search.question.terms import parse_word, read_words
 
@@ -393,7 +393,7 @@ def export(
     from dhhcli.output.saved_rows import read_hits
     from dhhcli.output.terminal.console import print_notes
     from dhhcli.search.collection import codes_files
-    from dhhcli.search.query import saved_videos
+    from dhhcli.search.result import saved_videos
 
     wish = wished(OutputOptions(format, out, handles, order, sequence, parse_columns(columns), rate, audio))
     if wish.format is None and wish.out is None:

@@ -166,3 +166,19 @@ def read_info(codes_path: Path) -> IndexInfo | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise IndexFileError(f"{record}: not an index record of this dhh; make it again with `dhh index`") from error
     return info if file.exists() else None
+
+
+def usable_index(codes_path: Path, shard: Shard) -> tuple[Index | None, str | None]:
+    """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched."""
+    try:
+        state = fresh(codes_path, shard)
+        if state == "fresh":
+            return open_index(codes_path, shard), None
+    except IndexFileError as error:
+        return None, f"{error}; searching without it"
+    if state == "stale":
+        return (
+            None,
+            f"the index of {codes_path} is older than its codes, searching without it; run: dhh index {codes_path}",
+        )
+    return None, None

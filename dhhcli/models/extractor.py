@@ -56,14 +56,15 @@ class FeatureExtractor:
     def _session(self) -> Any:
         from dhhcli.base.onnx_session import start_session
 
-        try:
-            data = self._path.read_bytes()  # once: what is checked is what is run, and it has no folder to read from
-        except OSError as error:
-            raise WeightsError(f"{self._path}: cannot be read ({error.strerror}); reinstall it") from None
+        source: Path | bytes = self._path  # a shipped one: read once, and not copied
         if self._foreign:
-            self._try(data)
+            try:
+                source = self._path.read_bytes()  # what is checked is what is run, and has no folder to read from
+            except OSError as error:
+                raise WeightsError(f"{self._path}: cannot be read ({error.strerror}); reinstall it") from None
+            self._try(source)
         try:
-            return start_session(data, severity=4, bounded=self._foreign, **self._how)
+            return start_session(source, severity=4, bounded=self._foreign, **self._how)
         except Exception as error:  # noqa: BLE001 - onnxruntime's own classes differ from release to release
             raise self._unfit(error) from None
 

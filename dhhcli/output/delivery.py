@@ -14,7 +14,6 @@ from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
 from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Order, SequenceLayout
 from dhhcli.output.terminal.console import print_rows, write_bytes
-from dhhcli.output.timelines.cuts import parse_handles, parse_rate
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
 
@@ -51,15 +50,20 @@ def check_wish(wish: OutputOptions, *, as_json: bool = False, explain: bool = Fa
     """Raises UsageError for options that contradict each other, MissingExtraError for a format whose library is not
     installed: before anything is searched.
     """
-    handles = parse_handles(wish.handles)
-    if wish.rate is not None:
-        parse_rate(wish.rate)
+    longer = wish.handles != OutputOptions.handles
+    if longer or wish.rate is not None:
+        from dhhcli.output.timelines.cuts import parse_handles, parse_rate  # most answers are no timeline
+
+        handles = parse_handles(wish.handles)
+        longer = bool(handles.frames or handles.seconds)
+        if wish.rate is not None:
+            parse_rate(wish.rate)
     if explain and (wish.format not in (None, Format.json) or wish.out):
         raise UsageError("--explain takes the place of the answer: leave --format and --out out; --json is possible")
     if as_json and wish.format is not Format.json:
         raise UsageError(f"--json and --format {wish.format}: give one of them")
     if wish.format in ROWS or wish.format is None:
-        shaped = handles.frames or handles.seconds or wish.order is not Order.rank or wish.layout or wish.rate
+        shaped = longer or wish.order is not Order.rank or wish.layout or wish.rate
         if shaped or not wish.sound:
             raise UsageError(
                 "--handles, --order, --sequence, --rate and --no-audio shape a timeline; give its --format, say edl or "
@@ -91,13 +95,6 @@ def deliver(
         table = wish.format is Format.table or sys.stdout.isatty()
         print_rows(rows, table=table, columns=wish.columns, extras=extras, wide=wish.wide)
         return ()
-    from dhhcli.output.timelines.export import (
-        TimelineFile,
-        export,
-        films,
-        write_files,
-    )  # XML and zip: what most queries do not need
-
     if wish.format in ROWS:
         if wish.out and not rows:
             return ()
@@ -108,7 +105,12 @@ def deliver(
         if wish.out is None:
             write_bytes(shown(data))
             return ()
+        from dhhcli.output.timelines.export import TimelineFile, write_files
+
         return write_files([TimelineFile(None, lambda stream: stream.write(data))], wish.out)
+    from dhhcli.output.timelines.cuts import parse_handles, parse_rate
+    from dhhcli.output.timelines.export import export, films, write_files  # XML and zip: what most queries do not need
+
     sounds, notes = sounds_heard(rows, videos, wish)
     files = export(
         rows,

@@ -14,7 +14,8 @@ from dhhcli.review.describing import KEY, about_track
 from dhhcli.review.state import Review
 from dhhcli.review.table import Table, picked_faces
 from dhhcli.search.distances import Soft
-from dhhcli.search.query import Answer, Query, find_person
+from dhhcli.search.query import Answer, find_person
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.terms import FileTerm, NameTerm, TrackTerm, Word
 from dhhcli.search.result import Row
 from dhhcli.storage.track_id import track_ids

@@ -12,8 +12,7 @@ from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.output.timelines.export import export, films
 from dhhcli.review.bodies import text_in, texts_in
 from dhhcli.review.state import Review
-from dhhcli.search.query import saved_videos
-from dhhcli.search.result import Row
+from dhhcli.search.result import Row, saved_videos
 
 SUFFIXES: Final = {
     Format.edl: ".edl",

@@ -11,8 +11,7 @@ from dhhcli.output.sheets.frame_grabs import Stills, shot_stills
 from dhhcli.review.describing import KEY
 from dhhcli.review.state import Review
 from dhhcli.review.table import Table
-from dhhcli.search.query import saved_videos
-from dhhcli.search.result import Row
+from dhhcli.search.result import Row, saved_videos
 
 WIDTH = 800  # pixels of a photo
 

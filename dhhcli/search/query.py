@@ -1,6 +1,5 @@
 """query: Query (who, where, how sure) + codes file -> Answer: rows of ranked shots, and words about them."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dhhcli.base.arrays import Ints
-from dhhcli.errors import DhhError, EditError, IndexFileError, ShardError, UsageError, WeightsError
+from dhhcli.errors import DhhError, ShardError, UsageError, WeightsError
 from dhhcli.index.codes import Allowed, Index
-from dhhcli.index.lookup import fresh, index_paths, on_gpu, open_index
+from dhhcli.index.lookup import index_paths, on_gpu, usable_index
 from dhhcli.media.files.mapping import Cluster
 from dhhcli.models.binary_codes import binarise, hamming, pack, soft_codes, weighed_distances
 from dhhcli.models.calibration import Calibration, from_record
@@ -20,7 +19,6 @@ from dhhcli.models.network import Network, load_network
 from dhhcli.models.weights import shipped_as
 from dhhcli.search.collection import Collection, cast_or_words, open_collection
 from dhhcli.search.confidence import (
-    NO_LIMITS,
     THERE,
     ConfidenceModel,
     Limits,
@@ -32,12 +30,13 @@ from dhhcli.search.confidence import (
 from dhhcli.search.distances import Soft
 from dhhcli.search.exact import Hit as ExactHit
 from dhhcli.search.exact import exact_hits
-from dhhcli.search.options import FrameDistance, Fuse, Rank
+from dhhcli.search.options import FrameDistance, Rank
 from dhhcli.search.question.probe import Asked, asked
-from dhhcli.search.question.scope import EVERYWHERE, Where, tracks_where
-from dhhcli.search.question.terms import EXPECTED, Word, asked_name, is_film, is_folder, text_of
+from dhhcli.search.question.request import Query, check_query, everybody
+from dhhcli.search.question.scope import tracks_where
+from dhhcli.search.question.terms import is_film, is_folder, text_of
 from dhhcli.search.ranking import Hit, Rules, by_codes, search, shots_of
-from dhhcli.search.result import Row, joined, result_rows
+from dhhcli.search.result import Row, films_of, joined, result_rows
 from dhhcli.search.share import share_of
 from dhhcli.search.unique import distinct
 from dhhcli.search.who import with_names
@@ -47,38 +46,6 @@ from dhhcli.storage.who.cast import Cast
 
 if TYPE_CHECKING:
     from dhhcli.search.explain import Explanation
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is asked of a codes file."""
-
-    words: tuple[Word, ...]  # of one person; with `each`, of a person each
-    each: bool = False
-    face: int = 1  # which face of a single photo, video or shot
-    fuse: Fuse = Fuse.both
-    also: tuple[Word, ...] = ()  # a person each, in the same shot
-    without: tuple[Word, ...] = ()  # a person each, not in the same shot
-    never: tuple[Word, ...] = ()  # whoever is nearer to one of these is not meant
-    yes: tuple[Word, ...] = ()  # are the person who is asked for, too, and answers
-    no: tuple[Word, ...] = ()  # are not, and no answers
-    where: Where = EVERYWHERE
-    limits: Limits = NO_LIMITS
-    top: int | None = 20  # shots; None: all
-    per_video: int | None = None  # shots
-    merge: float | None = None  # seconds; hits of a video that are no farther apart become one row
-    thumbnails: bool = False
-    exact: bool = False  # also rows as Python programs take them
-    why: int | None = None  # rank of a row to explain
-    cuda: bool = False  # search on a GPU
-    way: FrameDistance | None = None  # None: by average where the codes file keeps codes of frames
-    rank: Rank = Rank.soft
-    prior: float | None = None  # share of the tracks that are the asked person's; None: as their distances say
-
-    @property
-    def name(self) -> str:
-        """What a timeline of the answer is called."""
-        return asked_name(self.words)
 
 
 @dataclass(frozen=True)
@@ -131,13 +98,13 @@ def find_person(
         DeviceError: it is to be searched on a GPU, and there is none.
         MissingExtraError, ClusterError: the cluster cannot be used.
     """
-    _check(request)
+    check_query(request)
     paths = [codes] if isinstance(codes, Path) else list(codes)
     if cluster and request.cuda:
         raise UsageError("--cluster and --device cuda: give one of them")
     with open_collection(paths, cluster) as collection:
         shard = collection.shard
-        named = _everybody(request)
+        named = everybody(request)
         films = any(is_film(word) for word in named)
         several = (len(request.words) > 1 and not request.each) or any(is_folder(word) for word in named)
         network = load(
@@ -158,34 +125,6 @@ def find_person(
         desk = _Session(shard, network, _calibration(request, network), *source, request, way, cast)
         answer = _answered(desk, collection)
         return replace(answer, notes=(*collection.notes, *notes, *answer.notes))
-
-
-def _everybody(request: Query) -> tuple[Word, ...]:
-    return (*request.words, *request.also, *request.without, *request.never, *request.yes, *request.no)
-
-
-def _check(request: Query) -> None:
-    if not request.words:
-        raise UsageError(f"nobody is asked for: name {EXPECTED}")
-    limits = request.limits
-    for option, limit in (("--min-confidence", limits.min_confidence), ("--max-false-rate", limits.max_false_rate)):
-        if limit is not None and not 0 <= limit <= 1:
-            raise UsageError(f"{option} {limit} is not between 0 and 1")
-    if request.prior is not None and not 0 < request.prior < 1:
-        raise UsageError(f"--prior {request.prior} is not between 0 and 1: the share of the tracks, say 0.01")
-    for option, number, least in (
-        ("--top", request.top, 1),
-        ("--per-video", request.per_video, 1),
-        ("--face", request.face, 1),
-        ("--max-distance", limits.max_distance, 0),
-        ("--merge", request.merge, 0),
-    ):
-        if number is not None and not least <= number < math.inf:
-            raise UsageError(f"{option} {number} is not a number from {least} up")
-    if request.each and (request.yes or request.no):
-        raise UsageError("--each asks for several people; --yes and --no say who one of them is and is not")
-    if request.each and (request.why is not None or request.thumbnails):
-        raise UsageError("--each asks several questions: ask them one by one for --explain or --sheet")
 
 
 def _way(request: Query, shard: Shard, where: str) -> FrameDistance:
@@ -275,7 +214,7 @@ def _answered(desk: _Session, collection: Collection) -> Answer:
     numbers = distinct(shard.shots_rows(np.array([hit.shot for hit in hits], np.int64))["video"]).tolist()
     explanation = _explained(desk, rows, hits, people[0], allowed) if request.why and rows else None
     exact = tuple(exact_hits(shard, rows, pictures)) if request.exact else ()
-    videos = _ends(shard, numbers)
+    videos = films_of(shard, numbers)
     matched = _matched(desk, people[0], rows) if request.thumbnails and people else ()
     return Answer(tuple(rows), pictures, tuple(notes), videos, tuple(people), skipped, explanation, exact, matched)
 
@@ -406,49 +345,10 @@ def _explained(
     )
 
 
-def saved_videos(codes: Path | Sequence[Path], rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
-    """What codes files know of the videos of rows that were saved earlier.
-
-    Raises:
-        EditError: a video is not in the codes file.
-        MissingPathError, ShardError: there are no codes, or they are damaged.
-    """
-    with open_collection([codes] if isinstance(codes, Path) else codes) as collection:
-        shard = collection.shard
-        wanted = {row.video for row in rows}
-        found = _ends(shard, [number for number, video in enumerate(shard.videos) if video.path in wanted])
-    for row in rows:
-        if row.video not in found:
-            raise EditError(
-                f"{row.video}: not in {collection.words}; name the codes file that the rows came from, --codes"
-            )
-    return found
-
-
-def _ends(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord, int]]:
-    """Path -> record and end of the last frame, pts, of some videos of a shard."""
-    records = {number: shard.video(number) for number in numbers}
-    return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}
-
-
 def _usable_index(codes_path: Path, shard: Shard, way: FrameDistance) -> tuple[Index | None, str | None]:
-    """The index if it is fresh; a stale or damaged one is said and left alone: the codes themselves are searched.
-
-    So is one of codes of tracks where those of frames are looked at.
-    """
+    """The index if it can be used; one of codes of tracks is left alone where those of frames are looked at."""
     if way is not FrameDistance.majority:
         there = index_paths(codes_path)[1].exists()
         note = f"the index of {codes_path} is of one code a track, which --search {way} does without"
         return None, note if there else None
-    try:
-        state = fresh(codes_path, shard)
-        if state == "fresh":
-            return open_index(codes_path, shard), None
-    except IndexFileError as error:
-        return None, f"{error}; searching without it"
-    if state == "stale":
-        return (
-            None,
-            f"the index of {codes_path} is older than its codes, searching without it; run: dhh index {codes_path}",
-        )
-    return None, None
+    return usable_index(codes_path, shard)

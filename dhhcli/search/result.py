@@ -1,15 +1,17 @@
 """result: hits + shard -> rows: everything that the formats print, in exact source time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from dhhcli.errors import EditError
 from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.calibration import in_words
+from dhhcli.search.collection import open_collection
 from dhhcli.search.ranking import Hit
 from dhhcli.storage.codes_file import Shard
 from dhhcli.storage.record import VideoRecord
@@ -149,3 +151,28 @@ def _one(run: Sequence[Row]) -> Row:
         shots=len(run),
         names=tuple(dict.fromkeys(name for row in run for name in row.names or ())) or None,
     )
+
+
+def saved_videos(codes: Path | Sequence[Path], rows: Sequence[Row]) -> Mapping[Path, tuple[VideoRecord, int]]:
+    """What codes files know of the videos of rows that were saved earlier.
+
+    Raises:
+        EditError: a video is in none of them.
+        MissingPathError, ShardError: there are no codes, or they are damaged.
+    """
+    with open_collection([codes] if isinstance(codes, Path) else codes) as collection:
+        shard = collection.shard
+        wanted = {row.video for row in rows}
+        found = films_of(shard, [number for number, video in enumerate(shard.videos) if video.path in wanted])
+    for row in rows:
+        if row.video not in found:
+            raise EditError(
+                f"{row.video}: not in {collection.words}; name the codes file that the rows came from, --codes"
+            )
+    return found
+
+
+def films_of(shard: Shard, numbers: Sequence[int]) -> dict[Path, tuple[VideoRecord, int]]:
+    """Path -> record and end of the last frame, pts, of some videos of a shard."""
+    records = {number: shard.video(number) for number in numbers}
+    return {record.path: (record, shard.end_pts(number)) for number, record in records.items()}

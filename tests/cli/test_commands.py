@@ -15,7 +15,7 @@ from dhhcli.errors import NobodyError, UsageError
 from dhhcli.research.baselines.names import METHODS
 from dhhcli.search.confidence import NO_LIMITS, Limits
 from dhhcli.search.options import Device, FrameDistance, Fuse
-from dhhcli.search.query import Query
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.scope import EVERYWHERE, Where, moment
 from dhhcli.search.question.terms import FileTerm, TrackTerm
 

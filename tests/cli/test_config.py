@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from footage import copy_of
 from typer.testing import Result
 
 from dhhcli.cli.completion import names_beside, who
@@ -79,7 +80,8 @@ def test_weights_and_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, d
     assert tmp_path == Path.cwd()
 
 
-def test_a_healthy_installation(encoded: Path, dhh: Run) -> None:
+def test_a_healthy_installation(encoded: Path, sample: Sample, dhh: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dhhcli.media.sample.write_sample", lambda folder: copy_of(sample, folder))
     result = dhh("doctor", "-c", encoded)
     assert result.exit_code == 0, result.stdout
     lines = result.stdout.splitlines()

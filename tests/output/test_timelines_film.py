@@ -14,7 +14,7 @@ from synthetic import numbered, read_number, with_sound, write_video
 from typer.testing import Result
 
 from dhhcli.errors import VideoError
-from dhhcli.media.sample import Sample, write_sample
+from dhhcli.media.sample import Sample
 from dhhcli.media.sound import sounds_of
 from dhhcli.output.formats import Format
 from dhhcli.output.timelines.cuts import Handles
@@ -46,14 +46,13 @@ def test_ffmpeg_plays_exactly_the_frames(tmp_path: Path, rate: Fraction, suffix:
 
 
 @pytest.fixture(scope="module")
-def hour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, Path]:
+def hour(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, Path]:
     """The sample film with a start timecode, as a QuickTime file, and its codes."""
     from typer.testing import CliRunner
 
     from dhhcli.cli.app import app
 
     folder = tmp_path_factory.mktemp("hour")
-    sample = write_sample(folder)
     film = folder / "Bild & Ton <1>.mov"
     with av.open(str(sample.film)) as source, av.open(str(film), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])

@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from footage import copy_of
 
 import dhhcli
 from dhhcli.encoding import events
-from dhhcli.media.sample import write_sample
+from dhhcli.media.sample import Sample
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_code_of_the_page_prints_what_the_page_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DHH_WEIGHTS", raising=False)
-    write_sample(Path("demo"))
+    copy_of(sample, Path("demo"))
     assert [kind for kind, _ in BLOCKS] == ["python", "text"] * 6
     names: dict[str, Any] = {}
     for (_, code), (_, said) in zip(BLOCKS[::2], BLOCKS[1::2], strict=True):

@@ -5,19 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import opentimelineio
+import pytest
+from footage import copy_of
 from lxml import etree
 from synthetic import with_sound
 from typer.testing import Result
 
-from dhhcli.media.sample import write_sample
+from dhhcli.media.sample import Sample
 from dhhcli.output.formats import BINARY, ROWS, Format
+
+pytestmark = pytest.mark.slow
 
 Run = Callable[..., Result]
 
 
-def test_photos_beside_the_footage_ask_export_to_every_format(dhh: Run, tmp_path: Path) -> None:
+def test_photos_beside_the_footage_ask_export_to_every_format(sample: Sample, dhh: Run, tmp_path: Path) -> None:
     shoot = tmp_path / "shoot"
-    sample = write_sample(shoot)
+    sample = copy_of(sample, shoot)
     people = shoot / "people" / "Eileen"
     people.mkdir(parents=True)
     photo = sample.photos[0].rename(people / "03.jpg")

@@ -17,9 +17,11 @@ from dhhcli.media.files.mapping import Cluster, Mapping
 from dhhcli.output.delimited import tsv
 from dhhcli.search.collection import codes_files
 from dhhcli.search.forget import Erasure, forget
-from dhhcli.search.query import Query, find_person, saved_videos
+from dhhcli.search.query import find_person
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.scope import Where
 from dhhcli.search.question.terms import parse_word
+from dhhcli.search.result import saved_videos
 from dhhcli.storage.codes_file import EncodedVideo, commit, compact, open_shard
 from dhhcli.storage.merge import merge
 

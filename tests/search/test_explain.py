@@ -17,7 +17,8 @@ from dhhcli.models.binary_codes import UNIT, soft_codes
 from dhhcli.output.explanation import explained, in_words
 from dhhcli.search.explain import BySoftBits, Explanation, outlying, turned
 from dhhcli.search.options import Rank
-from dhhcli.search.query import Query, find_person
+from dhhcli.search.query import find_person
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.terms import FileTerm
 from dhhcli.storage.codes_file import open_shard
 

@@ -20,8 +20,9 @@ from dhhcli.models.calibration import Calibration
 from dhhcli.models.weights import resolve_weights
 from dhhcli.search.confidence import FOOTAGE, HELD_BACK, ConfidenceModel, Limits
 from dhhcli.search.options import Rank
-from dhhcli.search.query import Query, find_person
+from dhhcli.search.query import find_person
 from dhhcli.search.question.probe import Asked
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.terms import FileTerm
 from dhhcli.search.ranking import Claim, Hit
 from dhhcli.storage.codes_file import open_shard

@@ -28,7 +28,8 @@ from dhhcli.people.identities import find_people
 from dhhcli.people.naming import give_name
 from dhhcli.search.forget import Erasure as Unwanted
 from dhhcli.search.forget import forget
-from dhhcli.search.query import Query, find_person
+from dhhcli.search.query import find_person
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.terms import parse_word
 from dhhcli.storage import hdf5_file
 from dhhcli.storage.codes_file import open_shard

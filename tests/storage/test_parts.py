@@ -18,8 +18,10 @@ from dhhcli.output.formats import Format, Order, SequenceLayout
 from dhhcli.output.sheets.contact_sheet import write_sheet
 from dhhcli.output.timelines.cuts import parse_handles
 from dhhcli.output.timelines.export import export
-from dhhcli.search.query import Answer, Query, find_person, saved_videos
+from dhhcli.search.query import Answer, find_person
+from dhhcli.search.question.request import Query
 from dhhcli.search.question.terms import parse_word
+from dhhcli.search.result import saved_videos
 from dhhcli.storage.codes_file import EncodedVideo, commit, compact, open_shard
 from dhhcli.storage.hdf5_file import write_file
 from dhhcli.storage.inventory import list_entries

@@ -1,10 +1,12 @@
 """Random encoded videos for the tests of storage and search."""
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import code_bytes, pack
 from dhhcli.storage.codes_file import (
     SHOT_DTYPE,
@@ -131,3 +133,10 @@ def assert_holds(path: Path, expected: dict[str, EncodedVideo]) -> None:
     assert found.keys() == expected.keys()
     for name, video in expected.items():
         assert_same_video(found[name], video)
+
+
+def copy_of(sample: Sample, folder: Path) -> Sample:
+    """The same film and photos in a folder of their own: drawing and encoding the film takes ten seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = [Path(shutil.copy2(path, folder)) for path in (sample.film, *sample.photos)]
+    return Sample(copies[0], tuple(copies[1:]))

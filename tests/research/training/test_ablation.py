@@ -14,21 +14,8 @@ from typer.testing import Result
 
 from dhhcli.models.log_covariance import EPS, log_covariance
 from dhhcli.research.datasets.protocol import ProtocolPerson
-from dhhcli.research.training.ablation import (
-    LOOKS,
-    SHOT_FRAMES,
-    TRAIN_FRAMES,
-    AblationSettings,
-    Bank,
-    Held,
-    Variant,
-    describe,
-    hold_out,
-    make_bank,
-    measure,
-    train_variant,
-    variants,
-)
+from dhhcli.research.training.ablation import AblationSettings, Variant, describe, measure, train_variant, variants
+from dhhcli.research.training.ablation_data import LOOKS, SHOT_FRAMES, TRAIN_FRAMES, Bank, Held, hold_out, make_bank
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 

@@ -275,7 +275,9 @@ from dataclasses import replace
 from dhhcli.research.training.dhh import DhhSettings, run
 from test_train import PLAN
 torch.set_num_threads(1)
-plan = DhhSettings(replace(PLAN.pretrain, steps=int(sys.argv[4])), PLAN.hash)
+steps = int(sys.argv[4])
+later = replace(PLAN.hash, lengths=(12,), photos=16, hash_steps=1, joint_steps=0) if steps else PLAN.hash
+plan = DhhSettings(replace(PLAN.pretrain, steps=steps), later)
 for line in run([Path(sys.argv[2])], Path(sys.argv[3]), plan):
     print(line)
 """
