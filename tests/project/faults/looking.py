@@ -15,7 +15,7 @@ from dhhcli.storage.codes_file import Shard, open_shard
 from dhhcli.storage.who.book import open_book, people_in
 
 AGAIN = (".faiss", ".faiss.json")  # can be made again, so they may go first
-MEANWHILE = (".forgetting", ".merging", ".skipped")  # what says that something is not done, or not read
+MEANWHILE = (".forgetting", ".merging", ".skipped", "log.jsonl")  # what says that something is not done yet
 Held = frozenset[tuple[str, str]]  # a thing, and a hash of all that is held of it
 
 
@@ -68,6 +68,12 @@ def _content(path: Path) -> str:
         whole = {line.split(b'"seconds": ')[0] + line.partition(b'"seconds": ')[2].partition(b", ")[2]
                  for line in data.split(b"\n") if line.endswith(b"}")}  # fmt: skip
         data = b"\n".join(sorted(whole))
+    if path.name in (
+        "pretrain.safetensors",
+        "joint.safetensors",
+    ):  # that library puts what is said of them in any order
+        length = 8 + int.from_bytes(data[:8], "little")
+        data = json.dumps(json.loads(data[8:length]), sort_keys=True).encode() + data[length:]
     return hashlib.sha256(data).hexdigest()
 
 
