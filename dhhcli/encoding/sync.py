@@ -180,8 +180,8 @@ def decide(plan: SyncPlan, path: Path) -> str | Unchanged | Relinked | Forgotten
 def gone_files(plan: SyncPlan, codes_path: Path, roots: Sequence[Path], *, prune: Prune) -> Iterator[Gone]:
     """Known videos under the named folders and files at whose paths there is nothing any more; last thing of a run.
 
-    A folder that is empty or not there is a disk or a share that is away: nothing of it is dropped. Nor are more files
-    at once than one and than a tenth of those that are known, unless ``prune`` is "all".
+    A folder that is empty, or a named one that is not there, is a disk or a share that is away: nothing of it is
+    dropped. Nor are more files at once than one and than a tenth of those that are known, unless ``prune`` is "all".
     """
     for path, there in sorted(plan.leftovers.items()):
         yield Gone(path, dropped=True, now=there)
@@ -189,7 +189,8 @@ def gone_files(plan: SyncPlan, codes_path: Path, roots: Sequence[Path], *, prune
     under = [path for path in sorted(plan.known) if any(path.is_relative_to(root) for root in real)]
     absent = [root for root in real if is_away(root)]
     gone = [path for path in under if is_gone(path)]
-    away = [path for path in gone if any(path.is_relative_to(root) for root in absent)] if prune != "all" else []
+    away = [path for path in gone if any(path.is_relative_to(root) for root in absent) or _in_empty_folder(path)]
+    away = away if prune != "all" else []
     here = [path for path in gone if path not in set(away)]
     many = prune is True and len(here) > max(1, len(under) / 10)
     if here and prune and not many:
@@ -203,6 +204,12 @@ def gone_files(plan: SyncPlan, codes_path: Path, roots: Sequence[Path], *, prune
             )
         else:
             yield Gone(path, bool(prune) and not many, kept=why)
+
+
+def _in_empty_folder(path: Path) -> bool:
+    """Whether the nearest folder above that is still there is empty, as a mount point is whose share is away."""
+    there = next(folder for folder in path.parents if folder.exists())
+    return is_away(there)
 
 
 def is_away(root: Path) -> bool:

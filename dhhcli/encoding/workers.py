@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -63,9 +64,7 @@ def in_parallel(
                 if item is None:
                     more = False
                 elif isinstance(item, Job):
-                    process, connection = idle.pop() if idle else _start(arguments)
-                    connection.send(item)
-                    crew.append(_Worker(process, connection, item.path))
+                    crew.append(_handed_over(item, idle, arguments))
                 else:
                     yield item.path, item
             if not crew:  # all that was left needed no work: waiting for nobody would never end
@@ -90,6 +89,23 @@ def in_parallel(
             connection.close()
             process.terminate()
             process.join()
+
+
+def _handed_over(
+    job: Job, idle: list[tuple[multiprocessing.process.BaseProcess, Connection]], arguments: tuple[str, EncodeOptions]
+) -> _Worker:
+    """Give a file to a process that has nothing to do, or to a new one."""
+    while idle:
+        process, connection = idle.pop()
+        with suppress(OSError):  # it was killed meanwhile, perhaps because memory was short
+            connection.send(job)
+            return _Worker(process, connection, job.path)
+        connection.close()
+        process.join()
+    process, connection = _start(arguments)
+    with suppress(OSError):  # it is dead already: that is seen where its answer is waited for
+        connection.send(job)
+    return _Worker(process, connection, job.path)
 
 
 def _start(arguments: tuple[str, EncodeOptions]) -> tuple[multiprocessing.process.BaseProcess, Connection]:

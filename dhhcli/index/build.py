@@ -21,6 +21,7 @@ from dhhcli.index.lookup import (
     codes_in,
     flat_head,
     index_paths,
+    kind_of_file,
     read_info,
     read_lists_of,
 )
@@ -149,11 +150,12 @@ def _older(codes_path: Path, shard: Shard) -> tuple[IndexInfo, Lists] | None:
 
 
 def _kind_there(codes_path: Path) -> Kind | None:
+    """Of the index that is there, also where a run that was cut off has left no record of it."""
     try:
         info = read_info(codes_path)
     except IndexFileError:
         return None
-    return info.kind if info else None
+    return info.kind if info else kind_of_file(codes_path)
 
 
 def _write_flat(stream: IO[bytes], shard: Shard) -> str:

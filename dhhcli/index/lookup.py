@@ -123,6 +123,16 @@ def on_gpu(shard: Shard, *, weighed: bool = False) -> Index:
     return to_gpu(codes_in(shard), weighed=weighed)
 
 
+def kind_of_file(codes_path: Path) -> Kind | None:
+    """What an index without its record begins like; None where there is none."""
+    try:
+        with index_paths(codes_path)[0].open("rb") as stream:
+            begins = stream.read(4)
+    except OSError:
+        return None
+    return "ivf" if begins == b"IBwF" else "flat" if begins == b"IBxF" else None
+
+
 def read_lists_of(codes_path: Path, info: IndexInfo) -> Lists:
     file, _ = index_paths(codes_path)
     try:

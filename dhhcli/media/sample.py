@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -137,13 +138,15 @@ def write_film(file: IO[bytes], pictures: Iterator[Picture], rate: Fraction) -> 
     from av.video.stream import VideoStream
 
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with av.open(file, "w", format="mp4") as container:
+    whole = BytesIO()  # a full disk is said by Python then, not by FFmpeg
+    with av.open(whole, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode(None))
+    file.write(whole.getbuffer())
 
 
 def write_sample(folder: Path) -> Sample:

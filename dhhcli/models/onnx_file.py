@@ -70,6 +70,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
+        if not 8 <= key < 1 << 32:  # onnxruntime would drop the bits above, and see another field than is seen here
+            raise ValueError("is no network in ONNX")
         number, kind = key >> 3, key & 7
         if kind == 0:
             value, at = _varint(message, at)

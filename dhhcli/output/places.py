@@ -19,6 +19,8 @@ BESIDE: Final = (
     ".lock",
     ".migrating",
     ".forgetting",
+    ".merging",
+    ".parts",
 )  # what lies beside codes files
 HEAD: Final = 400  # bytes that are looked at
 # what files of films and codes begin with: offset, bytes, what it is

@@ -22,12 +22,12 @@ from dhhcli.base.atomic_write import write_atomically
 from dhhcli.encoding.begun import discard_begun
 from dhhcli.encoding.query_photo import photo_code
 from dhhcli.errors import ShardError, UsageError
-from dhhcli.index.lookup import remove_index
+from dhhcli.index.lookup import index_paths, remove_index
 from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.network import load_network
 from dhhcli.models.weights import shipped_as
-from dhhcli.storage.codes_file import compact, lock, open_shard, remove_unfinished, replace_all
+from dhhcli.storage.codes_file import compact, lock, open_shard, parts_of, remove_unfinished, replace_all
 from dhhcli.storage.migration import discard
 from dhhcli.storage.record import VideoRecord, to_tables
 from dhhcli.storage.schema import Tables
@@ -36,7 +36,8 @@ from dhhcli.storage.skipped import note_skipped
 from dhhcli.storage.tombstones import of_tracks, of_video, united, without_tracks
 from dhhcli.storage.track_id import rows_meant, track_ids
 from dhhcli.storage.who.book import forget_people, names_beside, open_book, people_in
-from dhhcli.storage.who.names import known_name, places_of
+from dhhcli.storage.who.journal import people_path
+from dhhcli.storage.who.names import known_name, names_path, places_of
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,21 @@ def _copies(shard: Shard, tracks: set[int]) -> set[int]:
 
 
 def _other_names(codes_path: Path) -> list[str]:
-    """A word about hard links: what is written anew is not in the file of the other name."""
-    links = codes_path.resolve().stat().st_nlink if codes_path.exists() else 1
-    if links < 2:
-        return []
-    return [f"{codes_path}: the file has {links - 1} more names (hard links); under those it stays as it was"]
+    """Words about links: what is written anew, or removed, is not in the file that has the other name."""
+    home = codes_path.resolve()
+    notes = []
+    for path in (
+        home,
+        *index_paths(codes_path),
+        people_path(codes_path),
+        names_path(codes_path),
+        *parts_of(codes_path),
+    ):
+        if path.is_symlink():
+            notes.append(f"{path}: is a link; what it leads to stays as it was: {path.resolve()}")
+        elif path.exists() and (links := path.stat().st_nlink - 1):
+            notes.append(f"{path}: the file has {links} more names (hard links); under those it stays as it was")
+    return notes
 
 
 def _videos(codes_path: Path, shard: Shard, names: Sequence[Path]) -> set[int]:

@@ -195,7 +195,7 @@ def _tidy(home: Path, merged_parts: Sequence[ShardFile]) -> None:
         part.path.unlink(missing_ok=True)
     remove_unfinished(home)
     if folder.exists():
-        if not any(folder.iterdir()):
+        if not folder.is_symlink() and not any(folder.iterdir()):  # who put it on another disk keeps it there
             folder.rmdir()
         sync_folder(home.parent)
 
@@ -291,7 +291,10 @@ def _part_path(folder: Path, path: bytes) -> Path:
 
 def _part_paths(folder: Path) -> list[Path]:
     """Newest first: parts of one video (which hold different paths), then packs by falling number."""
-    paths = sorted(folder.glob("*.h5"))
+    try:
+        paths = sorted(folder.glob("*.h5"))
+    except FileNotFoundError:  # it was there when glob looked, and had been merged when it read it
+        return []
     return [p for p in paths if not _is_pack(p)] + [p for p in reversed(paths) if _is_pack(p)]
 
 

@@ -60,6 +60,7 @@ def test_out_and_sheet_replace_answers_only(codes: Path, sample: Sample, dhh: Ru
         ("query", sample.photos[0], "-f", "edl", "-o", codes),
         ("query", sample.photos[0], "-f", "json", "-o", "codes.h5.names"),  # not there
         ("query", sample.photos[0], "-f", "json", "-o", "codes.h5.people"),
+        ("query", sample.photos[0], "-f", "json", "-o", "codes.h5.parts"),
         ("query", sample.photos[0], "--sheet", "a.html"),
         ("people", codes, "--sheet", "a.html"),
         ("forget", codes, "--track", "0", "--sheet", "a.html"),

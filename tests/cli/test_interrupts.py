@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from synthetic import write_pack
 
 from dhhcli.media.sample import Sample
 from dhhcli.storage.codes_file import open_shard
@@ -25,7 +26,9 @@ COMMANDS = {
     "index": ["index", "CODES"],
     "encode": ["encode", "FILM", "-o", "new.h5", "-j", "1"],
     "encode, two at a time": ["encode", "FILM", "PHOTO", "-o", "new.h5", "-j", "2"],
+    "train": ["train", "-d", "PACK", "-o", "run", "--bits", "16", "--backbone-steps", "100", "--threads", "1"],
 }
+LONGER = {"encode": 2.5, "train": 6.0}  # seconds of which a moment is drawn
 
 
 def _somebody_left(group: int) -> bool:
@@ -43,6 +46,8 @@ def test_interrupts_at_any_moment(command: str, times: int, sample: Sample, enco
     codes = tmp_path / "codes.h5"
     codes.write_bytes(encoded.read_bytes())
     there = {"PHOTO": str(sample.photos[0]), "CODES": str(codes), "FILM": str(sample.film)}
+    if command == "train":
+        there["PACK"] = str(write_pack(tmp_path / "faces.h5", 4, 3, 0))
     words = [there.get(word, word) for word in COMMANDS[command]]
     code = START + "print('begun', flush=True); main()"
     draw = random.Random(f"{command} {times} {os.environ.get('DHH_SEED', '')}")
@@ -57,7 +62,7 @@ def test_interrupts_at_any_moment(command: str, times: int, sample: Sample, enco
         )
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(draw.uniform(0, 2.5 if "encode" in command else 0.8))
+        time.sleep(draw.uniform(0, LONGER.get(command.split(",")[0], 0.8)))
         for _ in range(times):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)  # as a terminal does

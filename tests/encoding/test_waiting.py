@@ -109,6 +109,21 @@ def test_an_empty_folder_is_a_share_that_is_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fake")
+def test_a_share_that_is_mounted_below_the_folder_may_be_away(tmp_path: Path) -> None:
+    films(tmp_path / "films", 19)
+    (one,) = films(tmp_path / "films" / "share" / "day1", 1)
+    once(tmp_path / "films")
+    one.unlink()
+    one.parent.rmdir()  # the mount point stays
+    _, said = once(tmp_path / "films", prune=True)
+    assert "nothing dropped: its folder is empty or not there" in said
+    assert known(tmp_path) == 20
+    one.parent.parent.rmdir()  # whoever removes the folder too means it
+    once(tmp_path / "films", prune=True)
+    assert known(tmp_path) == 19
+
+
+@pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize(("gone", "dropped"), [(1, 1), (2, 2), (3, 0), (19, 0)])
 def test_more_than_a_tenth_at_once_is_asked_for(tmp_path: Path, gone: int, dropped: int) -> None:
     paths = films(tmp_path / "films", 20)

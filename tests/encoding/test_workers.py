@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,20 @@ def test_quick_detection_finds_the_same_faces() -> None:
     assert abs(slow.score - quick.score) < 0.05
     assert np.abs(slow.box - quick.box).max() < 0.05 * slow.size
     assert np.abs(slow.landmarks - quick.landmarks).max() < 0.04 * slow.size
+
+
+def test_a_process_that_was_killed_while_it_had_nothing_to_do_takes_no_file_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone, other_end = Pipe()
+    other_end.close()
+    ours, theirs = Pipe()
+    process = Process()
+    monkeypatch.setattr(Process, "join", lambda _: None)
+    monkeypatch.setattr(workers, "_start", lambda _: (process, ours))
+    job = Job(Path("a.mp4"), "ab" * 32)
+    worker = workers._handed_over(job, [(process, gone)], ("", USUAL))
+    assert (worker.connection, theirs.recv()) == (ours, job)
+    assert gone.closed
+    theirs.close()  # nor does one that dies at once: its end is seen where its answer is waited for
+    assert workers._handed_over(job, [], ("", USUAL)).path == job.path

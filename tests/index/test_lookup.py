@@ -154,6 +154,12 @@ def test_killed_between_index_and_record(rng: np.random.Generator, path: Path, m
     assert fresh(path, open_shard(path)) == "missing"
 
 
+def test_a_run_that_was_cut_off_goes_on_with_the_kind_there_was(rng: np.random.Generator, path: Path) -> None:
+    build(path, "ivf", rng, nlist=4)
+    index_paths(path)[1].unlink()  # the record goes before the file, and comes after it
+    assert build(path, None, rng)[0].kind == "ivf"
+
+
 def test_no_space(rng: np.random.Generator, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")

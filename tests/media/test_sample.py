@@ -2,8 +2,13 @@
 
 import hashlib
 from importlib import resources
+from io import BytesIO
+from typing import Any
 
-from dhhcli.media.sample import SCRIPT, portraits
+import numpy as np
+import pytest
+
+from dhhcli.media.sample import HEIGHT, RATE, SCRIPT, WIDTH, portraits, write_film
 
 # of the pixels as scikit-image and matplotlib have them, BGR
 PIXELS = {
@@ -25,3 +30,12 @@ def test_every_portrait_says_where_it_is_from() -> None:
     assert sorted(pictures) == ["collins.png", "hopper.png"]
     for name in pictures:
         assert f"\n{name} " in sources
+
+
+def test_a_full_disk_is_said_by_python() -> None:
+    class Full(BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_film(Full(), iter([np.zeros((HEIGHT, WIDTH, 3), np.uint8)] * 2), RATE)

@@ -95,6 +95,32 @@ def external(location: str) -> bytes:
     return network(helper.make_node("Add", ["mean", "there"], ["out"]), constants=(tensor,), out="out")
 
 
+def hidden() -> bytes:
+    """The same under keys of fields that have a bit above the 32nd, which protobuf drops."""
+
+    def key(number: int, kind: int, above: int = 0) -> bytes:
+        value, found = (number << 3 | kind) + (above << 32), bytearray()
+        while value > 127:
+            found.append(value & 127 | 128)
+            value >>= 7
+        return bytes([*found, value])
+
+    def field(number: int, data: bytes, above: int = 0) -> bytes:
+        return key(number, 2, above) + bytes([len(data)]) + data
+
+    where = field(1, b"location") + field(2, b"secret.bin")
+    tensor = key(1, 0) + bytes([FEATURES]) + key(2, 0) + b"\x01" + field(8, b"there")
+    tensor += field(13, where, above=1) + key(14, 0, above=1) + b"\x01"
+    plain = onnx.load_from_string(network(helper.make_node("Add", ["mean", "there"], ["out"]), out="out"))
+    graph = plain.graph.SerializeToString() + field(5, tensor)
+    plain.ClearField("graph")
+    return bytes(plain.SerializeToString() + field(7, b"")[:1] + _length(len(graph)) + graph)
+
+
+def _length(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _length(value >> 7)
+
+
 def claimed() -> bytes:
     tensor = TensorProto(name="there", data_type=TensorProto.FLOAT, dims=[1 << 20, 1 << 20], raw_data=b"\0" * 12)
     return network(helper.make_node("Add", ["mean", "there"], ["out"]), constants=(tensor,), out="out")
@@ -138,6 +164,7 @@ NAN = numpy_helper.from_array(np.full(FEATURES, np.nan, np.float32), "nan")
 GRAPHS: dict[str, tuple[Callable[[], bytes], str]] = {
     "external": (lambda: external("secret.bin"), r"tensors in other files \(external data\)"),
     "external above": (lambda: external("../secret.bin"), r"external data"),
+    "external, hidden": (hidden, "no network in ONNX"),
     "terabytes": (lambda: enlarge(10**12), "not a network that onnxruntime loads"),
     "gigabytes": (lambda: enlarge(5 * 10**8), "not a network that onnxruntime loads"),
     "doubling": (lambda: doubled(40), "not a network that onnxruntime loads"),

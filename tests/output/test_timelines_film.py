@@ -100,6 +100,7 @@ def test_query_and_export_say_the_same(hour: tuple[Sample, Path], dhh: Run, tmp_
 
     with zipfile.ZipFile("cut.otioz") as files:
         assert files.read("media/Bild & Ton <1>.mov") == film.read_bytes()
+        assert {one.date_time for one in files.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # the same bytes at any time
 
 
 def test_files_are_named_after_their_videos(hour: tuple[Sample, Path], dhh: Run, tmp_path: Path) -> None:

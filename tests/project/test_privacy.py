@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from synthetic import write_pack
 
 from dhhcli.base.onnx_session import TELEMETRY_OFF
 from dhhcli.media.sample import Sample
@@ -84,6 +85,31 @@ def test_nothing_is_sent_and_nothing_written_but_the_codes(sample: Sample, tmp_p
     assert not (tmp_path / "sockets").exists(), (tmp_path / "sockets").read_text()
     written = {"codes.h5", "codes.h5.lock", "codes.h5.faiss", "codes.h5.faiss.json", "codes.h5.people", "people.html"}
     assert {path.name for path in work.rglob("*")} == written
+
+
+def test_training_sends_nothing_and_writes_only_its_folder(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    variables = environment(tmp_path) | guard(tmp_path)
+    work = tmp_path / "work"
+    work.mkdir()
+    write_pack(work / "faces.h5", 4, 3, 0)
+    steps = [word for stage in ("backbone", "hash", "joint") for word in (f"--{stage}-steps", "1")]
+    small: tuple[str, ...] = (
+        "pretrain.batch=4",
+        "hash.features=16",
+        "hash.photos=8",
+        "hash.frames=2",
+        "hash.hash_people=2",
+    )
+    small += ("hash.joint_people=2", "hash.joint_pairs=1")
+    words = ["train", "-d", "faces.h5", "-o", "run", "--bits", "16", *steps]
+    words += [word for one in small for word in ("--set", one)]
+    command = [sys.executable, "-c", "from dhhcli.cli.app import main; main()", *words]
+    subprocess.run(command, cwd=work, env=variables, check=True, capture_output=True, timeout=300)
+    assert (work / "run" / "dhh-16.json").exists()
+    assert {path.name for path in work.iterdir()} == {"faces.h5", "run"}
+    assert not list((tmp_path / "home").rglob("*"))
+    assert not (tmp_path / "sockets").exists(), (tmp_path / "sockets").read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for what onnxruntime does on Linux")

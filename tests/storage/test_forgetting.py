@@ -150,6 +150,22 @@ def test_a_codes_file_reached_over_a_link_has_one_index(rng: np.random.Generator
     assert "hard links" in forget(path, Erasure(tracks=(1,)))[1][0]
 
 
+def test_links_beside_the_codes_are_said_and_parts_on_another_disk_work(rng: np.random.Generator, path: Path) -> None:
+    make(rng, path, "a")
+    elsewhere = path.parent.parent / "scratch"
+    elsewhere.mkdir()
+    path.with_name("codes.h5.parts").symlink_to(elsewhere)
+    commit(path, TAG, encoded_video(rng, "/footage/c.mov"))
+    build(path, "flat", np.random.default_rng(0))
+    file = index_paths(path)[0]
+    file.replace(elsewhere / "index")
+    file.symlink_to(elsewhere / "index")
+    _, notes = forget(path, Erasure(tracks=(1,)))
+    assert notes == [f"{file}: is a link; what it leads to stays as it was: {elsewhere / 'index'}"]
+    assert [one.name for one in elsewhere.iterdir()] == ["index"]
+    assert len(open_shard(path)) == 9
+
+
 def test_index_waits_for_whoever_writes(rng: np.random.Generator, path: Path, dhh: Run) -> None:
     make(rng, path, "ab")
     with lock(path), pytest.raises(ShardError, match="another dhh is writing it"):

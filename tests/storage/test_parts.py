@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,7 @@ def test_the_same_is_told_while_an_encode_writes_beside(tmp_path: Path, monkeypa
     for video in videos:
         commit(path, SHIPPED, video)
     compact(path, SHIPPED)
-    expected = [*json_lines(answer(path).rows)], answer(path).videos
+    expected = told(path, tmp_path / "before")
     done, failures = threading.Event(), []
 
     def encode_again() -> None:
@@ -143,13 +144,30 @@ def test_the_same_is_told_while_an_encode_writes_beside(tmp_path: Path, monkeypa
     writer = threading.Thread(target=encode_again)
     writer.start()
     try:
-        for _ in range(30):
-            found = answer(path)
-            assert ([*json_lines(found.rows)], found.videos) == expected
+        for _ in range(3):
+            assert told(path, tmp_path / "meanwhile") == expected
     finally:
         done.set()
         writer.join()
     assert failures == []
+
+
+def test_parts_that_are_merged_while_they_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "codes.h5"
+    commit(path, SHIPPED, film(np.random.default_rng(1), "a", shots=2, tracks=3))
+    compact(path, SHIPPED)
+    folder = path.with_name("codes.h5.parts")
+    folder.mkdir()
+    real = os.scandir
+
+    def gone(at: Any = ".") -> Any:
+        if str(at) == str(folder):
+            raise FileNotFoundError(2, "No such file or directory", str(folder))
+        return real(at)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    with open_shard(path) as shard:
+        assert len(shard.videos) == 1
 
 
 def test_query_on_the_command_line_where_parts_wait(

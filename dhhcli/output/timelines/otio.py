@@ -4,6 +4,7 @@ opentimelineio, an extra, is imported only here. Its objects and their JSON are 
 it refuses two files of one name.
 """
 
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -31,23 +32,34 @@ def otio(timelines: Sequence[Timeline]) -> bytes:
 
 
 def otioz(timeline: Timeline, stream: IO[bytes]) -> None:
-    """A bundle with whole copies of the source files, not compressed. Raises EditError where one cannot be read."""
+    """A bundle with whole copies of the source files, not compressed. Raises EditError where one cannot be read.
+
+    Nothing in it has a date: the same bytes whenever and in whatever time zone it is written.
+    """
     inside: dict[Media, str] = {}
     taken: set[str] = set()
     for media in timeline.media():
         inside[media] = _unique(one_line(media.path.name), taken)
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, strict_timestamps=False) as bundle:
-        bundle.writestr("version.txt", VERSION)
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as bundle:
+        bundle.writestr(_undated("version.txt"), VERSION)
         urls = {media: f"media/{quote(name)}" for media, name in inside.items()}
-        bundle.writestr("content.otio", _document([timeline], urls))
+        bundle.writestr(_undated("content.otio"), _document([timeline], urls))
         for media, name in inside.items():
             try:
-                bundle.write(media.path, f"media/{name}")
+                inner = _undated(f"media/{name}", media.path.stat().st_size)
+                with media.path.open("rb") as source, bundle.open(inner, "w") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
             except OSError as error:
                 raise EditError(
                     f"{one_line(str(media.path))}: cannot be put into the bundle ({error.strerror or error}); "
                     "take otio, which refers to it"
                 ) from None
+
+
+def _undated(name: str, size: int = 0) -> zipfile.ZipInfo:
+    made = zipfile.ZipInfo(name)
+    made.file_size, made.external_attr = size, 0o644 << 16
+    return made
 
 
 def _document(timelines: Sequence[Timeline], urls: dict[Media, str]) -> bytes:

@@ -1,13 +1,11 @@
 """plots: promised and observed probabilities, bin by bin -> picture with one panel for each kind of pair."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from dhhcli.base.atomic_write import write_atomically
-from dhhcli.output.places import check_place
 from dhhcli.research.calibration.held_out import Bin
+from dhhcli.research.drawing import pyplot, write_figure
 from dhhcli.research.evaluation.plots import check_picture
 
 TICKS: Final = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
@@ -23,13 +21,8 @@ def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
         UsageError: the path does not end in .png.
     """
     check_picture(path)
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     kinds = list(dict.fromkeys((b.rank, b.kind, b.photos) for b in bins))
-    figure, panels = pyplot.subplots(1, max(1, len(kinds)), figsize=(5 * max(1, len(kinds)), 5), squeeze=False)
+    figure, panels = pyplot().subplots(1, max(1, len(kinds)), figsize=(5 * max(1, len(kinds)), 5), squeeze=False)
     least = 1e-4
     for (rank, kind, photos), panel in zip(kinds, panels[0], strict=False):
         panel.plot([least, 1 - least], [least, 1 - least], color="grey", linewidth=0.8)
@@ -51,8 +44,4 @@ def plot_reliability(path: Path, bins: Sequence[Bin]) -> None:
         panel.minorticks_off()
         panel.legend(fontsize=7, loc="upper left")
     figure.tight_layout()
-    picture = BytesIO()
-    figure.savefig(picture, dpi=110, format="png")
-    pyplot.close(figure)
-    check_place(path)
-    write_atomically(path, picture.getvalue())
+    write_figure(path, figure)

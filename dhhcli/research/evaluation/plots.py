@@ -1,12 +1,10 @@
 """plots: results of an evaluation -> picture of their precision-recall curves, one panel a direction."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
-from dhhcli.base.atomic_write import write_atomically
 from dhhcli.errors import UsageError
-from dhhcli.output.places import check_place
+from dhhcli.research.drawing import pyplot, write_figure
 from dhhcli.research.evaluation.tasks import Result
 
 STYLES = ("-", "--", ":", "-.")  # ten colours each
@@ -21,17 +19,12 @@ def check_picture(path: Path) -> None:
 def plot_curves(path: Path, results: Sequence[Result]) -> None:
     """Draw every result's expected precision over expected recall, list length by list length."""
     check_picture(path)
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     ways = list(dict.fromkeys((r.line.query, r.line.database) for r in results))
     columns = min(3, max(1, len(ways)))
     rows = max(1, -(-len(ways) // columns))
     lines = max((sum((r.line.query, r.line.database) == way for r in results) for way in ways), default=0)
     height = max(4.5, 0.16 * lines + 1)  # inches; so that the legend, a line a curve, stays beside its panel
-    figure, panels = pyplot.subplots(rows, columns, figsize=(7 * columns, height * rows), squeeze=False)
+    figure, panels = pyplot().subplots(rows, columns, figsize=(7 * columns, height * rows), squeeze=False)
     for panel in panels.flat[len(ways) :]:
         panel.set_visible(False)
     for way, panel in zip(ways, panels.flat, strict=False):
@@ -46,8 +39,4 @@ def plot_curves(path: Path, results: Sequence[Result]) -> None:
         panel.set(title=f"{way[0]} → {way[1]}", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         panel.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), title="mAP", title_fontsize=7)
     figure.tight_layout()
-    picture = BytesIO()
-    figure.savefig(picture, dpi=110, format="png")
-    pyplot.close(figure)
-    check_place(path)
-    write_atomically(path, picture.getvalue())
+    write_figure(path, figure)

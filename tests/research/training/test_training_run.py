@@ -12,6 +12,7 @@ from synthetic import write_pack
 from dhhcli.errors import TrainingError, UsageError
 from dhhcli.research.datasets.pack import take
 from dhhcli.research.training.engine.distributed import Devices
+from dhhcli.research.training.engine.log import Log
 from dhhcli.research.training.engine.run import TrainingRun, open_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -99,3 +100,13 @@ def test_a_folder_that_cannot_be_made_is_named(packs: list[Path], tmp_path: Path
         open_run(packs, tmp_path / "file" / "run"),
     ):
         pass
+
+
+def test_a_report_that_was_not_written_whole_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Log(path).write("hash", 1, 2, {"loss": 0.5})
+    path.write_bytes(path.read_bytes() + b'{"stage": "ha')
+    Log(path, kept=False)  # of another process of the same run
+    assert path.read_bytes().endswith(b"ha")
+    Log(path).write("hash", 2, 2, {"loss": 0.25})
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]

@@ -3,19 +3,16 @@
 import json
 from pathlib import Path
 
+from dhhcli.research.drawing import pyplot, write_figure
+
 FEW = 30  # points of a line that are shown beside it
 
 
 def plot_log(log: Path, picture: Path) -> None:
     """One panel a stage: losses on the left axis, mean average precision on the right."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     stages = list(dict.fromkeys(entry["stage"] for entry in entries))
-    figure, panels = pyplot.subplots(1, max(1, len(stages)), figsize=(5 * max(1, len(stages)), 4), squeeze=False)
+    figure, panels = pyplot().subplots(1, max(1, len(stages)), figsize=(5 * max(1, len(stages)), 4), squeeze=False)
     for stage, panel in zip(stages, panels[0], strict=False):
         own = [entry for entry in entries if entry["stage"] == stage]
         right = panel.twinx()
@@ -31,5 +28,4 @@ def plot_log(log: Path, picture: Path) -> None:
             if axis.get_legend_handles_labels()[0]:
                 axis.legend(loc=place, fontsize=7)
     figure.tight_layout()
-    figure.savefig(picture, dpi=110)
-    pyplot.close(figure)
+    write_figure(picture, figure)
