@@ -30,7 +30,11 @@ def _names(ctx: Context) -> list[str]:
     from dhhcli.errors import DhhError
     from dhhcli.storage.who.book import names_beside as names_of
 
-    said = ctx.params.get("codes") or os.environ.get("DHH_CODES") or "codes.h5"
+    said = ctx.params.get("codes")
+    left = ctx.args  # where the last option still lacks its value, click leaves all arguments there
+    if left and any(one.name == "codes" and one.param_type_name == "argument" for one in ctx.command.params):
+        said = left[0]
+    said = said or os.environ.get("DHH_CODES") or "codes.h5"
     try:
         return sorted(names_of(Path(said)))
     except (DhhError, OSError):  # there is nobody to tell
