@@ -1,7 +1,8 @@
 """extras: names of libraries that only some commands use -> they are there, or a line that says what to install.
 
 ``dhhcli[research]`` brings what trains and compares, ``dhhcli[otio]`` what writes OpenTimelineIO,
-``dhhcli[review]`` what serves a page, ``dhhcli[heif]`` what reads HEIC photos. Nothing is imported.
+``dhhcli[review]`` what serves a page, ``dhhcli[heif]`` what reads HEIC photos, ``dhhcli[pictures]`` what draws sixels.
+Nothing is imported.
 """
 
 import sys
@@ -16,6 +17,7 @@ MODULES: Final = {
     "otio": ("opentimelineio",),
     "review": ("starlette", "uvicorn"),
     "heif": ("pi_heif",),
+    "pictures": ("timg",),
 }
 
 

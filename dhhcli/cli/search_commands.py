@@ -12,6 +12,7 @@ from dhhcli.cli.options import (
     AudioOption,
     Codes,
     ColumnsOption,
+    FacesOption,
     HandlesOption,
     Json,
     OrderOption,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         "format",
         "columns",
         "wide",
+        "faces",
         "out",
         "handles",
         "order",
@@ -93,16 +95,27 @@ def query(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            "--with", "--and", help="Only shots in which this person is too, ranked by the one who is less sure."
+            "--with",
+            "--and",
+            help="Only shots in which this person is too, ranked by the one who is less sure.",
+            autocompletion=who,
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option("--without", help="No shots in which this person is, with a confidence of 0.1 or more."),
+        typer.Option(
+            "--without",
+            help="No shots in which this person is, with a confidence of 0.1 or more.",
+            autocompletion=who,
+        ),
     ] = None,
     never: Annotated[
         list[str] | None,
-        typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+        typer.Option(
+            "--not",
+            help="Not this person: a face nearer to them than to who is asked for falls away.",
+            autocompletion=who,
+        ),
     ] = None,
     yes: Annotated[
         list[str] | None,
@@ -148,6 +161,7 @@ def query(
     ] = None,
     columns: ColumnsOption = None,
     wide: Wide = False,
+    faces: FacesOption = None,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
@@ -215,7 +229,7 @@ def query(
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
-    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, shows_faces, wished
     from dhhcli.output.terminal.console import print_notes
     from dhhcli.search.confidence import Limits
     from dhhcli.search.query import find_person
@@ -234,6 +248,7 @@ def query(
             audio,
             wide,
             asked_extras(each=each, several=bool(also), merged=merge is not None),
+            faces,
         )
     )
     check_wish(wish, as_json=json, explain=why is not None, each=each)
@@ -261,7 +276,7 @@ def query(
         top=None if everything else top or 20,
         per_video=per_video,
         merge=merge,
-        thumbnails=sheet is not None,
+        thumbnails=sheet is not None or shows_faces(wish, each=each),
         why=why,
         device=device,
         way=search,
@@ -271,17 +286,16 @@ def query(
     answer = find_person(request, codes, weights=weights)
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
-        from dhhcli.base.text import counted
-        from dhhcli.output.terminal.waiting import waiting
+        from dhhcli.output.terminal.waiting import sheet_words, waiting
 
-        faces = [face for person in answer.asked for face in person.faces]
-        with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
+        shown = [face for person in answer.asked for face in person.faces]
+        with waiting(sheet_words(sheet, len(answer.rows))):
             written = write_sheet(
                 sheet,
                 answer.rows,
                 answer.thumbnails,
                 videos=answer.videos,
-                photos=faces,
+                photos=shown,
                 matched=answer.matched,
                 why=answer.explanation,
             )
@@ -293,7 +307,7 @@ def query(
 
         print_explanation(answer.explanation, as_json=json)
     else:
-        print_notes(deliver(answer.rows, answer.videos, wish, request.name))
+        print_notes(deliver(answer.rows, answer.videos, wish, request.name, answer.thumbnails))
     raise typer.Exit(answer.exit_code)
 
 
