@@ -121,8 +121,10 @@ def elided(text: Text, width: int, mark: str) -> Text:
 
 
 def _both_ends(text: Text, name: str, width: int, mark: str) -> Text:
-    """A name in so many columns: clips of one camera differ in the beginning, numbered copies at the end."""
-    begin = chop_cells(name, width // 2)[0] if width // 2 else ""
+    """A name in so many columns: mostly its beginning, in which clips of a camera differ, but its suffix whole."""
+    suffix = Path(name).suffix
+    most = min(width * 2 // 3, width - 1 - cell_len(suffix)) if cell_len(suffix) < width // 2 else width // 2
+    begin = chop_cells(name, most)[0] if most else ""
     end = ""
     for letter in reversed(name[len(begin) :]):
         if cell_len(begin + letter + end) > width - 1:
