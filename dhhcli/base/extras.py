@@ -1,8 +1,8 @@
 """extras: names of libraries that only some commands use -> they are there, or a line that says what to install.
 
 ``dhhcli[research]`` brings what trains and compares, ``dhhcli[otio]`` what writes OpenTimelineIO,
-``dhhcli[review]`` what serves a page, ``dhhcli[heif]`` what reads HEIC photos, ``dhhcli[cluster]`` what works on more
-than one machine. Nothing is imported.
+``dhhcli[review]`` what serves a page, ``dhhcli[heif]`` what reads HEIC photos, ``dhhcli[pictures]`` what draws sixels,
+``dhhcli[cluster]`` what works on more than one machine. Nothing is imported.
 """
 
 import sys
@@ -18,6 +18,7 @@ MODULES: Final = {
     "review": ("starlette", "uvicorn"),
     "heif": ("pi_heif",),
     "cluster": ("distributed",),
+    "pictures": ("timg",),
 }
 
 

@@ -276,6 +276,8 @@ def doctor(
     words = ", ".join(f"{name} = {value}" for name, value in said if value)
     if config.folders:
         words = f"{words}{', ' if words else ''}folders = {', '.join(config.folders)}"
+    if config.faces is not None:
+        words = f"{words}{', ' if words else ''}faces = {str(config.faces).lower()}"
     settings = f"{config.path}: {words or 'nothing set'}" if config.path else "no dhh.toml here, and no $DHH_CONFIG"
     raise typer.Exit(print_checks(checks(codes, settings, weights, wrong=wrong, speed=speed), as_json=json))
 

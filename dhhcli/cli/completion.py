@@ -31,7 +31,11 @@ def _names(ctx: Context) -> list[str]:
     from dhhcli.search.collection import codes_files
     from dhhcli.storage.who.book import names_beside as names_of
 
-    said = ctx.params.get("codes") or os.environ.get("DHH_CODES") or "codes.h5"
+    said = ctx.params.get("codes")
+    left = ctx.args  # where the last option still lacks its value, click leaves all arguments there
+    if left and any(one.name == "codes" and one.param_type_name == "argument" for one in ctx.command.params):
+        said = left[0]
+    said = said or os.environ.get("DHH_CODES") or "codes.h5"
     try:
         files = codes_files([Path(one) for one in (said if isinstance(said, list | tuple) else [said])])
         return sorted({name for file in files for name in names_of(file)})

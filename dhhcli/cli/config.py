@@ -4,6 +4,7 @@
     weights = "dhh-128"
     provider = "CPUExecutionProvider" # of onnxruntime
     folders = ["videos", "people"]    # what encode looks through where nothing is named
+    faces = false                     # no small faces below tables, whatever the terminal can do
 
 Paths are taken from the folder that the file lies in.
 """
@@ -30,6 +31,7 @@ class Config:
     weights: str | None = None
     provider: str | None = None
     folders: tuple[str, ...] | None = None
+    faces: bool | None = None
 
 
 def read_config() -> Config:
@@ -49,13 +51,15 @@ def read_config() -> Config:
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}: cannot be read as settings ({words}); mend it, or unset {VARIABLE}") from None
-    known = ("codes", "weights", "provider", "folders")
+    known = ("codes", "weights", "provider", "folders", "faces")
     for key, value in values.items():
         if key not in known:
             raise UsageError(f"{path}: there is no setting {key!r}; known are {', '.join(known)}")
         if key == "folders":
             expected = "a list of paths"
             right = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        elif key == "faces":
+            expected, right = "true or false", isinstance(value, bool)
         else:
             expected, right = "text", isinstance(value, str)
         if not right:
@@ -68,6 +72,7 @@ def read_config() -> Config:
         str(home / weights) if weights and (weights.endswith(".json") or os.sep in weights) else weights,
         values.get("provider"),
         None if folders is None else tuple(str(home / folder) for folder in folders),
+        values.get("faces"),
     )
 
 
@@ -81,6 +86,8 @@ def defaults_of(commands: Mapping[str, Any], config: Config) -> dict[str, dict[s
                 own["codes"] = [config.codes] if option.multiple else config.codes
             if option.name == "weights" and config.weights:
                 own["weights"] = [config.weights] if option.multiple else config.weights
+            if option.name == "faces" and config.faces is False:  # true is what is done anyway, where it can be
+                own["faces"] = False
     if config.codes:
         found["encode"]["out"] = config.codes
     if config.folders:

@@ -108,6 +108,15 @@ WeightsNames = Annotated[
     ),
 ]
 Wide = Annotated[bool, typer.Option("--wide", help="On a terminal too, show every column, as a pipe has them.")]
+FacesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--faces/--no-faces",
+        help="Small faces below the table, on a terminal that shows pictures (kitty, iTerm2, sixel). Default: where it "
+        "says that it can; never in a pipe.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of a table or TSV.")]
 
 

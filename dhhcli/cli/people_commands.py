@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dhhcli.cli.options import Json, WeightsName, Wide, finite
+from dhhcli.cli.completion import names_beside
+from dhhcli.cli.options import FacesOption, Json, WeightsName, Wide, finite
 from dhhcli.errors import UsageError
 from dhhcli.output.formats import LogFormat
 
@@ -49,16 +50,20 @@ def people(
     within: Within = None,
     json: Json = False,
     wide: Wide = False,
+    faces: FacesOption = None,
     weights: WeightsName = None,
 ) -> None:
     """Group the tracks of a codes file by who they show: everybody has a number that stays, most screen time first."""
     from dhhcli.output.inventory import print_lines
     from dhhcli.output.terminal.console import print_notes
-    from dhhcli.output.terminal.waiting import waiting
-    from dhhcli.people.identities import find_people
+    from dhhcli.output.terminal.pictures import may_show
+    from dhhcli.output.terminal.waiting import grouping_words, waiting
+    from dhhcli.people.identities import find_people, grouping_takes
 
     if yes and not again:
         raise UsageError("--yes goes with --again")
+    if faces and (json or together or suggest or again):
+        raise UsageError("--faces are small pictures below the table of people; leave the other option out")
     if again:
         if together or sheet or show or suggest:
             raise UsageError("--again says what changes; ask for people or a sheet after it")
@@ -77,8 +82,9 @@ def people(
         from dhhcli.output.sheets.contact_sheet import check_sheet, show_sheet
 
         check_sheet(sheet, show=show)
-    with waiting(f"{codes}: grouping its tracks by who they show"):
-        found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=sheet is not None)
+    shown = not (json or together) and (faces or may_show(wanted=faces))
+    with waiting(grouping_words(codes, grouping_takes(codes))):
+        found = find_people(codes, min_tracks=min_tracks, within=within, weights=weights, faces=bool(sheet or shown))
     print_notes(found.notes)
     if sheet:
         from dhhcli.output.sheets.people_sheet import write_cast
@@ -87,6 +93,10 @@ def people(
         if show:
             print_notes(show_sheet(sheet))
     print_lines(found.together if together else found.people, as_json=json, wide=wide)
+    if shown:
+        from dhhcli.output.terminal.faces import show_faces
+
+        print_notes(show_faces(found.portraits, wanted=faces))
     raise typer.Exit(0 if found.people else 3)
 
 
@@ -209,6 +219,7 @@ def name(
         typer.Argument(
             metavar="[WHO...] NAME",
             help="A number of dhh people, or several, who are one then, or a name to change; then the name to give.",
+            autocompletion=names_beside,
         ),
     ] = None,
     track: Annotated[
@@ -216,7 +227,13 @@ def name(
         typer.Option("--track", metavar="TRACK", help="Name this track (or track_id) instead of a person; repeatable."),
     ] = None,
     remove: Annotated[
-        str | None, typer.Option("--remove", metavar="NAME", help="Take this name away; with --track, from tracks.")
+        str | None,
+        typer.Option(
+            "--remove",
+            metavar="NAME",
+            help="Take this name away; with --track, from tracks.",
+            autocompletion=names_beside,
+        ),
     ] = None,
     within: Within = None,
     json: Json = False,

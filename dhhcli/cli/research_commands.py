@@ -60,9 +60,21 @@ def train(
     require("research", "dhh train")
     from dhhcli.output.terminal.console import print_notes
     from dhhcli.output.terminal.waiting import waiting
-    from dhhcli.research.train import train_by
+    from dhhcli.research.forecast import training_words
 
-    with waiting(f"{out}: reading {data}, and what was done before"):
+    words = training_words(
+        data,
+        out,
+        recipe,
+        method=method,
+        lengths=bits or [128],
+        changes=changes or (),
+        backbone_steps=backbone_steps,
+        joint_steps=joint_steps,
+    )
+    with waiting(words):
+        from dhhcli.research.train import train_by  # imports torch, which takes seconds
+
         for line in train_by(
             recipe,
             data,
@@ -163,8 +175,7 @@ def evaluate(
     from dhhcli.base.extras import require
     from dhhcli.output.terminal.console import print_notes, print_tables
     from dhhcli.output.terminal.waiting import waiting
-    from dhhcli.research.evaluation.run import EvaluationJob, evaluate_request
-    from dhhcli.research.evaluation.tables import write_evaluation
+    from dhhcli.research.forecast import evaluation_words
 
     if plot:
         from dhhcli.research.evaluation.plots import check_picture
@@ -183,16 +194,19 @@ def evaluate(
         return
     if fit or closed or bits or seeds or search:
         raise UsageError("--fit, --closed, --bits, --seeds and --search belong to --compare")
-    request = EvaluationJob(
-        data,
-        tuple(weights or ()),
-        protocol=protocol,
-        labels=labels,
-        photos=photos,
-        seed=seed,
-        rank=rank_by or Rank.soft,
-    )
-    with waiting(f"{data}: reading it, then comparing the features and codes of its faces"):
+    with waiting(evaluation_words(data, len(weights or ()))):
+        from dhhcli.research.evaluation.run import EvaluationJob, evaluate_request
+        from dhhcli.research.evaluation.tables import write_evaluation
+
+        request = EvaluationJob(
+            data,
+            tuple(weights or ()),
+            protocol=protocol,
+            labels=labels,
+            photos=photos,
+            seed=seed,
+            rank=rank_by or Rank.soft,
+        )
         found = evaluate_request(request)
     print_notes(found.notes)
     if plot:
@@ -219,16 +233,20 @@ def _compare(
     as_json: bool,
 ) -> None:
     from dhhcli.output.terminal.console import print_grids, print_notes, print_scores
-    from dhhcli.research.baselines.comparison.data import read_split
-    from dhhcli.research.baselines.comparison.run import compare, named, plan
-    from dhhcli.research.baselines.comparison.summary import grids, summarise
-    from dhhcli.research.baselines.comparison.write_results import write_comparison
+    from dhhcli.output.terminal.waiting import waiting
 
     threads = os.cpu_count() or 1
-    wanted = plan(named(methods), bits, seeds, weights, out, threads=threads, first_seed=seed)
-    split, notes = read_split(data, protocol=protocol, fit=fit, closed=closed, threads=threads)
-    print_notes(notes)
-    cells = compare(split, wanted, note=lambda line: print_notes([line]))
+    words = f"{data}: comparing {methods}; how long that takes is said after the first"
+    with waiting(words):
+        from dhhcli.research.baselines.comparison.data import read_split
+        from dhhcli.research.baselines.comparison.run import compare, named, plan
+        from dhhcli.research.baselines.comparison.summary import grids, summarise
+        from dhhcli.research.baselines.comparison.write_results import write_comparison
+
+        wanted = plan(named(methods), bits, seeds, weights, out, threads=threads, first_seed=seed)
+        split, notes = read_split(data, protocol=protocol, fit=fit, closed=closed, threads=threads)
+        print_notes(notes)
+        cells = compare(split, wanted, note=lambda line: print_notes([line]))
     if out:
         write_comparison(out, cells, search)
     lines = summarise(cells)

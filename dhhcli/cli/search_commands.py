@@ -12,6 +12,7 @@ from dhhcli.cli.options import (
     AudioOption,
     ClusterOption,
     ColumnsOption,
+    FacesOption,
     HandlesOption,
     Json,
     MapOption,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         "format",
         "columns",
         "wide",
+        "faces",
         "out",
         "handles",
         "order",
@@ -96,16 +98,27 @@ def query(
     also: Annotated[
         list[str] | None,
         typer.Option(
-            "--with", "--and", help="Only shots in which this person is too, ranked by the one who is less sure."
+            "--with",
+            "--and",
+            help="Only shots in which this person is too, ranked by the one who is less sure.",
+            autocompletion=who,
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option("--without", help="No shots in which this person is, with a confidence of 0.1 or more."),
+        typer.Option(
+            "--without",
+            help="No shots in which this person is, with a confidence of 0.1 or more.",
+            autocompletion=who,
+        ),
     ] = None,
     never: Annotated[
         list[str] | None,
-        typer.Option("--not", help="Not this person: a face nearer to them than to who is asked for falls away."),
+        typer.Option(
+            "--not",
+            help="Not this person: a face nearer to them than to who is asked for falls away.",
+            autocompletion=who,
+        ),
     ] = None,
     yes: Annotated[
         list[str] | None,
@@ -151,6 +164,7 @@ def query(
     ] = None,
     columns: ColumnsOption = None,
     wide: Wide = False,
+    faces: FacesOption = None,
     out: Out = None,
     handles: HandlesOption = "0f",
     order: OrderOption = Order.rank,
@@ -220,7 +234,7 @@ def query(
 
     look_ahead(people[0] if people else "")  # before the rest is imported, which takes as long
     from dhhcli.output.columns import asked_extras, parse_columns
-    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, wished
+    from dhhcli.output.delivery import OutputOptions, check_wish, deliver, shows_faces, wished
     from dhhcli.output.terminal.console import print_notes
     from dhhcli.search.collection import codes_files
     from dhhcli.search.confidence import Limits
@@ -240,6 +254,7 @@ def query(
             audio,
             wide,
             asked_extras(each=each, several=bool(also), merged=merge is not None),
+            faces,
         )
     )
     check_wish(wish, as_json=json, explain=why is not None, each=each)
@@ -267,7 +282,7 @@ def query(
         top=None if everything else top or 20,
         per_video=per_video,
         merge=merge,
-        thumbnails=sheet is not None,
+        thumbnails=sheet is not None or shows_faces(wish, each=each),
         why=why,
         device=device,
         way=search,
@@ -278,17 +293,16 @@ def query(
     answer = find_person(request, files, weights=weights, cluster=cluster_of(cluster, mappings))
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
-        from dhhcli.base.text import counted
-        from dhhcli.output.terminal.waiting import waiting
+        from dhhcli.output.terminal.waiting import sheet_words, waiting
 
-        faces = [face for person in answer.asked for face in person.faces]
-        with waiting(f"{sheet}: looking up the pictures of {counted(len(answer.rows), 'hit')}"):
+        shown = [face for person in answer.asked for face in person.faces]
+        with waiting(sheet_words(sheet, len(answer.rows))):
             written = write_sheet(
                 sheet,
                 answer.rows,
                 answer.thumbnails,
                 videos=answer.videos,
-                photos=faces,
+                photos=shown,
                 matched=answer.matched,
                 why=answer.explanation,
             )
@@ -300,7 +314,7 @@ def query(
 
         print_explanation(answer.explanation, as_json=json)
     else:
-        print_notes(deliver(answer.rows, answer.videos, wish, request.name))
+        print_notes(deliver(answer.rows, answer.videos, wish, request.name, answer.thumbnails))
     raise typer.Exit(answer.exit_code)
 
 

@@ -14,6 +14,7 @@ from dhhcli.output.columns import COLUMNS, extras_of
 from dhhcli.output.delimited import csv_lines, json_lines, tsv
 from dhhcli.output.formats import BINARY, OTIO, ROWS, SUFFIXES, Format, Order, SequenceLayout
 from dhhcli.output.terminal.console import print_rows, write_bytes
+from dhhcli.output.terminal.pictures import may_show
 from dhhcli.search.result import Row
 from dhhcli.storage.record import VideoRecord
 
@@ -35,6 +36,7 @@ class OutputOptions:
     sound: bool = True  # in timelines that can hold some
     wide: bool = False  # all columns on a terminal too
     extras: tuple[str, ...] = ()  # columns beside the usual ones that were asked for by other options
+    faces: bool | None = None  # small pictures below a table; None: where the terminal can show some
 
 
 def wished(wish: OutputOptions) -> OutputOptions:
@@ -62,6 +64,8 @@ def check_wish(wish: OutputOptions, *, as_json: bool = False, explain: bool = Fa
         raise UsageError("--explain takes the place of the answer: leave --format and --out out; --json is possible")
     if as_json and wish.format is not Format.json:
         raise UsageError(f"--json and --format {wish.format}: give one of them")
+    if wish.faces and (each or explain or wish.format not in (None, Format.table)):
+        raise UsageError("--faces are small pictures below the table of one question; leave other formats out")
     if wish.format in ROWS or wish.format is None:
         shaped = longer or wish.order is not Order.rank or wish.layout or wish.rate
         if shaped or not wish.sound:
@@ -83,10 +87,22 @@ def check_wish(wish: OutputOptions, *, as_json: bool = False, explain: bool = Fa
         require("otio", f"--format {wish.format}")
 
 
+def shows_faces(wish: OutputOptions, *, each: bool = False) -> bool:
+    """Whether small pictures are to be shown, as far as can be said before the terminal is asked what it can do."""
+    if each or wish.format not in (None, Format.table):
+        return False
+    return bool(wish.faces) or may_show(wanted=wish.faces)
+
+
 def deliver(
-    rows: Sequence[Row], videos: Mapping[Path, tuple[VideoRecord, int]], wish: OutputOptions, name: str
+    rows: Sequence[Row],
+    videos: Mapping[Path, tuple[VideoRecord, int]],
+    wish: OutputOptions,
+    name: str,
+    thumbnails: Sequence[bytes] = (),
 ) -> Sequence[str]:
-    """Write the answer. Nothing is written where nobody was found, except the head of a table.
+    """Write the answer. Nothing is written where nobody was found, except the head of a table. ``thumbnails``: JPEGs
+    of the rows' faces, for a terminal that shows some.
 
     Raises UsageError where several files need a name, EditError as `edit.export`.
     """
@@ -94,7 +110,12 @@ def deliver(
     if wish.format is None or wish.format is Format.table:
         table = wish.format is Format.table or sys.stdout.isatty()
         print_rows(rows, table=table, columns=wish.columns, extras=extras, wide=wish.wide)
-        return ()
+        if not thumbnails or not shows_faces(wish):
+            return ()
+        from dhhcli.output.terminal.faces import show_faces
+
+        faces = [(str(row.rank), jpeg) for row, jpeg in zip(rows, thumbnails, strict=True)]
+        return show_faces(faces, wanted=wish.faces)
     if wish.format in ROWS:
         if wish.out and not rows:
             return ()

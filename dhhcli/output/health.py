@@ -41,6 +41,7 @@ def checks(
     yield from _devices()
     for extra in MODULES:
         yield _extra(extra)
+    yield _pictures()
     yield _weights(weights)
     yield Check("settings", "" if wrong else settings, wrong, "mend or remove that file" if wrong else "")
     said = {name: value for name, value in os.environ.items() if name.startswith("DHH_")}
@@ -119,6 +120,18 @@ def _extra(extra: str) -> Check:
     except MissingExtraError:
         return Check(f"dhhcli[{extra}]", f'not installed; where it is needed: pip install "dhhcli[{extra}]"')
     return Check(f"dhhcli[{extra}]", "installed")
+
+
+def _pictures() -> Check:
+    from dhhcli.output.terminal.pictures import able, may_show
+
+    if not sys.stdout.isatty():
+        return Check("faces below tables", "none: standard output is no terminal")
+    ability = able() if may_show() else None
+    if ability is None:
+        return Check("faces below tables", "none: this terminal does not say that it shows pictures")
+    width, height = ability.cell
+    return Check("faces below tables", f"shown as {ability.way}, a character is {width}x{height} pixels")
 
 
 def _weights(name: str | None) -> Check:

@@ -111,7 +111,10 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ",".join(str(part) for part in value)
+        between = "; " if all(isinstance(part, str) for part in value) else ", "
+        if all(isinstance(part, int) for part in value):
+            between = ","
+        return in_a_cell(between.join(map(str, value)))
     return in_a_cell(str(value))
 
 

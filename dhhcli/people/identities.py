@@ -13,17 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhhcli.base.arrays import Rows
+from dhhcli.errors import DhhError
 from dhhcli.media.timing.timecode import source_timecode
 from dhhcli.models.binary_codes import hamming
+from dhhcli.people.clustering import EXACT
 from dhhcli.people.joining import everybody
 from dhhcli.people.moments import clock, shared_shots, track_seconds
-from dhhcli.storage.codes_file import Shard
+from dhhcli.storage.codes_file import Shard, open_shard
 from dhhcli.storage.track_id import track_ids
 from dhhcli.storage.who.cast import Cast
 
 COMPANIONS: Final = 5  # said of each person
 FACES: Final = 6  # pictures of each person
+# seconds on two cores: of two tracks in a file of few, of a track and of two tracks in one of many
+A_PAIR, A_TRACK, A_FAR_PAIR = 1.5e-7, 1e-4, 2.3e-9
 CLEAR: Final = 0.5  # the best track's face has at least this share of the largest one's size
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Somebody who is seen with a person. As text "2 (7)"."""
+
+    person: int
+    shots: int  # that they share
+
+    def __str__(self) -> str:
+        return f"{self.person} ({self.shots})"
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,7 @@ class Person:
     shot: int
     track: int  # row of the track that shows the person best
     track_id: str  # what means it for ever (storage/track_id.py)
-    seen_with: str  # other people by the shots they share, "2 (7), 5 (1)"
+    seen_with: tuple[Companion, ...]  # other people, by the shots they share
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,25 @@ class People:
     faces: tuple[tuple[Rows, tuple[bytes, ...]], ...]  # of each, if asked for: tracks and their pictures
     number: Rows  # (n,) person of every track, also of those not shown
     notes: tuple[str, ...]
+
+    @property
+    def portraits(self) -> tuple[tuple[str, bytes], ...]:
+        """Of each with faces, number and name, and the JPEG of the clearest; b"" for none."""
+        return tuple(
+            (f"{person.person} {person.name}".rstrip(), jpegs[0])
+            for person, (_, jpegs) in zip(self.people, self.faces, strict=True)
+        )
+
+
+def grouping_takes(codes_path: Path) -> tuple[int, float] | None:
+    """How many tracks a codes file has, and about how many seconds it takes to group them where nobody is known yet;
+    None for one that cannot be read."""
+    try:
+        with open_shard(codes_path) as shard:
+            n = len(shard)
+    except (DhhError, OSError):
+        return None
+    return n, (n * n * A_PAIR if n <= EXACT else n * A_TRACK + n * n * A_FAR_PAIR)
 
 
 def find_people(
@@ -139,7 +173,7 @@ def _described(
                 shot=int(shard.shots_rows(np.array([first["shot"]]))[0]["number"]),
                 track=int(picked[0]),
                 track_id=track_ids(shard, picked[:1])[0],
-                seen_with=companions.get(person, ""),
+                seen_with=companions.get(person, ()),
             )
         )
         if faces:
@@ -198,9 +232,9 @@ def _together(
     return sorted(lines, key=lambda line: (-line.shots, -line.seconds, line.person, line.other))
 
 
-def _companions(together: Sequence[Together]) -> dict[int, str]:
-    others: dict[int, list[str]] = {}
+def _companions(together: Sequence[Together]) -> dict[int, tuple[Companion, ...]]:
+    others: dict[int, list[Companion]] = {}
     for line in together:
         for person, other in ((line.person, line.other), (line.other, line.person)):
-            others.setdefault(person, []).append(f"{other} ({line.shots})")
-    return {person: ", ".join(words[:COMPANIONS]) for person, words in others.items()}
+            others.setdefault(person, []).append(Companion(other, line.shots))
+    return {person: tuple(found[:COMPANIONS]) for person, found in others.items()}

@@ -59,7 +59,7 @@ class Entry:
     start: str  # timecode
     bytes: int
     fingerprint: str
-    problems: str
+    problems: tuple[str, ...]
 
 
 def take_inventory(codes_path: Path, *, check: bool = False) -> Inventory:
@@ -127,7 +127,7 @@ def _entries(shard: Shard, codes_path: Path) -> list[Entry]:
     known = {video.path for video in shard.videos}
     skipped = {path: reason for path, reason in read_skipped(codes_path).items() if path not in known}
     return entries + [
-        Entry("skipped", path, 0, 0, 0.0, 0, 0, 0, "", "", 0, "", reason) for path, reason in sorted(skipped.items())
+        Entry("skipped", path, 0, 0, 0.0, 0, 0, 0, "", "", 0, "", (reason,)) for path, reason in sorted(skipped.items())
     ]
 
 
@@ -158,5 +158,5 @@ def _entry(video: VideoRecord, shots: int, tracks: int, last: int) -> Entry:
         start=video.start_timecode or "",
         bytes=video.size,
         fingerprint=video.fingerprint,
-        problems="; ".join(video.warnings),
+        problems=tuple(video.warnings),
     )

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from footage import copy_of
-from typer.testing import Result
+from typer.main import get_command
+from typer.testing import CliRunner, Result
 
+from dhhcli.cli.app import app
 from dhhcli.cli.completion import names_beside, who
 from dhhcli.cli.config import read_config
 from dhhcli.errors import UsageError
@@ -52,7 +54,7 @@ def test_defaults_of_a_file_and_what_wins(
     [
         ("codes = 3", "codes is 3; expected text"),
         ("folders = 'x'", "folders is 'x'; expected a list of paths"),
-        ("colour = 'red'", "there is no setting 'colour'; known are codes, weights, provider, folders"),
+        ("colour = 'red'", "there is no setting 'colour'; known are codes, weights, provider, folders, faces"),
         ("codes", "cannot be read as settings"),
     ],
 )
@@ -131,12 +133,28 @@ def test_the_shell_is_offered_peoples_names(encoded: Path, dhh: Run, tmp_path: P
     codes.write_bytes(encoded.read_bytes())
     assert dhh("name", codes, "--track", "0", "Ada Lovelace").exit_code == 0
     assert dhh("name", codes, "--track", "1", "Grace Hopper").exit_code == 0
-    ctx: Any = SimpleNamespace(params={"codes": codes})
+    ctx: Any = SimpleNamespace(params={"codes": codes}, args=[])
     assert names_beside(ctx, "") == ["Ada Lovelace", "Grace Hopper"]
     assert names_beside(ctx, "G") == ["Grace Hopper"]
     assert who(ctx, "name:A") == ["name:Ada Lovelace"]
     assert who(ctx, "na") == ["name:Ada Lovelace", "name:Grace Hopper"]
     assert who(ctx, "photo") == who(ctx, "") == []
-    assert names_beside(SimpleNamespace(params={"codes": tmp_path / "none.h5"}), "") == []  # type: ignore[arg-type]
+    for command, option, typed in (
+        *(("query", option, "name:G") for option in ("people", "also", "without", "never")),
+        *(("name", option, "G") for option in ("words", "remove")),
+        ("query", "called", "G"),
+        ("forget", "called", "G"),
+    ):
+        (param,) = [one for one in get_command(app).commands[command].params if one.name == option]  # type: ignore[attr-defined]
+        assert [item.value for item in param.shell_complete(ctx, typed)] == [f"{typed}race Hopper"], (command, option)
+    assert names_beside(SimpleNamespace(params={"codes": tmp_path / "none.h5"}, args=[]), "") == []  # type: ignore[arg-type]
+    for line in (f"forget {codes} --name ", f"query -c {codes} --name ", f"name {codes} --remove ", f"name {codes} "):
+        words = {
+            "_DHH_COMPLETE": "complete_bash",
+            "COMP_WORDS": f"dhh {line}",
+            "COMP_CWORD": str(len(line.split()) + 1),
+        }
+        offered = CliRunner().invoke(app, prog_name="dhh", env=words)  # a codes file that is not the usual one
+        assert offered.stdout.split("\n")[:2] == ["Ada Lovelace", "Grace Hopper"], line
     (tmp_path / "named.h5.names").write_text("{")
     assert names_beside(ctx, "") == []

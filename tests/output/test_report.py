@@ -195,6 +195,14 @@ def test_progress_without_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     assert progress.exit_code == 4
 
 
+def test_many_photos_without_faces_are_counted() -> None:
+    """Of ten thousand landscapes the summary is no list."""
+    some, many = (Summary([Encoded(Path(f"{number}.jpg"), 1, 0, 0.0, ()) for number in range(n)]) for n in (20, 10_000))
+    assert some.lines()[1:] == [f"without faces: {number}.jpg" for number in range(20)]
+    assert len(many.lines()) == 22
+    assert many.lines()[-1] == "without faces: 9980 more; dhh info --list names them, with 0 tracks"
+
+
 def test_the_bar_moves_inside_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("dhhcli.output.terminal.encode_progress.time.monotonic", lambda: now[0])

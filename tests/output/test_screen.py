@@ -18,7 +18,7 @@ from rich.text import Text
 from dhhcli.output.inventory import print_lines, print_pairs
 from dhhcli.output.terminal.console import print_scores
 from dhhcli.output.terminal.screen import Column, bar, elided, fitted, hit_columns, print_columns, terminal
-from dhhcli.people.identities import Person
+from dhhcli.people.identities import Companion, Person
 from dhhcli.people.naming import Named
 from dhhcli.search.forget import Removed
 from dhhcli.search.result import Row
@@ -40,9 +40,20 @@ HITS = (
 )
 PEOPLE = (
     Person(
-        1, "Ada Lovelace", 754.2, 41, 38, 6, "01:00:04:00", HITS[0].video, 3, 17, "3fa91c07-5b2e90d1", "2 (7), 5 (1)"
+        1,
+        "Ada Lovelace",
+        754.2,
+        41,
+        38,
+        6,
+        "01:00:04:00",
+        HITS[0].video,
+        3,
+        17,
+        "3fa91c07-5b2e90d1",
+        (Companion(2, 7), Companion(5, 1)),
     ),
-    Person(2, "", 9.96, 3, 3, 1, "", HITS[3].video, 1, 4, "8c4e718f-9c010d90", "1 (7)"),
+    Person(2, "", 9.96, 3, 3, 1, "", HITS[3].video, 1, 4, "8c4e718f-9c010d90", (Companion(1, 7),)),
 )
 NAMES = (Named("Ada Lovelace", 41, 6, 0), Named("Grace Hopper", 3, 1, 2))
 GONE = (
@@ -50,8 +61,10 @@ GONE = (
     Removed(HITS[2].video, "cd", True, None, "", "", None, None, None, None),
 )
 ENTRIES = (
-    Entry("video", HITS[0].video, 812, 96, 3605.4, 90135, 1920, 1080, "25", "01:00:00:00", 812345678, "ab", ""),
-    Entry("skipped", HITS[1].video, 0, 0, 0.0, 0, 0, 0, "", "", 0, "", "cannot be decoded as video: is it complete?"),
+    Entry("video", HITS[0].video, 812, 96, 3605.4, 90135, 1920, 1080, "25", "01:00:00:00", 812345678, "ab", ()),
+    Entry(
+        "skipped", HITS[1].video, 0, 0, 0.0, 0, 0, 0, "", "", 0, "", ("cannot be decoded as video: is it complete?",)
+    ),
 )
 
 
@@ -88,14 +101,14 @@ def shown(width: int, rows: tuple[Row, ...] = HITS, encoding: str = "utf-8") -> 
 SEEN = {
     ("hits", 80): """\
  # confidence         file           in          out         length name
- 1 very likely █████▉ …03_0531RG.mov 01:00:04:00 01:00:06:10  2.4 s Ada Lovelace
- 2 likely      ███▋   …of_a_clip.mov 01:00:04:00 01:00:06:10  2.4 s
+ 1 very likely █████▉ A001_C003….mov 01:00:04:00 01:00:06:10  2.4 s Ada Lovelace
+ 2 likely      ███▋   A001_C011….mov 01:00:04:00 01:00:06:10  2.4 s
  3 unsure      █▍     /x/b.mp4       01:00:04:00 01:00:06:10  2.4 s Grace Hopper
 10 unlikely    ▏      /vo…/still.jpg                          photo
 """,
     ("people", 80): """\
 person name         seconds tracks shots first seen  video          seen with
-     1 Ada Lovelace   754.2     41    38 01:00:04:00 …03_0531RG.mov 2 (7), 5 (1)
+     1 Ada Lovelace   754.2     41    38 01:00:04:00 A001_C003….mov 2 (7), 5 (1)
      2                 9.96      3     3             /vo…/still.jpg 1 (7)
 """,
     ("names", 80): """\
@@ -105,13 +118,13 @@ Grace Hopper      3      1       2
 """,
     ("gone", 80): """\
 video        whole shot start       end         distance track track id
-…_0531RG.mov no       3 01:00:04:00 01:00:06:10        4    17 3fa91c07-5b2e90d1
+A001_C0….mov no       3 01:00:04:00 01:00:06:10        4    17 3fa91c07-5b2e90d1
 /x/b.mp4     yes
 """,
     ("entries", 80): """\
 kind    path                shots tracks seconds start       problems
-video   …01_C003_0531RG.mov   812     96  3605.4 01:00:00:00
-skipped …name_of_a_clip.mov     0      0     0.0             cannot…it complete?
+video   A001_C003_05…RG.mov   812     96  3605.4 01:00:00:00
+skipped A001_C011_05…ip.mov     0      0     0.0             cannot be de…plete?
 """,
     ("hits", 120): """\
  # confidence         file                                                   in          out         length name
@@ -122,7 +135,7 @@ skipped …name_of_a_clip.mov     0      0     0.0             cannot…it compl
 """,
     ("people", 120): """\
 person name         seconds tracks shots videos first seen  video              shot track track id          seen with
-     1 Ada Lovelace   754.2     41    38      6 01:00:04:00 …1_C003_0531RG.mov    3    17 3fa91c07-5b2e90d1 2 (7), 5 (1)
+     1 Ada Lovelace   754.2     41    38      6 01:00:04:00 A001_C003_05…G.mov    3    17 3fa91c07-5b2e90d1 2 (7), 5 (1)
      2                 9.96      3     3      1             /volum…1/still.jpg    1     4 8c4e718f-9c010d90 1 (7)
 """,
     ("names", 120): """\
@@ -138,7 +151,7 @@ video                                                whole shot start       end 
     ("entries", 120): """\
 kind    path                                    shots tracks seconds start       problems
 video   /volumes/shut…ra A/A001_C003_0531RG.mov   812     96  3605.4 01:00:00:00
-skipped …_C011_0531RG_a_long_name_of_a_clip.mov     0      0     0.0             cannot be dec…as video: is it complete?
+skipped A001_C011_0531RG_a_long_na…f_a_clip.mov     0      0     0.0             cannot be decoded as video…it complete?
 """,
     ("hits", 200): """\
  # confidence         file                                                                                  in          out         length name
@@ -215,6 +228,19 @@ def test_what_is_elided_keeps_both_ends(text: str, width: int) -> None:
 def test_a_files_name_stays_whole_where_it_can() -> None:
     assert elided(Text("/volumes/shuttle/day 1/A001_C003.mov"), 16, "…").plain == "…/A001_C003.mov"
     assert elided(Text("/volumes/shuttle/day 1/A001_C003.mov"), 20, "…").plain == "/volu…/A001_C003.mov"
+
+
+def test_a_files_name_that_is_too_long_keeps_both_its_ends() -> None:
+    """What tells a camera's clips from each other is in front."""
+    for path in ("/volumes/day 1/A001_C003_0531RG.mov", "A001_C003_0531RG.mov"):
+        assert elided(Text(path), 14, "…").plain == "A001_C003….mov"
+    assert elided(Text("/volumes/day 1/A001_C003_0531RG.mov"), 20, "…").plain == "A001_C003_0531RG.mov"
+    assert elided(Text("/x/日本語の長い名前.mov"), 9, "…").plain == "日本….mov"
+
+
+def test_photos_alone_have_no_column_of_time() -> None:
+    lines = shown(80, HITS[3:])
+    assert lines[0].split() == ["#", "confidence", "file", "length"]
 
 
 def test_bars_are_as_long_as_they_say() -> None:

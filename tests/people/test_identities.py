@@ -20,7 +20,8 @@ from whos_who import contents, named, write_names
 from dhhcli.errors import NamesError, WeightsError
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import pack
-from dhhcli.people.identities import find_people
+from dhhcli.output.terminal.waiting import grouping_words
+from dhhcli.people.identities import Companion, find_people, grouping_takes
 from dhhcli.people.naming import give_name, list_names, take_name
 from dhhcli.search.forget import Erasure, forget
 from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard, remove_videos
@@ -94,8 +95,8 @@ def test_who_is_there(path: Path) -> None:
     ]
     found = find_people(path, within=8)
     assert [p.video.name for p in found.people] == ["a.mov"] * 3
-    assert found.people[0].seen_with == "3 (1)"
-    assert found.people[1].seen_with == ""
+    assert found.people[0].seen_with == (Companion(3, 1),)
+    assert found.people[1].seen_with == ()
     assert [(t.person, t.other, t.shots, t.seconds) for t in found.together] == [(1, 3, 1, 2.0)]
     assert found.number.tolist() == [3, 1, 2, 3, 1, 2]
 
@@ -417,3 +418,13 @@ def test_nobody(dhh: Run, path: Path) -> None:
     result = dhh("people", path, "--within", "9")
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == "nobody: the codes file holds no face tracks\n"
+
+
+def test_how_long_grouping_takes_is_known_before(codes: Path, tmp_path: Path) -> None:
+    found = grouping_takes(codes)
+    assert found
+    assert found[0] == 6
+    assert grouping_words(codes, found) == f"{codes}: grouping its 6 tracks by who they show; about 1 s"
+    assert grouping_words(codes, (100_000, 33.0)).endswith("its 100000 tracks by who they show; about 33 s")
+    assert grouping_takes(tmp_path / "none.h5") is None
+    assert grouping_words(codes, None).endswith("grouping its tracks by who they show")

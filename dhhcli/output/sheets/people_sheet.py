@@ -91,7 +91,8 @@ def _card(person: Person, jpegs: Sequence[bytes]) -> str:
         f"<figure>{picture_tag(jpeg, f'face {number}') or '<div class=absent>no picture</div>'}</figure>"
         for number, jpeg in enumerate(jpegs, start=1)
     )
-    with_whom = f"<p>seen with {escaped(person.seen_with)}</p>" if person.seen_with else ""
+    others = ", ".join(map(str, person.seen_with))
+    with_whom = f"<p>seen with {escaped(others)}</p>" if others else ""
     place = f"first seen {person.first_seen}, shot {person.shot}" if person.first_seen else "first seen"
     return f"""<article tabindex="0">
 <h2>#{person.person} <bdi>{escaped(person.name)}</bdi> <small>{_amounts(person)}</small></h2>

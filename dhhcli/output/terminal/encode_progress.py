@@ -23,6 +23,7 @@ from dhhcli.media.files.passed_over import passed_over_lines
 from dhhcli.media.video import clock
 
 SUMMED = ("encoded", "unchanged", "relinked", "forgotten", "skipped", "gone")
+NAMED = 20  # files without faces that are named at the end
 QUIET_SECONDS = 30.0  # without a terminal: how long nothing may be said about a long file
 
 
@@ -76,7 +77,10 @@ class Summary:
             f"{len(self.unchanged)} unchanged, {''.join(f'{n} {word}, ' for word, n in rare.items() if n)}"
             f"{len(self.skipped)} skipped; {new}"
         ]
-        lines += [f"without faces: {event.path}" for event in self.encoded if not event.tracks]
+        faceless = [event.path for event in self.encoded if not event.tracks]
+        lines += [f"without faces: {path}" for path in faceless[:NAMED]]
+        if len(faceless) > NAMED:
+            lines.append(f"without faces: {len(faceless) - NAMED} more; dhh info --list names them, with 0 tracks")
         lines += [f"incomplete: {event.path}: {note}" for event in self.incomplete for note in event.warnings]
         lines += [f"skipped: {event.path}: {event.reason}" for event in self.skipped]
         bare = sum(event.note == "without pictures" for event in self.unchanged)

@@ -106,7 +106,9 @@ def elided(text: Text, width: int, mark: str) -> Text:
         return Text()
     plain = text.plain
     name = plain.rpartition("/")[2]
-    whole = min(cell_len(name) + 1, width - 1) if name != plain else 0  # a file's name, where it can be
+    if name == plain or cell_len(name) >= width - 1:  # no room for a folder: both ends of what the file is called
+        return text[len(plain) - len(name) :] if cell_len(name) <= width else _both_ends(text, name, width, mark)
+    whole = cell_len(name) + 1  # a file's name
     end = max((width - 1) * 2 // 3, whole)
     begin = width - 1 - end if width - 1 - end >= SPEAKS else 0
     head = chop_cells(plain, begin)[0] if begin else ""
@@ -116,6 +118,20 @@ def elided(text: Text, width: int, mark: str) -> Text:
             break
         tail = letter + tail
     return text[: len(head)] + Text(mark, style="dim") + text[len(plain) - len(tail) :]
+
+
+def _both_ends(text: Text, name: str, width: int, mark: str) -> Text:
+    """A name in so many columns: mostly its beginning, in which clips of a camera differ, but its suffix whole."""
+    suffix = Path(name).suffix
+    most = min(width * 2 // 3, width - 1 - cell_len(suffix)) if cell_len(suffix) < width // 2 else width // 2
+    begin = chop_cells(name, most)[0] if most else ""
+    end = ""
+    for letter in reversed(name[len(begin) :]):
+        if cell_len(begin + letter + end) > width - 1:
+            break
+        end = letter + end
+    first, last = len(text.plain) - len(name), len(text.plain) - len(end)
+    return text[first : first + len(begin)] + Text(mark, style="dim") + text[last:]
 
 
 def _print_list(console: Console, columns: Sequence[Column]) -> None:
@@ -161,7 +177,7 @@ def hit_columns(rows: Sequence[Row], *, ascii_only: bool = False, extras: Sequen
         Column("confidence" if any(row.confidence is not None for row in rows) else "bits", sure),
         Column("", bars, order=2),
         Column("file", [path_text(row.video) for row in rows], elastic=True),
-        Column("in", [Text(row.start) for row in rows]),
+        *([Column("in", [Text(row.start) for row in rows])] if any(row.start for row in rows) else []),  # not of photos
         Column("out", [Text(row.end) for row in rows], order=1),
         Column("length", [Text(_length(row)) for row in rows], right=True, order=3),
         Column("name", [Text(plain(row.name or ""), "bold") for row in rows], elastic=True, order=4),

@@ -120,13 +120,14 @@ def export(
     if wanted in MANY:
         data = MANY[wanted](lines)
         return [TimelineFile(None, lambda stream: stream.write(data))]
-    return [_file(line, wanted, several=len(lines) > 1) for line in lines]
+    by_rate = wanted is Format.edl and layout is not SequenceLayout.video
+    return [_file(line, wanted, several=len(lines) > 1, by_rate=by_rate) for line in lines]
 
 
-def _file(line: Timeline, wanted: Format, *, several: bool) -> TimelineFile:
+def _file(line: Timeline, wanted: Format, *, several: bool, by_rate: bool) -> TimelineFile:
     sources = line.media()
     rate = f"{float(line.rate):.3f}".rstrip("0").rstrip(".")
-    video = sources[0].path if several and len(sources) == 1 else None
+    video = sources[0].path if several and not by_rate and len(sources) == 1 else None
     part = "" if video or not several else f"{rate}{'df' if line.drop else ''}"
     return TimelineFile(video, _writer(line, wanted), part)
 

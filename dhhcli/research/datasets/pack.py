@@ -113,6 +113,17 @@ def read_pack(path: Path, rows: slice = slice(None)) -> FacePack:
     return FacePack(path, pictures, identity[index], names, face_px[index], teacher[index], track[index])
 
 
+def crops_in(path: Path) -> int | None:
+    """How many crops a pack holds, without reading them; None for what is none."""
+    if not path.is_file():
+        return None
+    try:
+        with h5py.File(path, "r") as file:
+            return int(file["offset"].size) - 1
+    except (OSError, KeyError, AttributeError):
+        return None
+
+
 def read_column(path: Path, name: str) -> npt.NDArray[np.float32] | None:
     """Another column of a pack (n, e), such as a second teacher's features; None where it has none.
 

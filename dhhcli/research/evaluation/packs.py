@@ -19,6 +19,7 @@ from dhhcli.research.datasets.pack import FacePack, read_pack
 from dhhcli.research.datasets.protocol import ProtocolPerson
 from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.protocol import (
+    SHOT_FRAMES,
     ProtocolFeatures,
     code_results,
     feature_results,
@@ -28,13 +29,22 @@ from dhhcli.research.evaluation.protocol import (
 )
 from dhhcli.research.evaluation.sessions import (
     FramesLine,
+    Sessions,
     frames_lines,
     has_sessions,
     read_sessions,
     session_features,
     session_results,
 )
-from dhhcli.research.evaluation.tables import Backbones, Evaluation, Loaded, PairsLine, load_all, pairs_lines
+from dhhcli.research.evaluation.tables import (
+    Backbones,
+    Evaluation,
+    Loaded,
+    PairsLine,
+    counted_faces,
+    load_all,
+    pairs_lines,
+)
 from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
 from dhhcli.search.options import Rank
 
@@ -66,12 +76,24 @@ def evaluate_pack(
         faces, people = read_pack(pack_path), ()
     loaded, backbones = load_all(names), Backbones()
     if protocol is not None:
-        return _by_protocol(faces, people, loaded, backbones, seed, rank)
+        stills = sum(len(person.queries) for person in people) + len(_rows(people))
+        frames = sum(len(photos) for person in people for photos in person.sets)
+        frames += SHOT_FRAMES * sum(len(person.shots) for person in people)
+        with counted_faces(loaded, stills, frames):
+            return _by_protocol(faces, people, loaded, backbones, seed, rank)
     if has_sessions(pack_path):
-        return _by_sessions(pack_path, faces, loaded, backbones, rank)
+        sessions = read_sessions(pack_path, faces)
+        with counted_faces(loaded, len(sessions.stills), sum(map(len, sessions.tracks))):
+            return _by_sessions(sessions, faces, loaded, backbones, rank)
     if len(np.unique(faces.identity)) in (len(faces), 1):
         raise PackError(f"{pack_path}: no two crops of one person beside another's; there is nothing to measure")
-    return _stills(faces, loaded, backbones, rank)
+    with counted_faces(loaded, len(faces)):
+        return _stills(faces, loaded, backbones, rank)
+
+
+def _rows(people: Sequence[ProtocolPerson]) -> npt.NDArray[np.int64]:
+    """Every row that a protocol names, once."""
+    return np.unique([row for p in people for row in (*p.queries, *p.shots, *sum(p.sets, ()))])
 
 
 def _by_protocol(
@@ -84,7 +106,7 @@ def _by_protocol(
 ) -> Evaluation:
     found: list[Result] = []
     pairs: list[PairsLine] = []
-    rows = np.unique([row for p in people for row in (*p.queries, *p.shots, *sum(p.sets, ()))])
+    rows = _rows(people)
     for one in loaded:
         mirror = one.weights.mirror
 
@@ -101,13 +123,12 @@ def _by_protocol(
 
 
 def _by_sessions(
-    path: Path,
+    sessions: Sessions,
     faces: FacePack,
     loaded: Sequence[Loaded],
     backbones: Backbones,
     rank: Rank,
 ) -> Evaluation:
-    sessions = read_sessions(path, faces)
     found: list[Result] = []
     lines: list[FramesLine] = []
     pairs: list[PairsLine] = []

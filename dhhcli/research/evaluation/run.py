@@ -22,7 +22,15 @@ from dhhcli.research.evaluation.gallery import people_files, read_people, still_
 from dhhcli.research.evaluation.metrics import cosine_distances
 from dhhcli.research.evaluation.packs import evaluate_pack
 from dhhcli.research.evaluation.protocol import mean_over_frames
-from dhhcli.research.evaluation.tables import Backbones, Evaluation, PairsLine, load_all, pairs_lines, stills_of
+from dhhcli.research.evaluation.tables import (
+    Backbones,
+    Evaluation,
+    PairsLine,
+    counted_faces,
+    load_all,
+    pairs_lines,
+    stills_of,
+)
 from dhhcli.research.evaluation.tasks import Group, Result, code_distances, results
 from dhhcli.search.options import Rank
 from dhhcli.storage.codes_file import check_model, open_shard
@@ -127,26 +135,27 @@ def evaluate_folder(folder: Path, names: Sequence[str] = (), rank: Rank = Rank.s
     ends = np.cumsum([len(crops) for crops in faces.tracks])[:-1]
     found: list[Result] = []
     pairs: list[PairsLine] = []
-    for one in loaded:
-        stills = backbones.once(one.weights, "stills", partial(stills_of, faces.stills, one.weights.mirror))
-        tracks: tuple[Floats, ...] = ()
-        if faces.tracks:
-            frames = backbones.once(one.weights, "tracks", lambda _photo, film: film(np.concatenate(faces.tracks)))
-            tracks = tuple(np.split(frames, ends))
-        kinds = {
-            "codes": (hash_stills(one.layers, stills), hash_tracks(one.layers, tracks)),
-            "features": (one.cut(stills), one.cut(mean_over_frames(tracks))),
-        }
-        for name, vectors in kinds.items():
-            groups = {
-                kind: Group(each, people)
-                for kind, each, people in zip(
-                    ("still", "track"), vectors, (faces.still_people, faces.track_people), strict=True
-                )
-                if len(people)
+    with counted_faces(loaded, len(faces.stills), sum(map(len, faces.tracks))):
+        for one in loaded:
+            stills = backbones.once(one.weights, "stills", partial(stills_of, faces.stills, one.weights.mirror))
+            tracks: tuple[Floats, ...] = ()
+            if faces.tracks:
+                frames = backbones.once(one.weights, "tracks", lambda _photo, film: film(np.concatenate(faces.tracks)))
+                tracks = tuple(np.split(frames, ends))
+            kinds = {
+                "codes": (hash_stills(one.layers, stills), hash_tracks(one.layers, tracks)),
+                "features": (one.cut(stills), one.cut(mean_over_frames(tracks))),
             }
-            found += results(one.name, name, groups, code_distances(rank) if name == "codes" else cosine_distances)
-        pairs += pairs_lines(one, stills, faces.still_people)
+            for name, vectors in kinds.items():
+                groups = {
+                    kind: Group(each, people)
+                    for kind, each, people in zip(
+                        ("still", "track"), vectors, (faces.still_people, faces.track_people), strict=True
+                    )
+                    if len(people)
+                }
+                found += results(one.name, name, groups, code_distances(rank) if name == "codes" else cosine_distances)
+            pairs += pairs_lines(one, stills, faces.still_people)
     if not found:
         raise PackError(f"{folder}: nobody is shown twice, so there is nothing to find")
     return Evaluation(tuple(found), tuple(pairs), notes=faces.notes)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from dhhcli.base.arrays import Floats
 from dhhcli.base.atomic_write import write_atomically
+from dhhcli.base.patience import in_all
 from dhhcli.models.binary_codes import binarise, hamming, pack
 from dhhcli.models.extractor import Extract, FeatureExtractor, still_features
 from dhhcli.models.hash_layers import HashLayers, hash_stills
@@ -92,8 +94,7 @@ class Backbones:
 
     def once(self, weights: Weights, what: str, compute: Callable[[Extract, Extract], T]) -> T:
         """``compute`` with what looks at photos and at film, or what it returned for the same networks before."""
-        files = weights.record["files"]
-        digest = " ".join(str(files[part]["sha256"]) for part in ("onnx", "int8") if part in files)
+        digest = _networks_of(weights)
         key = digest, weights.mirror, what
         if key not in self._computed:
             if digest not in self._networks:
@@ -102,6 +103,18 @@ class Backbones:
             self._computed[key] = compute(*self._networks[digest])
         found: T = self._computed[key]
         return found
+
+
+def _networks_of(weights: Weights) -> str:
+    files = weights.record["files"]
+    return " ".join(str(files[part]["sha256"]) for part in ("onnx", "int8") if part in files)
+
+
+def counted_faces(loaded: Sequence[Loaded], stills: int, frames: int = 0) -> AbstractContextManager[None]:
+    """Inside of it, the faces that all networks look at are counted as one; stills are looked at from both sides where
+    weights say so."""
+    distinct = {(_networks_of(one.weights), one.weights.mirror) for one in loaded}
+    return in_all("faces", sum(stills * (1 + mirror) + frames for _, mirror in distinct))
 
 
 def load_all(names: Sequence[str]) -> list[Loaded]:

@@ -15,17 +15,19 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
+from dhhcli.base.patience import Part, done_so_far, to_come
 from dhhcli.errors import PackError, TrainingError, UsageError
 from dhhcli.research.datasets.augmentation import centre
 from dhhcli.research.datasets.pack import FacePack, fingerprint, take
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
 from dhhcli.research.training.engine.early_stopping import EarlyStop
 from dhhcli.research.training.engine.run import TrainingRun, open_run
+from dhhcli.research.training.engine.whole import growing, hashed, seen, trained
 from dhhcli.research.training.feature_bank import FeatureBank, empty_bank, extract, fill_bank
 from dhhcli.research.training.feature_layout import Conditioned, layout
 from dhhcli.research.training.hash_stage import HashSettings, train_hash
@@ -36,6 +38,8 @@ from dhhcli.research.training.publishing.export import backbone_safetensors, to_
 from dhhcli.research.training.publishing.publish import dhh_record, write_layers
 from dhhcli.research.training.publishing.quantise import backbone_to_int8
 from dhhcli.research.training.sampler import rows_by_person
+
+PHOTOS: Final = "photos of the feature bank"
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def _train(
 ) -> Iterator[str]:
     out, faces, devices = training.folder, training.faces, training.devices
     validation, log = training.validation, training.log
+    to_come(parts_of(plan, len(faces)))
     made_with: dict[str, Any] = {"data": fingerprint(faces), "pretrain": asdict(plan.pretrain)}
     if start_from is not None:
         try:
@@ -143,6 +148,7 @@ def _train(
     stored = read_tensors(out / "bank.safetensors", made_with)
     if stored is None:
         for done in fill_bank(bank, network.folded().to(devices.device), some, seed=plan.hash.seed):
+            done_so_far(PHOTOS, done, len(some))
             if done % 4096 == 0:
                 yield f"features of imitated frames: {done} of {len(some)} photos"
         if devices.first:
@@ -187,6 +193,20 @@ def _train(
     int8 = backbone_to_int8(onnx, faces, np.random.default_rng([plan.hash.seed, 8]))  # ranged on the training crops
     tensors = backbone_safetensors(backbone)
     yield from write_layers(out, name, layers, onnx, record, validation, backbone=tensors, int8=int8)
+
+
+def parts_of(plan: DhhSettings, crops: int) -> tuple[Part, ...]:
+    """All that is counted, with its cost."""
+    first, second = plan.pretrain, plan.hash
+    looks = sum(part.shape[1] for part in (empty_bank(1, 1).looks, empty_bank(1, 1).shots))
+    return (
+        growing("backbone steps", first.steps * first.batch, first.sizes),
+        seen(PHOTOS, min(second.photos, crops) * looks),
+        hashed("hash steps", second.hash_steps * second.hash_people * second.hash_pairs),
+        trained(
+            "joint steps", second.joint_steps * second.joint_people * second.joint_pairs * (1 + second.joint_frames)
+        ),
+    )
 
 
 def few_photos(faces: FacePack, settings: HashSettings) -> FacePack:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from dhhcli.base.patience import Part, to_come
 from dhhcli.errors import UsageError
 from dhhcli.models.log_covariance import EPS
 from dhhcli.research.datasets.augmentation import imitate_frames
@@ -37,6 +38,7 @@ from dhhcli.research.datasets.pack import FacePack, fingerprint
 from dhhcli.research.training.engine.distributed import Devices, gather, halves_pay
 from dhhcli.research.training.engine.loop import Report, train_task
 from dhhcli.research.training.engine.run import TrainingRun, open_run
+from dhhcli.research.training.engine.whole import trained
 from dhhcli.research.training.hash_stage import HashSettings, torch_generator
 from dhhcli.research.training.networks.backbone import FEATURES, Backbone, to_input
 from dhhcli.research.training.networks.hash_model import HashModel
@@ -319,7 +321,15 @@ def run_paper(
         UsageError: ``validate`` without ``protocol``, or the other way round; too few people for triplets.
     """
     with open_run(data, out, validate=validate, protocol=protocol, terms=terms, threads=threads) as training:
+        to_come([part for settings in every for part in parts_of(settings, first=settings is every[0])])
         yield from training.lines(line for settings in every for line in _train_length(training, settings, name))
+
+
+def parts_of(settings: PaperSettings, *, first: bool) -> tuple[Part, ...]:
+    """All that is counted for one length of code, with its cost; the classifier is trained for the ``first``."""
+    classified = settings.pretrain_steps * settings.pretrain_batch if first else 0
+    pairs = settings.steps * settings.people * settings.pairs * (1 + settings.frames)
+    return trained("classifier steps", classified, settings.size), trained("pairs steps", pairs, settings.size)
 
 
 def _train_length(training: TrainingRun, settings: PaperSettings, name: str) -> Iterator[str]:

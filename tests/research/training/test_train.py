@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save
 from synthetic import astronaut, grace_hopper
 
+from dhhcli.base.patience import Part, listening
 from dhhcli.errors import PackError, TrainingError, UsageError
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import hash_stills, hash_tracks
@@ -86,12 +88,42 @@ def train(data: Path, out: Path, plan: DhhSettings = PLAN) -> list[str]:
     )
 
 
+class Heard:
+    """What a training says of how far it is."""
+
+    def __init__(self) -> None:
+        self.parts: Sequence[Part] = ()
+        self.counts: dict[str, list[tuple[int, int]]] = {}
+
+    def expected(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
+
+    def heard(self, what: str, done: int, total: int) -> None:
+        self.counts.setdefault(what, []).append((done, total))
+
+
+HEARD = Heard()
+
+
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     torch.set_num_threads(1)
-    train(data, out)
+    with listening(HEARD):
+        train(data, out)
     return out
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_training_says_how_far_it_is_of_all_that_is_to_come() -> None:
+    """Each count is one of the parts whose costs make up the whole, and ends where it should."""
+    assert [part.what for part in HEARD.parts] == [what for what in HEARD.counts if what != "faces"]
+    ends = {what: counts[-1] for what, counts in HEARD.counts.items()}
+    assert ends["backbone steps"] == (4, 4)
+    assert ends["hash steps"] == (6, 6)
+    assert ends["joint steps"] == (3, 3)
+    assert all(part.cost > 0 and part.spent(0.0) == 0 and part.spent(1.0) == 1 for part in HEARD.parts)
+    assert HEARD.parts[0].spent(0.5) == pytest.approx(16**2 / (16**2 + 24**2))  # small crops come first
 
 
 def test_the_weights_load_and_carry_their_record(trained: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dhhcli.base.atomic_write import write_atomically
+from dhhcli.base.patience import Part, done_so_far, to_come
 from dhhcli.errors import UsageError, WeightsError
 from dhhcli.models.weights import resolve_weights
 from dhhcli.research.baselines.base import Covariance, Fitted, Training
@@ -138,6 +139,9 @@ def plan(
     return ComparisonPlan(methods, lengths, seeds, tuple(weights), folder, threads, first_seed, own, trained)
 
 
+CELLS = "methods, lengths and seeds"
+
+
 def compare(split: Split, wanted: ComparisonPlan, note: Callable[[str], None] = lambda _: None) -> list[Cell]:
     """Every cell, from disk where it is there.
 
@@ -159,7 +163,9 @@ def compare(split: Split, wanted: ComparisonPlan, note: Callable[[str], None] = 
     training: list[Training] = []  # made when the first cell needs it
     cells = []
     jobs = _jobs(wanted)
+    to_come([Part(CELLS, len(jobs))])
     for number, (name, bits, seed) in enumerate(jobs, 1):
+        done_so_far(CELLS, number - 1, len(jobs))
         made = wanted.trained.get((name, bits)) or wanted.own.get(bits, some)
         made_of = "" if (name, bits) in wanted.trained else source_of(name)
         parts = (FORMAT, identity, made.weights.fingerprint, name, bits, seed, made_of)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from dhhcli.base.patience import in_all, to_come
 from dhhcli.errors import UsageError
 from dhhcli.models.extractor import FeatureExtractor
 from dhhcli.models.hash_layers import HashLayers
@@ -39,6 +40,7 @@ from dhhcli.research.datasets.pack import FacePack, fingerprint, take
 from dhhcli.research.datasets.splits import closed_set
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
 from dhhcli.research.training.engine.run import TrainingRun, open_run
+from dhhcli.research.training.engine.whole import hashed, seen, trained
 from dhhcli.research.training.feature_bank import LOOKS, few_of_each, look_twice
 from dhhcli.research.training.networks.backbone import Backbone
 from dhhcli.research.training.publishing.export import read_backbone, to_onnx
@@ -149,10 +151,19 @@ def _on_features(
     stamp = {"data": fingerprint(faces), "network": weights.record["files"]["onnx"]["sha256"], "looks": LOOKS}
     kept = out / "features.safetensors"
     stored = read_tensors(kept, stamp | {"seed": settings.seed})
+    a_batch, method = settings.people * settings.photos, settings.method
+    to_come(
+        [
+            seen("faces", LOOKS * len(faces)),
+            *(hashed(f"{method} {K} steps", settings.steps * a_batch) for K in settings.lengths),
+            trained(f"{method} and backbone steps", settings.backbone_steps * a_batch),
+        ]
+    )
     if stored is None:
         parts: list[npt.NDArray[np.float32]] = []
         for first in range(0, len(faces), 1024):
-            parts.append(extractor(look_twice(faces.pictures[first : first + 1024], first, settings.seed)))
+            with in_all("faces", LOOKS * len(faces), first=LOOKS * first):
+                parts.append(extractor(look_twice(faces.pictures[first : first + 1024], first, settings.seed)))
             yield f"features: {min(first + 1024, len(faces))} of {len(faces)} crops"
         stored = {"features": torch.from_numpy(np.concatenate(parts)).view(len(faces), LOOKS, -1)}
         if devices.first:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from dhhcli.base.patience import done_so_far
 from dhhcli.base.prefetch import prefetch
 from dhhcli.errors import TrainingError
 from dhhcli.research.training.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -110,6 +111,7 @@ def train_task(
         yield Report(task.stage(start - 1), start, steps, {})
         return
     module.train()
+    counted = f"{task.stage(0)} steps"  # from the first one on, which takes far longer than another
     sums: dict[str, float] = {}
     count = 0
     with closing(prefetch((task.draw(step) for step in range(start, steps)), depth=1)) as batches:
@@ -132,6 +134,7 @@ def train_task(
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             count += 1
             done = step + 1
+            done_so_far(counted, done, steps)
             if done % every == 0 or done == steps or task.stage(done) != task.stage(step):
                 if devices.first and checkpoint:
                     save_checkpoint(checkpoint, done, settings, module, kept, optimiser)

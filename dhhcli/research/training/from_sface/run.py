@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dhhcli.base.onnx_session import start_session
+from dhhcli.base.patience import to_come
 from dhhcli.errors import TrainingError
 from dhhcli.models.network import check_pictures
 from dhhcli.research.datasets.augmentation import centre, imitate_frames
@@ -27,6 +28,7 @@ from dhhcli.research.datasets.degradation import degrade
 from dhhcli.research.datasets.pack import FacePack, fingerprint, read_column
 from dhhcli.research.training.engine.checkpoint import read_tensors, save_stage
 from dhhcli.research.training.engine.run import TrainingRun, open_run
+from dhhcli.research.training.engine.whole import trained
 from dhhcli.research.training.from_sface.distil import DistilSettings, Teachers, ask_teachers, distil, look
 from dhhcli.research.training.from_sface.hash_start import start_layers
 from dhhcli.research.training.networks.laid_out import LaidOut
@@ -142,6 +144,7 @@ def _train(
         "fitted_on": settings.fitted_on,
     }
     yield "one teacher" if second is None else "two teachers"
+    to_come([trained("distil steps", settings.distil.steps * settings.distil.batch)])
     teachers = teachers_of(net, faces, second, out / "teachers.safetensors", stamp)
     student = started(net, faces, settings, out / "start.safetensors", stamp)
     stamp |= {"distil": asdict(settings.distil)}
