@@ -403,8 +403,11 @@ class Video:
         said = any(note.startswith("stopped") or note.endswith(COUNTED_ON) for note in self._notes)
         if declared is None or last is None or said:
             return
-        missing = declared - (last + timer.step - (self._stream.start_time or 0)) * self._time_base
         of_stream = self._stream.duration is not None
+        # what Matroska, WebM and FLV declare of the whole file ends where it ends on its clock, however late it begins
+        on_clock = not of_stream and self._container.format.name.startswith(("matroska", "flv"))
+        start = 0 if on_clock else self._stream.start_time or 0
+        missing = declared - (last + timer.step - start) * self._time_base
         if missing > (max(Fraction(1, 2), declared / 50) if of_stream else max(Fraction(1), declared / 10)):
             self._note(f"stopped at {self._clock()}: the file declares {clock(declared)}, is it cut short?")
 

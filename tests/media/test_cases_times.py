@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from synthetic import numbered, read_number, scene, write_video
+from synthetic import numbered, read_number, scene, truncate, write_video
 from video_files import CASES, write_stream
 
 from dhhcli.media.shots import ShotDetector
@@ -244,3 +244,24 @@ def test_the_given_null_frames_and_late_picture() -> None:
         assert starts(video) == [0, Fraction(6, 5), Fraction(16, 5), Fraction(24, 5)]
     with open_video(CASES / "start_offset" / "delay.mp4") as video:
         assert video.info.delay == 2
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".flv"])
+def test_pictures_that_begin_late_are_not_cut_short(suffix: str, tmp_path: Path) -> None:
+    """What these containers declare of the whole file counts from its clock's zero, not from its first picture."""
+    codec, pixels = {".webm": ("libvpx", "yuv420p"), ".flv": ("flv", "yuv420p")}.get(suffix, ("mpeg4", "yuv420p"))
+    pictures = [numbered(i) for i in range(50)]
+    path = write_video(
+        tmp_path / f"late{suffix}", pictures, pts=[125 + i for i in range(50)], codec=codec, pixels=pixels
+    )
+    with open_video(path) as video:
+        assert len(list(video.frames())) == 50
+        assert video.warnings == ()
+
+
+def test_one_that_begins_late_and_ends_early_is_cut_short(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "late.mkv", [numbered(i) for i in range(250)], pts=[125 + i for i in range(250)])
+    truncate(path, 0.4)
+    with open_video(path) as video:
+        list(video.frames())
+        assert any("is it cut short?" in line or "stopped" in line for line in video.warnings)
