@@ -28,8 +28,8 @@ from dhhcli.media.files.discover import find_videos, is_photo
 from dhhcli.models.binary_codes import unpack
 from dhhcli.models.hash_layers import HashLayers, hash_tracks
 from dhhcli.models.network import Network
-from dhhcli.search.itself import NONE, same_moment, same_photo
 from dhhcli.search.options import Fuse
+from dhhcli.search.question.itself import NONE, same_moment, same_photo
 from dhhcli.search.question.learning import learned
 from dhhcli.search.question.scope import shot_tracks_of, video_row
 from dhhcli.search.question.terms import FileTerm, NameTerm, ShotTerm, TrackTerm, Word, is_film, is_folder, text_of
