@@ -19,8 +19,6 @@ from typer.testing import CliRunner
 from dhhcli.cli.app import app
 from dhhcli.media.sample import Sample
 
-pytestmark = pytest.mark.slow
-
 PAGES = [ROOT / "README.md", ROOT / "docs" / "install.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 OTHERS = ("jq", "ffmpeg")  # programs that guides use and a machine may lack; all else must be there
 STATED = re.compile(r"#.*\bexit code (\d+)\b")
@@ -53,37 +51,23 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def first_desk(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as guides have it: a film, photos of two people under all their names, codes of the film."""
-    folder = tmp_path_factory.mktemp("desk")
-    ada, bob = sample.photos
-    (folder / "videos").mkdir()
-    (folder / "more").mkdir()
-    (folder / "faces").mkdir()
-    shutil.copy2(sample.film, folder / "videos" / "film.mp4")
-    shutil.copy2(ada, folder / "more" / "portrait.jpg")
-    for name in ("face.jpg", "face2.jpg", "ann.jpg", "ann2.jpg", "faces/ann.jpg"):
-        shutil.copy2(ada, folder / name)
-    for name in ("friend.jpg", "bob.jpg", "faces/bob.jpg"):
-        shutil.copy2(bob, folder / name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name in ("DHH_CODES", "DHH_WEIGHTS"):
-            patch.delenv(name, raising=False)
-        code, said = run("dhh encode videos/", folder, folder)
-    assert code == 0, said
-    return folder
-
-
 @pytest.fixture
-def desk(first_desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That folder once more, as if nothing else had ever been done in it."""
-    shutil.copytree(first_desk, tmp_path, dirs_exist_ok=True)
+def desk(sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as guides have it: a film, photos of two people under all their names, codes of the film."""
+    ada, bob = sample.photos
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "faces").mkdir()
+    shutil.copy2(sample.film, tmp_path / "videos" / "film.mp4")
+    shutil.copy2(ada, tmp_path / "more" / "portrait.jpg")
+    for name in ("face.jpg", "face2.jpg", "ann.jpg", "ann2.jpg", "faces/ann.jpg"):
+        shutil.copy2(ada, tmp_path / name)
+    for name in ("friend.jpg", "bob.jpg", "faces/bob.jpg"):
+        shutil.copy2(bob, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     for name in ("DHH_CODES", "DHH_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
-    code, said = run("dhh encode videos/", tmp_path, tmp_path)  # the film lies elsewhere now
+    code, said = run("dhh encode videos/", tmp_path, tmp_path)
     assert code == 0, said
     return tmp_path
 

@@ -487,7 +487,9 @@ def test_every_answer_forbids_all_that_is_not_the_page(page: Page) -> None:
 
 def test_it_answers_on_this_machine_alone_and_ends_with_ctrl_c(codes: Path) -> None:
     code = "import sys; from dhhcli.cli.start import main; sys.argv[0] = 'dhh'; main()"
-    command = [sys.executable, "-c", code, "review", str(codes)]
+    # whoever runs the tests in the background of a shell has SIGINT ignored
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heard + code, "review", str(codes)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         try:
             assert program.stdout is not None
