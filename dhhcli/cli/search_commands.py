@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -290,7 +291,8 @@ def query(
         prior=prior,
     )
     files = codes_files(codes or [Path("codes.h5")])
-    answer = find_person(request, files, weights=weights, cluster=cluster_of(cluster, mappings))
+    with _said_soon(sheet):
+        answer = find_person(request, files, weights=weights, cluster=cluster_of(cluster, mappings))
     print_notes(answer.notes)
     if sheet:  # first: a sheet that cannot be written must not follow an answer that looks complete
         from dhhcli.output.terminal.waiting import sheet_words, waiting
@@ -316,6 +318,15 @@ def query(
     else:
         print_notes(deliver(answer.rows, answer.videos, wish, request.name, answer.thumbnails))
     raise typer.Exit(answer.exit_code)
+
+
+def _said_soon(sheet: Path | None) -> AbstractContextManager[None]:
+    """With a sheet, which may be of thousands, what is being done is said where it takes longer than a query does."""
+    if sheet is None:  # what says so takes longer to import than a query may
+        return nullcontext()
+    from dhhcli.output.terminal.waiting import waiting
+
+    return waiting(f"{sheet}: looking for who is to be on it")
 
 
 def request_of(

@@ -277,3 +277,15 @@ def test_a_browser_filters_by_words(browser: Any, tmp_path: Path) -> None:
     assert visible(tab) == []
     assert tab.locator("#none").is_visible()
     assert requests == [path.as_uri()]
+
+
+def test_a_sheet_says_soon_what_is_being_done(
+    dhh: Callable[..., Result], sample: Sample, encoded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when its pictures are looked up: asking for all of an archive takes seconds before that."""
+    monkeypatch.setattr("dhhcli.output.terminal.waiting.SOON", 0.0)
+    said = dhh("query", sample.photos[0], "--codes", encoded, "--sheet", "hits.png").stderr.splitlines()
+    assert said[0] == "hits.png: looking for who is to be on it"
+    assert said[1].startswith("hits.png: looking up the pictures of ")
+    plain = dhh("query", sample.photos[0], "--codes", encoded)
+    assert plain.stderr == ""
