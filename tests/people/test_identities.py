@@ -5,26 +5,23 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from answers import Elements
 from commands import one_line, read
 from footage import TAG, encoded_video
 from typer.testing import Result
-from whos_who import contents, named, write_names
+from whos_who import contents, named, write_film, write_names
 
 from dhhcli.errors import NamesError, WeightsError
 from dhhcli.media.sample import Sample
-from dhhcli.models.binary_codes import pack
 from dhhcli.output.terminal.waiting import grouping_words
 from dhhcli.people.identities import Companion, find_people, grouping_takes
 from dhhcli.people.naming import give_name, list_names, take_name
 from dhhcli.search.forget import Erasure, forget
-from dhhcli.storage.codes_file import ModelTag, commit, compact, open_shard, remove_videos
+from dhhcli.storage.codes_file import ModelTag, commit, open_shard, remove_videos
 from dhhcli.storage.merge import merge
 from dhhcli.storage.who.book import known_rows, names_beside
 from dhhcli.storage.who.journal import people_path
@@ -38,46 +35,6 @@ K = TAG.bits
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     return tmp_path / "codes.h5"
-
-
-def write_film(path: Path, name: str, seen: str, content: str = "ab", fresh: int = 0, seed: int = 0) -> None:
-    """Commit a film of 25 frames a second: "A12 B" is A from second 1 to 2 in shot 1, B all the time in shot 2.
-
-    Everybody's codes differ from others' in half of the bits, from their own in `fresh`.
-    """
-    rng = np.random.default_rng(0)
-    shots = seen.split()
-    people = {letter: rng.random(K) < 0.5 for letter in "ABCDEFG"}
-    film = encoded_video(rng, f"/films/{name}", shots=len(shots), tracks=0)
-    noise = np.random.default_rng(seed) if seed else rng
-    rows, codes = [], []
-    for shot, words in enumerate(shots):
-        for place, word in enumerate(words.split("+")):
-            start, end = (int(word[1]), int(word[2])) if len(word) > 1 else (0, 4)
-            at, until = 25 * (4 * shot + start), 25 * (4 * shot + end) - 1
-            box = (50 * place, 0, 50 * place + 40, 40)
-            rows.append((0, shot, at, until + 1, at, until, at, at, box, 0.9, 40 + place, 1.0, 5))
-            bits = people[word[0]].copy()
-            flipped = noise.choice(K, fresh, replace=False)
-            bits[flipped] = ~bits[flipped]
-            codes.append(bits)
-    video = replace(
-        film.video,
-        frame_rate=Fraction(25),
-        time_base=Fraction(1, 25),
-        start_pts=0,
-        start_timecode="01:00:00:00",
-        drop_frame=False,
-        fingerprint=content * 32,
-    )
-    tracks = np.array(rows, film.tracks.dtype)
-    jpeg = bytes(cv2.imencode(".jpg", np.full((40, 40, 3), 99, np.uint8))[1].tobytes())
-    commit(
-        path,
-        TAG,
-        replace(film, video=video, tracks=tracks, codes=pack(np.array(codes)), thumbnails=(jpeg,) * len(rows)),
-    )
-    compact(path, TAG)
 
 
 def described(path: Path, min_tracks: int = 1) -> list[tuple[object, ...]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_identities import write_film
+from whos_who import write_film
 
 from dhhcli.errors import NamesError
 from dhhcli.models.binary_codes import hamming

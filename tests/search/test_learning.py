@@ -9,8 +9,8 @@ from commands import one_line
 from footage import TAG, encoded_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_identities import write_film
 from typer.testing import Result
+from whos_who import write_film
 
 from dhhcli.media.sample import Sample
 from dhhcli.models.binary_codes import SUREST, binarise, pack
