@@ -17,6 +17,10 @@ def interrupts_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    from multiprocessing import resource_tracker
+
+    # the helper that goes with the first process unblocks SIGINT for whoever starts it (CPython, resource_tracker.py)
+    resource_tracker.ensure_running()
     came: list[int] = []
     main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if main else None

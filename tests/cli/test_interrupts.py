@@ -26,6 +26,7 @@ COMMANDS = {
     "index": ["index", "CODES"],
     "encode": ["encode", "FILM", "-o", "new.h5", "-j", "1"],
     "encode, two at a time": ["encode", "FILM", "PHOTO", "-o", "new.h5", "-j", "2"],
+    "encode on a cluster": ["encode", "FILM", "PHOTO", "-o", "new.h5", "--cluster", "local:1"],
     "train": ["train", "-d", "PACK", "-o", "run", "--bits", "16", "--backbone-steps", "100", "--threads", "1"],
 }
 LONGER = {"encode": 2.5, "train": 6.0}  # seconds of which a moment is drawn
