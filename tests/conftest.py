@@ -251,6 +251,16 @@ def chromium() -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Any]:
+    """A scheduler and two worker processes of Dask, as they run on other machines."""
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
+    ) as started:
+        yield started
+
+
 @pytest.fixture(scope="session")
 def encoded(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The film's codes, made by the command line with the shipped weights."""

@@ -5,16 +5,14 @@ here queues, retries or speaks a protocol of its own. TLS is Dask's too (docs/gu
 """
 
 import logging
-import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from dhhcli.base.extras import require
 from dhhcli.base.interrupts import interrupts_held
+from dhhcli.base.runtime import runtime
 from dhhcli.base.text import counted
-from dhhcli.base.version import __version__
 from dhhcli.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ MOST_LOCAL: Final = 256  # processes
 PATIENCE: Final = 10.0  # seconds to wait for a scheduler, and for its first worker
 ALLOWED_FAILURES: Final = 0  # workers that may die of a task before who asked is told
 AGAIN: Final = "what was finished is kept: the same command does the rest"
-LIBRARIES: Final = ("av", "numpy", "onnxruntime", "opencv-python-headless")  # whose versions may change a code
 
 
 @contextmanager
@@ -82,24 +79,13 @@ def check_place(where: str) -> None:
     raise UsageError(f"--cluster {where}: expected tcp://HOST:PORT, tls://HOST:PORT, or local:N with N to {MOST_LOCAL}")
 
 
-def facts() -> dict[str, str]:
-    """What has to be the same on every machine for the same codes: versions, and the kind of processor."""
-    found = {"dhh": __version__, "machine": platform.machine()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "none"
-    return found
-
-
 def check_workers(client: "Client", where: str) -> None:
     """Raises ClusterError where there is no worker, or one that would make other codes than this machine."""
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError as error:
         raise ClusterError(f"{where}: the scheduler has no workers; start some: dask worker {where}") from error
-    here = facts()
+    here = runtime()
     for worker, found in _asked(client, where).items():
         if isinstance(found, ImportError):
             difference = f"has no dhh ({_first_line(found)})"
@@ -113,7 +99,7 @@ def check_workers(client: "Client", where: str) -> None:
 
 def _asked(client: "Client", where: str) -> dict[str, Any]:
     try:
-        answers: dict[str, Any] = client.run(facts, on_error="return")
+        answers: dict[str, Any] = client.run(runtime, on_error="return")
     except Exception as error:
         raise ClusterError(f"{where}: its workers do not answer ({_first_line(error)}); start them again") from error
     return answers

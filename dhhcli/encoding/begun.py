@@ -16,7 +16,6 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ import numpy.typing as npt
 
 from dhhcli.base.atomic_write import write_atomically
 from dhhcli.base.packing import pack, unpack
-from dhhcli.base.version import __version__
+from dhhcli.base.runtime import runtime
 from dhhcli.encoding.options import EncodeOptions
 from dhhcli.encoding.track_codes import Coded
 from dhhcli.faces.bookmark import Bookmark
@@ -36,7 +35,6 @@ from dhhcli.storage.record import recorded_path
 from dhhcli.storage.schema import SHOT_DTYPE, TRACK_DTYPE
 
 FORMAT: Final = 1
-LIBRARIES: Final = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def identity_of(path: Path, fingerprint: str, network: Network, options: EncodeO
         "codes": codes_identity(network.tag, options),
         "gpu": network.film_extract.on_gpu,
         "every": options.every,
-        "versions": {"dhh": __version__, **{name: _version(name) for name in LIBRARIES}},
+        "versions": runtime(),
     }
 
 
@@ -142,13 +140,6 @@ def codes_identity(tag: ModelTag, options: EncodeOptions) -> dict[str, Any]:
         "frames": bool(options.frame_codes),
         "pictures": options.pictures,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def begun_path(codes_path: Path, path: Path) -> Path:

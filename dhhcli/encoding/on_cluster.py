@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dhhcli.base.cluster import connect, differing, facts, lost, no_workers, threads_of
+from dhhcli.base.cluster import connect, differing, lost, no_workers, threads_of
+from dhhcli.base.runtime import runtime
 from dhhcli.encoding.begun import Begun
 from dhhcli.encoding.events import Skipped, Step
 from dhhcli.encoding.options import EncodeOptions
@@ -58,7 +59,7 @@ def encode_there(path: Path, fingerprint: str, terms: Terms) -> EncodedVideo | S
     from distributed import get_worker
 
     worker = get_worker()
-    difference = differing(terms.facts, facts())
+    difference = differing(terms.facts, runtime())
     if difference:
         raise _UnlikeError(f"worker {worker.address} {difference}; install the same there, and start it again")
     try:
@@ -116,7 +117,7 @@ def encode_on(
             shipped_as(network.tag.fingerprint) or str(path_there(network.weights.record_path, cluster.mappings)),
             network.tag.fingerprint,
             replace(options, threads=options.threads or _decoder_threads(client)),
-            facts(),
+            runtime(),
             f"dhh-{os.getpid()}-{time.monotonic_ns()}",
         )
         client.subscribe_topic(terms.topic, lambda event: news.put(event[1]))

@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dhhcli.base.cluster import differing, facts, lost
+from dhhcli.base.cluster import differing, lost
+from dhhcli.base.runtime import runtime
 from dhhcli.errors import ClusterError, DhhError
 from dhhcli.index.flat import Flat
 from dhhcli.index.lookup import codes_in
@@ -30,7 +31,7 @@ class Place:
 
 def search_there(place: Place, search: Search, here: dict[str, str]) -> Answer:
     """What a worker does. Raises ClusterError where it is another dhh, or finds other codes."""
-    difference = differing(here, facts())
+    difference = differing(here, runtime())
     if difference:
         raise ClusterError(f"a worker {difference}; install the same there, and start it again")
     return search_in(_flat(place), search)
@@ -55,7 +56,7 @@ def searcher_on(client: "Client", where: str, places: Sequence[Place]) -> Search
     """Who asks the workers: all files at once; whose worker dies is asked of another one."""
     from distributed import wait
 
-    here = facts()
+    here = runtime()
 
     def ask(searches: Sequence[Search]) -> list[Answer]:
         # pure=False: what a worker finds today is not an answer for ever

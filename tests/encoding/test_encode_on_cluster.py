@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,6 @@ Run = Callable[..., Result]
 @pytest.fixture(scope="module")
 def network() -> Network:
     return load_network(film=True)
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
-    ) as started:
-        yield started
 
 
 @pytest.fixture
@@ -95,7 +86,7 @@ def test_a_film_that_kills_workers_twice_is_skipped(
 def test_workers_of_another_version_are_refused(
     films: Path, workers: Any, dhh: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "__version__", "9.9")
+    monkeypatch.setattr("dhhcli.base.runtime.__version__", "9.9")
     result = dhh("encode", films, "--cluster", workers.scheduler_address)
     assert result.exit_code == 1
     assert ", here it is 9.9; install the same there, and start it again\n" in result.stderr

@@ -1,6 +1,6 @@
 """collection: several codes files are asked as the one that merge makes of them, here and on a cluster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,16 +127,6 @@ def test_files_of_two_models_are_not_asked_together(three: list[Path], encoded: 
 
 
 # ------------------------------------------------------------------------------------------------------- on a cluster
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
-    """A scheduler and two worker processes, as they run on other machines."""
-    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
-    ) as cluster:
-        yield cluster
 
 
 def test_workers_give_the_answer_of_one_machine(three: list[Path], tmp_path: Path, workers: Any) -> None:
